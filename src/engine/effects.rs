@@ -1,0 +1,115 @@
+//! What one step of the engine asks of the world.
+//!
+//! **Order of execution**: 1. forwards are published and acknowledged; 2. alerts with their compacted state, decisions and
+//! the journal position go out in one transaction; 3. tallies reach the metrics once that is committed; 4. now and then a
+//! local checkpoint follows. Never a checkpoint ahead of what is published.
+
+use super::alert::{Alert, Decision};
+
+/// The effects of a run of journal records, in the order in which they happened.
+#[derive(Debug, Default)]
+pub struct Effects {
+    /// Revisions of alerts.
+    pub alerts: Vec<Alert>,
+    /// Decisions about activations.
+    pub decisions: Vec<Decision>,
+    /// Counters to add once the effects are committed.
+    pub tally: Tally,
+}
+
+impl Effects {
+    /// Whether nothing has to be published.
+    #[must_use]
+    pub fn is_silent(&self) -> bool {
+        self.alerts.is_empty() && self.decisions.is_empty()
+    }
+
+    /// Forgets everything, keeping the memory.
+    pub fn clear(&mut self) {
+        self.alerts.clear();
+        self.decisions.clear();
+        self.tally.clear();
+    }
+}
+
+/// How an event ended (the input law, `contracts.md` §8.4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Outcome {
+    /// It changed the state, or could have.
+    Applied = 0,
+    /// Its id was seen before.
+    Duplicate = 1,
+    /// Older than every pane and state it could touch.
+    Late = 2,
+    /// Test, internal, another environment.
+    Filtered = 3,
+    /// No account is known for it.
+    Unattributed = 4,
+    /// Bad.
+    DeadLetter = 5,
+}
+
+impl Outcome {
+    /// All outcomes, in the order of their numbers.
+    pub const ALL: [Self; 6] =
+        [Self::Applied, Self::Duplicate, Self::Late, Self::Filtered, Self::Unattributed, Self::DeadLetter];
+
+    /// The label of the metric.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Applied => "applied",
+            Self::Duplicate => "duplicate",
+            Self::Late => "late",
+            Self::Filtered => "filtered",
+            Self::Unattributed => "unattributed",
+            Self::DeadLetter => "dead_letter",
+        }
+    }
+}
+
+/// Counters of one run, per kind and per rule. Plain numbers: the runtime turns them into metrics.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Tally {
+    /// Events by kind and outcome.
+    pub events: [[u64; 6]; 7],
+    /// Events applied though older than the watermark, by kind.
+    pub behind: [u64; 7],
+    /// Frames that were read before.
+    pub journal_duplicates: u64,
+    /// Rows evicted because an account has too many of a kind.
+    pub evicted: u64,
+    /// Per rule, in the order of the program.
+    pub rules: Vec<RuleTally>,
+}
+
+/// Counters of one rule.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct RuleTally {
+    /// Verdicts on eligible entities.
+    pub evaluations: u64,
+    /// Activations whose fate is known.
+    pub activations: u64,
+    /// Activations that joined an open alert of the family.
+    pub merged: u64,
+    /// Activations withheld for good, by reason (the place in [`super::alert::Reason::ALL`]).
+    pub suppressed: Vec<u64>,
+    /// Revisions by action (the place in [`super::alert::Action::ALL`]).
+    pub alerts: [u64; 8],
+    /// Onset to detection of opened alerts, ms.
+    pub time_to_detect_ms: Vec<i64>,
+}
+
+impl Tally {
+    /// Back to zero, keeping the memory.
+    pub fn clear(&mut self) {
+        self.events = Default::default();
+        self.behind = Default::default();
+        self.journal_duplicates = 0;
+        self.evicted = 0;
+        for rule in &mut self.rules {
+            *rule = RuleTally::default();
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! Forewarn tells a company which customer accounts are in trouble before those customers complain.
+//!
+//! Intake turns source records into canonical events on an ordered journal; a deterministic engine turns
+//! (journal records, entity rows) into effects; a runtime executes the effects in a fixed order.
+//! `ARCHITECTURE.md` says where everything lives and what must stay true.
+
+pub mod engine;
+pub mod event;
+pub mod journal;
+pub mod rules;
+pub mod runtime;

@@ -1,0 +1,95 @@
+//! Reading ordered logs: source topics and the journal.
+
+use std::time::Duration;
+
+use crate::event::{SourcePartition, Timestamp};
+
+/// A record as a log holds it. Bytes are borrowed for the length of the visit.
+#[derive(Debug, Clone, Copy)]
+pub struct Record<'a> {
+    /// Place of the topic in the list that the source was opened with.
+    pub topic: usize,
+    /// The partition.
+    pub partition: i32,
+    /// The offset.
+    pub offset: i64,
+    /// Kafka's timestamp: create time of sources, log append time of the journal.
+    pub timestamp: Timestamp,
+    /// The key.
+    pub key: Option<&'a [u8]>,
+    /// The value.
+    pub value: Option<&'a [u8]>,
+    /// The headers, in their order; read on demand, most records have none.
+    pub headers: Headers<'a>,
+}
+
+/// Headers of a record.
+#[derive(Debug, Clone, Copy)]
+pub struct Headers<'a>(pub &'a dyn HeaderSource);
+
+/// Where headers are read from; a record's own storage.
+pub trait HeaderSource: std::fmt::Debug {
+    /// Name and value of the header at this place.
+    fn header(&self, place: usize) -> Option<(&str, &[u8])>;
+}
+
+/// What one poll brought besides records.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Assignment {
+    /// Nothing changed.
+    Unchanged,
+    /// These partitions are owned now; the caller seeks each before the next poll.
+    Assigned(Vec<SourcePartition>),
+    /// These partitions are no longer owned; nothing of them may be committed.
+    Revoked(Vec<SourcePartition>),
+}
+
+/// Reading failed in a way that a restart must heal.
+#[derive(Debug, thiserror::Error)]
+#[error("reading failed: {0}")]
+pub struct SourceError(pub String);
+
+/// An ordered, partitioned log to read from, as a member of a group.
+///
+/// No record is in flight when `poll` is called: everything visited before has been taken in by the caller.
+pub trait Source {
+    /// Waits up to `wait` and visits what has arrived, in order within each partition. Changes of the assignment are
+    /// returned alone, between records.
+    ///
+    /// # Errors
+    /// If the client failed for good.
+    fn poll(&mut self, wait: Duration, visit: &mut dyn FnMut(Record<'_>)) -> Result<Assignment, SourceError>;
+
+    /// Starts reading a partition at this offset.
+    ///
+    /// # Errors
+    /// If the partition is not owned or the client failed.
+    fn seek(&mut self, partition: &SourcePartition, offset: i64) -> Result<(), SourceError>;
+
+    /// The committed offset of a partition of this group: the next to read.
+    ///
+    /// # Errors
+    /// If the client failed.
+    fn committed(&mut self, partition: &SourcePartition) -> Result<Option<i64>, SourceError>;
+
+    /// Earliest and next offset of a partition.
+    ///
+    /// # Errors
+    /// If the client failed.
+    fn bounds(&mut self, partition: &SourcePartition) -> Result<(i64, i64), SourceError>;
+
+    /// The log end as of the last fetch, without asking the broker; `None` if not known yet.
+    fn known_end(&self, partition: &SourcePartition) -> Option<i64>;
+
+    /// Commits: these are the next offsets to read.
+    ///
+    /// # Errors
+    /// If the commit was refused.
+    fn commit(&mut self, offsets: &[(SourcePartition, i64)]) -> Result<(), SourceError>;
+
+    /// Stops or resumes fetching a partition.
+    ///
+    /// # Errors
+    /// If the client failed.
+    fn set_paused(&mut self, partition: &SourcePartition, paused: bool) -> Result<(), SourceError>;
+}
