@@ -2,6 +2,7 @@
 //!
 //! Pure: nothing here knows a clock, a topic client, a store or a rule.
 
+pub mod bytes;
 mod field;
 mod time;
 mod value;
