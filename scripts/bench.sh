@@ -4,10 +4,10 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 state=$(mktemp -d)
 stop() {
-  scripts/kafka.sh stop "$state/kafka" || true
+  scripts/kafka.sh stop "$state" || true
   rm -rf "$state"
 }
 trap stop EXIT
 cargo build --release --bin forewarn
-scripts/kafka.sh start "$state/kafka"
-FOREWARN_BENCH_BROKERS=$(cat "$state/kafka/bootstrap") cargo bench --bench w1
+scripts/kafka.sh start "$state"
+FOREWARN_BENCH_BROKERS=$(cat "$state/bootstrap") cargo bench --bench w1
