@@ -203,7 +203,7 @@ fn kind_text(kind: Kind) -> &'static str {
     }
 }
 
-/// A path as rules write it.
+/// A path in a sentence.
 pub(super) fn path_text(path: &Path) -> String {
     match path {
         Path::Field(field) => field.spec().name.to_owned(),
