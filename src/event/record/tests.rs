@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use apache_avro::Schema;
+use apache_avro::reader::datum::GenericDatumReader;
 use apache_avro::types::Value as Avro;
-use apache_avro::{Schema, from_avro_datum};
 use expect_test::expect_file;
 use serde_json::{Map, Value as Json, json};
 
@@ -12,7 +13,8 @@ use crate::event::{Timestamp, Value};
 
 /// Reads Avro with `apache-avro`; nulls are left out.
 pub fn decoded(schema: &Schema, mut bytes: &[u8]) -> Value<'static> {
-    let read = from_avro_datum(schema, &mut bytes, None).unwrap();
+    let reader = GenericDatumReader::builder(schema).build().unwrap();
+    let read = reader.read_value(&mut bytes).unwrap();
     assert!(bytes.is_empty(), "bytes are left over");
     converted(read).unwrap()
 }
