@@ -335,7 +335,7 @@ pub struct Alert {
     pub summary: String,
     /// `data` of the contract, in the contract's order, without nulls and empty collections.
     pub data: Value<'static>,
-    /// CloudEvents attributes, in binary mode the `ce_…` headers: names without prefix.
+    /// `CloudEvents` attributes, in binary mode the `ce_…` headers: names without prefix.
     pub attributes: Vec<(&'static str, String)>,
 }
 
