@@ -24,6 +24,7 @@ pub use ratio::{ratio, rule_ratio};
 pub use scope::{Scope, TableRow};
 pub use size::ALERT_BYTES_MAX;
 pub use template::{captured_paths, render};
+pub use times::LocalZone;
 
 use crate::event::{Field, Timestamp, Value};
 use crate::rules::program::{Path, Program, Rule, RuleIx, Severity};

@@ -2,8 +2,6 @@
 
 use std::borrow::Cow;
 
-use jiff::tz::TimeZone;
-
 use crate::engine::number::Exact;
 use crate::event::{Field, Timestamp, Value};
 use crate::rules::program::{
@@ -12,7 +10,7 @@ use crate::rules::program::{
 
 use super::forms::{Datum, Form, exponent, form_of};
 use super::ids::plain;
-use super::{EntityRef, Observed, Unit, sentences, times};
+use super::{EntityRef, LocalZone, Observed, Unit, sentences};
 
 /// A row of a lookup table: its columns.
 pub type TableRow = [(Box<str>, Vec<Literal>)];
@@ -91,8 +89,8 @@ impl<'a> Scope<'a> {
 
     /// The zone that the account's people read times in.
     #[must_use]
-    pub fn account_zone(&self) -> TimeZone {
-        times::zone(field(self.profile, Field::Timezone).and_then(Value::as_text))
+    pub fn account_zone(&self) -> LocalZone<'a> {
+        LocalZone::named(field(self.profile, Field::Timezone).and_then(Value::as_text))
     }
 
     /// The condition at this place and what it saw.

@@ -66,7 +66,7 @@ fn held(scope: &Scope<'_>, condition: &Condition, observed: &Observed) -> String
         }
         (Detector::Absence { .. }, Some(limit)) => match observed.last_seen {
             Some(last) => {
-                let last = local_minute(last, &scope.account_zone());
+                let last = local_minute(last, scope.account_zone());
                 format!("no {what} for {value} ({limit}), the last at {last}")
             }
             None => format!("no {what} for {value} ({limit})"),
@@ -96,7 +96,7 @@ fn prevented(scope: &Scope<'_>, condition: &Condition, observed: &Observed) -> O
             let allowed = allowed(first?, *count_as);
             match observed.last_seen {
                 Some(last) => {
-                    format!("{what} within {allowed} of {}", local_minute(last, &scope.account_zone()))
+                    format!("{what} within {allowed} of {}", local_minute(last, scope.account_zone()))
                 }
                 None => format!("{what} within {allowed}"),
             }
