@@ -6,6 +6,7 @@
 
 pub mod engine;
 pub mod event;
+pub mod intake;
 pub mod journal;
 pub mod rules;
 pub mod runtime;
