@@ -7,6 +7,7 @@
 pub mod document;
 pub mod engine;
 pub mod event;
+pub mod intake;
 pub mod journal;
 pub mod rules;
 pub mod runtime;
