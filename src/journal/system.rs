@@ -108,12 +108,14 @@ fn parts(record: u8, reader: &mut Reader<'_>) -> Result<System, FormatError> {
     })
 }
 
-fn put_source(out: &mut Vec<u8>, source: &SourcePartition) {
+/// Appends a source partition.
+pub(super) fn put_source(out: &mut Vec<u8>, source: &SourcePartition) {
     put_text(out, &source.topic);
     put_varint(out, u64::from(source.partition.cast_unsigned()));
 }
 
-fn source(reader: &mut Reader<'_>) -> Result<SourcePartition, FormatError> {
+/// Reads a source partition.
+pub(super) fn source(reader: &mut Reader<'_>) -> Result<SourcePartition, FormatError> {
     Ok(SourcePartition { topic: reader.text()?.into(), partition: partition(reader)? })
 }
 
