@@ -8,6 +8,7 @@ pub mod config;
 pub mod document;
 pub mod engine;
 pub mod event;
+pub mod intake;
 pub mod journal;
 pub mod rules;
 pub mod runtime;
