@@ -105,15 +105,8 @@ fn time(reader: &mut Reader<'_>) -> Result<Option<Timestamp>, FormatError> {
     if reader.byte()? == 0 { Ok(None) } else { reader.time().map(Some) }
 }
 
-fn put_option(out: &mut Vec<u8>, value: &Option<Value<'static>>) {
-    out.push(u8::from(value.is_some()));
-    if let Some(value) = value {
-        put_value(out, value);
-    }
-}
-
-fn option(reader: &mut Reader<'_>) -> Result<Option<Value<'static>>, FormatError> {
-    if reader.byte()? == 0 { Ok(None) } else { Ok(Some(reader.value()?.into_owned())) }
+fn owned(reader: &mut Reader<'_>) -> Result<Value<'static>, FormatError> {
+    Ok(reader.value()?.into_owned())
 }
 
 fn put_episode(out: &mut Vec<u8>, episode: &Episode) {
@@ -133,7 +126,7 @@ fn put_episode(out: &mut Vec<u8>, episode: &Episode) {
     put_varint(out, episode.conditions.len() as u64);
     put_varint(out, episode.clearing.len() as u64);
     if flags & DEDUP != 0 {
-        put_list(out, &episode.dedup, put_option);
+        put_list(out, &episode.dedup, put_value);
     }
     if conditions {
         for state in &episode.conditions {
@@ -207,7 +200,7 @@ fn episode(reader: &mut Reader<'_>) -> Result<Episode, FormatError> {
     let conditions = small(number(reader)?)?;
     let clearing = small(number(reader)?)?;
     let mut episode = Episode {
-        dedup: if has(DEDUP) { list(reader, option)? } else { Vec::new() },
+        dedup: if has(DEDUP) { list(reader, owned)? } else { Vec::new() },
         conditions: vec![ConditionState::default(); conditions],
         clearing: vec![None; clearing],
         disarmed: has(DISARMED),
@@ -279,7 +272,7 @@ fn activation(reader: &mut Reader<'_>) -> Result<Activation, FormatError> {
 fn put_alert(out: &mut Vec<u8>, alert: &OpenAlert) {
     let put_key = |out: &mut Vec<u8>, key: &u32| put_varint(out, u64::from(*key));
     put_varint(out, u64::from(alert.family));
-    put_list(out, &alert.dedup, put_option);
+    put_list(out, &alert.dedup, put_value);
     put_text(out, &alert.alert_id);
     put_varint(out, u64::from(alert.revision));
     put_varint(out, u64::from(alert.lead));
@@ -310,7 +303,7 @@ fn alert(reader: &mut Reader<'_>) -> Result<OpenAlert, FormatError> {
     };
     Ok(OpenAlert {
         family: number(reader)?,
-        dedup: list(reader, option)?,
+        dedup: list(reader, owned)?,
         alert_id: reader.text()?.into(),
         revision: number(reader)?,
         lead: number(reader)?,

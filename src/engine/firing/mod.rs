@@ -55,8 +55,8 @@ pub struct ClearSeen {
 /// One run of a rule on one dedup value.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Episode {
-    /// Values of the rule's dedup fields; `None` where the event has none.
-    pub dedup: Vec<Option<Value<'static>>>,
+    /// Values of the rule's dedup fields; an empty text where the event has none.
+    pub dedup: Vec<Value<'static>>,
     /// By condition.
     pub conditions: Vec<ConditionState>,
     /// While `when` is true, guards apart.
@@ -139,7 +139,7 @@ pub struct OpenAlert {
     /// Hash of the family.
     pub family: u32,
     /// Values of the dedup fields.
-    pub dedup: Vec<Option<Value<'static>>>,
+    pub dedup: Vec<Value<'static>>,
     /// Its id.
     pub alert_id: Box<str>,
     /// The last revision, from 1.
@@ -204,7 +204,7 @@ impl Firing {
 
     /// Place of the open alert of a family and dedup values.
     #[must_use]
-    pub fn alert(&self, family: u32, dedup: &[Option<Value<'static>>]) -> Option<usize> {
+    pub fn alert(&self, family: u32, dedup: &[Value<'static>]) -> Option<usize> {
         self.alerts.iter().position(|alert| alert.family == family && alert.dedup == dedup)
     }
 
@@ -265,7 +265,7 @@ impl RuleState {
     }
 
     /// Place of the episode of these dedup values, made if there is none.
-    pub fn episode(&mut self, dedup: &[Option<Value<'static>>], shape: (usize, usize)) -> usize {
+    pub fn episode(&mut self, dedup: &[Value<'static>], shape: (usize, usize)) -> usize {
         if let Some(place) = self.episodes.iter().position(|episode| episode.dedup == dedup) {
             return place;
         }

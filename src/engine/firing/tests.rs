@@ -11,7 +11,7 @@ fn proof(time: i64, offset: i64) -> Proof {
 
 fn full() -> Firing {
     let mut episode = Episode {
-        dedup: vec![Some(Value::text("in_1")), None],
+        dedup: vec![Value::text("in_1"), Value::text("")],
         conditions: vec![ConditionState { since: Some(Timestamp(5)), held: true, until: None }],
         clearing: vec![None, Some(Timestamp(9))],
         activation: Some(Activation {
@@ -35,7 +35,7 @@ fn full() -> Firing {
         }],
         alerts: vec![OpenAlert {
             family: 3,
-            dedup: vec![None],
+            dedup: vec![Value::Int(3)],
             alert_id: "abc".into(),
             revision: 2,
             lead: 7,
