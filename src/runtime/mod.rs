@@ -4,5 +4,6 @@
 //! each has two implementations, one on the real thing and one in memory.
 
 pub mod clock;
+pub mod memory_store;
 pub mod sink;
 pub mod source;
