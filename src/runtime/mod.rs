@@ -6,6 +6,7 @@
 pub mod clock;
 pub mod http;
 pub mod logs;
+pub mod memory_store;
 pub mod metrics;
 pub mod registry;
 pub mod sink;
