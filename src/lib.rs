@@ -10,5 +10,6 @@ pub mod engine;
 pub mod event;
 pub mod intake;
 pub mod journal;
+pub mod replay;
 pub mod rules;
 pub mod runtime;

@@ -30,8 +30,11 @@ impl Layers<'_> {
             }
             overlay(&mut merged, own);
         }
-        let mut env: Vec<_> =
-            self.env.iter().filter_map(|(name, value)| Some((name, name.strip_prefix("FOREWARN__")?, value))).collect();
+        let mut env: Vec<_> = self
+            .env
+            .iter()
+            .filter_map(|(name, value)| Some((name, name.strip_prefix("FOREWARN__")?, value)))
+            .collect();
         env.sort();
         for (name, key, value) in env {
             let key = key.to_ascii_lowercase();
@@ -65,7 +68,9 @@ fn value_of(name: &str, text: &str, mistakes: &mut Mistakes) -> Node {
     let flow = text.starts_with(['[', '{']);
     let plain = |node: &Node| node.scalar().is_some_and(|scalar| scalar.text() == text);
     match parsed {
-        Some(_) if flow => parse(name, text, mistakes).unwrap_or(Node { span, value: Value::List(Vec::new()) }),
+        Some(_) if flow => {
+            parse(name, text, mistakes).unwrap_or(Node { span, value: Value::List(Vec::new()) })
+        }
         Some(node) if plain(&node) => {
             mistakes.file(name);
             Node { span, value: node.value }

@@ -105,6 +105,8 @@ pub struct Topics {
 /// How a source's values are encoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
+    /// Avro where a schema is named, else JSON.
+    Auto,
     /// JSON objects.
     Json,
     /// Avro, with a schema id in front or in a header.
@@ -120,6 +122,7 @@ pub struct Source {
     pub format: Format,
     pub lateness: Duration,
     pub environments: Vec<String>,
+    pub exclude: Vec<String>,
 }
 
 /// What the process does; at least one is true.

@@ -11,6 +11,8 @@ use super::{
 use crate::document::{Code, Mistakes, Node, Span, Table};
 use crate::event::Kind;
 
+const FORMATS: [(&str, Format); 3] = [("auto", Format::Auto), ("json", Format::Json), ("avro", Format::Avro)];
+
 const TOP: [&str; 16] = [
     "application_id",
     "instance",
@@ -60,7 +62,8 @@ pub(super) fn config(merged: &Node, lookup: Lookup<'_>, mistakes: &mut Mistakes)
     let dlq = reader.dead_letters(top);
     let metrics = reader.metrics(top);
     let logs = reader.logs(top);
-    let shutdown = reader.section(top, "shutdown", &["timeout"]).and_then(|table| reader.duration(table, "timeout", 1));
+    let shutdown =
+        reader.section(top, "shutdown", &["timeout"]).and_then(|table| reader.duration(table, "timeout", 1));
     Some(Config {
         application_id: reader.application_id.clone()?,
         instance: instance?,
@@ -151,7 +154,12 @@ impl<'n> Reader<'_> {
         u64::try_from(ms).ok().map(Duration::from_millis)
     }
 
-    fn bytes(&mut self, table: Table<'n>, key: &str, bounds: std::ops::RangeInclusive<usize>) -> Option<usize> {
+    fn bytes(
+        &mut self,
+        table: Table<'n>,
+        key: &str,
+        bounds: std::ops::RangeInclusive<usize>,
+    ) -> Option<usize> {
         let node = table.required(key, self.mistakes)?;
         let Some(bytes) = node.scalar().and_then(|scalar| size(scalar.text())) else {
             self.mistakes
@@ -172,9 +180,9 @@ impl<'n> Reader<'_> {
         let id = self.name(top, "application_id")?;
         if id.contains('_') || id.bytes().any(|byte| byte.is_ascii_uppercase()) {
             let span = top.optional("application_id")?.span;
-            self.mistakes
-                .report(span, Code::E04, format!("`{id}` is no application id"))
-                .hint("use lower case letters, digits, `.` and `-`: topics named `.` and `_` collide in metrics");
+            self.mistakes.report(span, Code::E04, format!("`{id}` is no application id")).hint(
+                "use lower case letters, digits, `.` and `-`: topics named `.` and `_` collide in metrics",
+            );
             return None;
         }
         Some(id)
@@ -230,7 +238,8 @@ impl<'n> Reader<'_> {
         let table = self.section(top, "topics", &keys)?;
         // Without an application id the derived names can't be told; its absence is reported already.
         self.application_id.as_ref()?;
-        let [journal, changelog, dead_letters, alerts, alerts_state, decisions] = keys.map(|key| self.name(table, key));
+        let [journal, changelog, dead_letters, alerts, alerts_state, decisions] =
+            keys.map(|key| self.name(table, key));
         let topics = Topics {
             journal: journal?,
             changelog: changelog?,
@@ -283,14 +292,14 @@ impl<'n> Reader<'_> {
     }
 
     fn source(&mut self, item: &'n Node) -> Option<Source> {
-        let known = ["topic", "kind", "format", "lateness", "environments"];
+        let known = ["topic", "kind", "format", "lateness", "environments", "exclude"];
         let table = item.table("a source", &known, self.mistakes)?;
         let topic = table.required("topic", self.mistakes).and_then(|_| self.name(table, "topic"));
         let kinds = Kind::ALL.map(|kind| (kind.name(), kind));
         let kind = self.choice(table, "kind", &kinds);
         let format = match table.optional("format") {
-            Some(node) => node.choice("format", &[("json", Format::Json), ("avro", Format::Avro)], self.mistakes),
-            None => Some(Format::Json),
+            Some(node) => node.choice("format", &FORMATS, self.mistakes),
+            None => Some(Format::Auto),
         };
         let lateness = match table.optional("lateness") {
             Some(_) => self.duration(table, "lateness", 0),
@@ -300,12 +309,14 @@ impl<'n> Reader<'_> {
             Some(node) => self.words(node),
             None => Some(vec!["production".to_owned()]),
         };
+        let exclude = table.optional("exclude").map_or(Some(Vec::new()), |node| self.words(node));
         Some(Source {
             topic: topic?,
             kind: kind?,
             format: format?,
             lateness: lateness?,
             environments: environments?,
+            exclude: exclude?,
         })
     }
 
@@ -409,7 +420,11 @@ impl<'n> Reader<'_> {
         if let (Some(source), Some(None)) = (avro, registry) {
             let span = top.optional("sources").map_or(top.span, |node| node.span);
             self.mistakes
-                .report(span, Code::E02, format!("source `{}` is avro, but there is no registry", source.topic))
+                .report(
+                    span,
+                    Code::E02,
+                    format!("source `{}` is avro, but there is no registry", source.topic),
+                )
                 .hint("set `registry.url`, or `registry.schemas` to a folder of <id>.avsc files");
         }
     }

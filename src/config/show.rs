@@ -47,7 +47,8 @@ fn below(out: &mut String, node: &Node, name: &str, depth: usize) {
         Value::Map(entries) if entries.is_empty() => out.push_str(" {}\n"),
         Value::List(items) if items.is_empty() => out.push_str(" []\n"),
         Value::List(items) if items.iter().all(|item| item.scalar().is_some()) => {
-            let items: Vec<String> = items.iter().filter_map(Node::scalar).map(|item| written(name, item)).collect();
+            let items: Vec<String> =
+                items.iter().filter_map(Node::scalar).map(|item| written(name, item)).collect();
             let _ = writeln!(out, " [{}]", items.join(", "));
         }
         Value::Scalar(scalar) => {

@@ -50,7 +50,10 @@ fn three_keys_are_enough() {
     assert_eq!(config.http.listen.to_string(), "127.0.0.1:9464");
     assert_eq!((config.instance.as_str(), config.registry), ("0", None));
     let source = &config.sources[0];
-    assert_eq!((source.kind, source.format, source.lateness), (Kind::Usage, Format::Json, Duration::from_secs(600)));
+    assert_eq!(
+        (source.kind, source.format, source.lateness),
+        (Kind::Usage, Format::Auto, Duration::from_secs(600))
+    );
     assert!(config.roles.intake && config.roles.detect);
     assert_eq!(config.delivery, Delivery::ExactlyOnce);
 }
@@ -168,12 +171,15 @@ retention: 7d
 
 #[test]
 fn what_is_required_is_asked_for() {
-    told("{}\n", &expect![[r#"
+    told(
+        "{}\n",
+        &expect![[r#"
         docs/config.reference.yaml:16:17: the configuration has no `application_id` [E02]
         docs/config.reference.yaml:23:22: kafka has no `bootstrap_servers` [E02]
         docs/config.reference.yaml:50:10: there are no `sources` [E02]
           hint: name at least one: `- {topic: usage, kind: usage}`
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -195,18 +201,25 @@ fn mistakes_in_the_environment_and_in_flags_are_placed_there() {
 #[test]
 fn avro_needs_schemas() {
     let text = LEAST.replace("kind: usage}", "kind: usage, format: avro}");
-    told(&text, &expect![[r#"
+    told(
+        &text,
+        &expect![[r#"
         forewarn.yaml:4:3: source `usage` is avro, but there is no registry [E02]
           hint: set `registry.url`, or `registry.schemas` to a folder of <id>.avsc files
-    "#]]);
+    "#]],
+    );
     let text = format!("{text}registry: {{schemas: schemas/ids}}\n");
     assert!(with(&text, &[], &[], Config::load).is_ok());
 }
 
 #[test]
 fn the_reference_documents_the_defaults_of_a_source() {
-    let example: String =
-        REFERENCE.lines().filter_map(|line| line.strip_prefix("#   ")).filter(|line| !line.trim().is_empty()).collect::<Vec<_>>().join("\n");
+    let example: String = REFERENCE
+        .lines()
+        .filter_map(|line| line.strip_prefix("#   "))
+        .filter(|line| !line.trim().is_empty())
+        .collect::<Vec<_>>()
+        .join("\n");
     let (_, example) = example.split_once("- topic").unwrap();
     let text = format!("application_id: a\nkafka: {{bootstrap_servers: b}}\nsources:\n- topic{example}\n");
     let written = with(&text, &[], &[], Config::load).unwrap();

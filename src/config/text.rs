@@ -68,7 +68,9 @@ pub(super) fn resolve(
     while let Some((before, after)) = rest.split_once("${") {
         text.push_str(before);
         let Some((reference, tail)) = after.split_once('}') else {
-            mistakes.report(span, Code::E03, "`${` is never closed").hint("write `${env:NAME}` or `${file:/path}`");
+            mistakes
+                .report(span, Code::E03, "`${` is never closed")
+                .hint("write `${env:NAME}` or `${file:/path}`");
             return None;
         };
         text.push_str(&one(reference, application_id, lookup, (span, mistakes))?);
@@ -88,7 +90,8 @@ fn one(
         return Some(application_id?.to_owned());
     }
     if let Some(name) = reference.strip_prefix("env:") {
-        let (name, default) = name.split_once(":-").map_or((name, None), |(name, default)| (name, Some(default)));
+        let (name, default) =
+            name.split_once(":-").map_or((name, None), |(name, default)| (name, Some(default)));
         let found = (lookup.env)(name).or_else(|| default.map(str::to_owned));
         if found.is_none() {
             mistakes

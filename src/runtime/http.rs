@@ -84,7 +84,11 @@ impl Pulse {
 
     fn reasons(&self) -> Vec<&'static str> {
         let bits = self.reasons.load(Ordering::Relaxed);
-        Unready::ALL.into_iter().filter(|reason| bits & (1 << *reason as u8) != 0).map(Unready::name).collect()
+        Unready::ALL
+            .into_iter()
+            .filter(|reason| bits & (1 << *reason as u8) != 0)
+            .map(Unready::name)
+            .collect()
     }
 }
 
@@ -137,7 +141,9 @@ impl Health {
     /// The workers that have not beaten for too long.
     #[must_use]
     pub fn stuck(&self, now: Timestamp) -> Vec<(String, i64)> {
-        let age = |pulse: &Arc<Pulse>| (pulse.name.clone(), now.0.saturating_sub(pulse.beat.load(Ordering::Relaxed)));
+        let age = |pulse: &Arc<Pulse>| {
+            (pulse.name.clone(), now.0.saturating_sub(pulse.beat.load(Ordering::Relaxed)))
+        };
         self.workers().iter().map(age).filter(|(_, age)| *age > HEARTBEAT_MS).collect()
     }
 
@@ -164,7 +170,9 @@ impl Health {
 #[derive(Debug, thiserror::Error)]
 pub enum HttpError {
     /// The address is taken or not ours.
-    #[error("can't listen on {address}: {source}\n  hint: set `http.listen` to a free address, or to port 0 for any")]
+    #[error(
+        "can't listen on {address}: {source}\n  hint: set `http.listen` to a free address, or to port 0 for any"
+    )]
     Bind {
         /// What was asked for.
         address: SocketAddr,
@@ -226,7 +234,8 @@ impl Server {
                 }
             });
         };
-        let thread = std::thread::Builder::new().name("http".into()).spawn(serve).map_err(HttpError::Start)?;
+        let thread =
+            std::thread::Builder::new().name("http".into()).spawn(serve).map_err(HttpError::Start)?;
         Ok(Self { address, stop: Some(stop), thread: Some(thread) })
     }
 
@@ -337,7 +346,8 @@ mod tests {
         assert_eq!(ask(&server, "/startupz").0, 200);
         let (status, body) = ask(&server, "/readyz");
         assert_eq!(status, 503);
-        let expected = r#"{"ready":false,"unready":[{"reasons":["starting","restoring"],"worker":"detect-0"}]}"#;
+        let expected =
+            r#"{"ready":false,"unready":[{"reasons":["starting","restoring"],"worker":"detect-0"}]}"#;
         assert_eq!(body.trim(), expected);
         worker.set(Unready::Starting, false);
         worker.set(Unready::Restoring, false);

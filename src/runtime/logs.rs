@@ -20,7 +20,9 @@ pub enum LogFormat {
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
     /// The level or filter is malformed.
-    #[error("`{filter}` is no log filter: {reason}\n  hint: write a level such as `info`, or `info,forewarn::runtime=debug`")]
+    #[error(
+        "`{filter}` is no log filter: {reason}\n  hint: write a level such as `info`, or `info,forewarn::runtime=debug`"
+    )]
     Filter {
         /// What was given.
         filter: String,
@@ -45,5 +47,6 @@ pub fn init(format: LogFormat, filter: &str) -> Result<(), LogError> {
         LogFormat::Pretty => false,
         LogFormat::Json => true,
     };
-    if json { logs.json().flatten_event(true).try_init() } else { logs.try_init() }.map_err(|_| LogError::Twice)
+    if json { logs.json().flatten_event(true).try_init() } else { logs.try_init() }
+        .map_err(|_| LogError::Twice)
 }

@@ -45,7 +45,9 @@ pub enum RegistryError {
         reason: &'static str,
     },
     /// The registry did not answer as it should: worth another try.
-    #[error("the schema registry at {url} does not answer: {reason}\n  hint: check `registry.url`, its login and the network")]
+    #[error(
+        "the schema registry at {url} does not answer: {reason}\n  hint: check `registry.url`, its login and the network"
+    )]
     Unavailable {
         /// The address that was asked.
         url: String,
@@ -244,7 +246,8 @@ mod tests {
                 reader.read_exact(&mut sent).unwrap();
                 asked.push(format!("{}{}", line, String::from_utf8(sent).unwrap()));
                 let length = body.len();
-                let head = format!("HTTP/1.1 {status} X\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n");
+                let head =
+                    format!("HTTP/1.1 {status} X\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n");
                 write!(reader.get_mut(), "{head}{body}").unwrap();
             }
             asked

@@ -14,7 +14,8 @@ pub enum Stage {
 
 impl Stage {
     /// All of them.
-    pub const ALL: [Self; 6] = [Self::Decode, Self::Route, Self::Load, Self::Step, Self::Publish, Self::Checkpoint];
+    pub const ALL: [Self; 6] =
+        [Self::Decode, Self::Route, Self::Load, Self::Step, Self::Publish, Self::Checkpoint];
 
     /// The label.
     #[must_use]
@@ -44,7 +45,8 @@ pub enum AppState {
 
 impl AppState {
     /// All of them.
-    pub const ALL: [Self; 6] = [Self::Starting, Self::Restoring, Self::Running, Self::Rebalancing, Self::Draining, Self::Failed];
+    pub const ALL: [Self; 6] =
+        [Self::Starting, Self::Restoring, Self::Running, Self::Rebalancing, Self::Draining, Self::Failed];
 
     /// The label.
     #[must_use]
@@ -170,7 +172,8 @@ pub enum StateBytes {
 
 impl StateBytes {
     /// All of them.
-    pub const ALL: [Self; 6] = [Self::Hot, Self::Sst, Self::Memtable, Self::BlockCache, Self::PendingCompaction, Self::DiskFree];
+    pub const ALL: [Self; 6] =
+        [Self::Hot, Self::Sst, Self::Memtable, Self::BlockCache, Self::PendingCompaction, Self::DiskFree];
 
     /// The label.
     #[must_use]

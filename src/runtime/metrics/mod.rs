@@ -68,7 +68,12 @@ impl Catalogue {
         Ok(metric)
     }
 
-    fn counters(&mut self, name: &str, labels: &[&'static str], help: &'static str) -> Result<IntCounterVec, MetricsError> {
+    fn counters(
+        &mut self,
+        name: &str,
+        labels: &[&'static str],
+        help: &'static str,
+    ) -> Result<IntCounterVec, MetricsError> {
         let metric = IntCounterVec::new(Opts::new(name, help), labels)?;
         self.add("counter", (name, help), labels, metric)
     }
@@ -78,12 +83,22 @@ impl Catalogue {
         self.add("counter", (name, help), &[], metric)
     }
 
-    fn gauges(&mut self, name: &str, labels: &[&'static str], help: &'static str) -> Result<GaugeVec, MetricsError> {
+    fn gauges(
+        &mut self,
+        name: &str,
+        labels: &[&'static str],
+        help: &'static str,
+    ) -> Result<GaugeVec, MetricsError> {
         let metric = GaugeVec::new(Opts::new(name, help), labels)?;
         self.add("gauge", (name, help), labels, metric)
     }
 
-    fn whole_gauges(&mut self, name: &str, labels: &[&'static str], help: &'static str) -> Result<IntGaugeVec, MetricsError> {
+    fn whole_gauges(
+        &mut self,
+        name: &str,
+        labels: &[&'static str],
+        help: &'static str,
+    ) -> Result<IntGaugeVec, MetricsError> {
         let metric = IntGaugeVec::new(Opts::new(name, help), labels)?;
         self.add("gauge", (name, help), labels, metric)
     }
@@ -183,7 +198,8 @@ impl Metrics {
             let Description { name, kind, labels, help, buckets } = metric;
             let labels = labels.join(", ");
             let edges: Vec<String> = buckets.iter().map(f64::to_string).collect();
-            let buckets = if edges.is_empty() { String::new() } else { format!(" Buckets: {}.", edges.join(" ")) };
+            let buckets =
+                if edges.is_empty() { String::new() } else { format!(" Buckets: {}.", edges.join(" ")) };
             // Writing to a string can't fail.
             let _ = writeln!(page, "| `{name}` | {kind} | {labels} | {help}.{buckets} |");
         }

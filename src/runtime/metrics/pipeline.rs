@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use prometheus::{Gauge, GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
+use prometheus::{
+    Gauge, GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
+};
 
 use super::labels::{AppState, Group, Journaled, ProduceError, Stage, StateBytes, Transacted};
 use super::{Catalogue, MetricsError};
@@ -84,7 +86,11 @@ impl Input {
     fn register(catalogue: &mut Catalogue) -> Result<Self, MetricsError> {
         let kind = &["kind"][..];
         Ok(Self {
-            records: catalogue.counters(&name("input_records_total"), &["topic"], "Records read from sources")?,
+            records: catalogue.counters(
+                &name("input_records_total"),
+                &["topic"],
+                "Records read from sources",
+            )?,
             input: catalogue.counters(
                 &name("input_events_total"),
                 kind,
@@ -126,7 +132,8 @@ impl Input {
 
 impl Pipeline {
     pub(super) fn register(catalogue: &mut Catalogue) -> Result<Self, MetricsError> {
-        let Input { records, input, ended, filtered, clamped, cut, behind, dead } = Input::register(catalogue)?;
+        let Input { records, input, ended, filtered, clamped, cut, behind, dead } =
+            Input::register(catalogue)?;
         let partition = &["topic", "partition"][..];
         let this = Self {
             input_records: records,
@@ -175,23 +182,49 @@ impl Pipeline {
             transaction: one(catalogue, "transaction_duration_seconds", TRANSACTION, &LONG_SECONDS)?,
             rebalance: one(catalogue, "rebalance_duration_seconds", REBALANCE, &LONG_SECONDS)?,
             restore: one(catalogue, "restore_duration_seconds", RESTORE, &LONG_SECONDS)?,
-            transactions: catalogue.counters(&name("transactions_total"), &["result"], "Transactions by how they ended")?,
-            rebalances: catalogue.counters(&name("rebalances_total"), &["group"], "Changes of the assignment")?,
+            transactions: catalogue.counters(
+                &name("transactions_total"),
+                &["result"],
+                "Transactions by how they ended",
+            )?,
+            rebalances: catalogue.counters(
+                &name("rebalances_total"),
+                &["group"],
+                "Changes of the assignment",
+            )?,
             produce_errors: catalogue.counters(
                 &name("produce_errors_total"),
                 &["topic", "reason"],
                 "Records that could not be written",
             )?,
-            assigned: catalogue.whole_gauges(&name("assigned_partitions"), &["topic"], "Partitions owned by this process")?,
+            assigned: catalogue.whole_gauges(
+                &name("assigned_partitions"),
+                &["topic"],
+                "Partitions owned by this process",
+            )?,
             state: state_gauges(catalogue)?,
-            last_progress: catalogue.gauge(&name("last_progress_timestamp_seconds"), "When a worker last made progress")?,
-            checkpoint: catalogue.gauge(&name("checkpoint_timestamp_seconds"), "When the last local checkpoint was written")?,
+            last_progress: catalogue
+                .gauge(&name("last_progress_timestamp_seconds"), "When a worker last made progress")?,
+            checkpoint: catalogue
+                .gauge(&name("checkpoint_timestamp_seconds"), "When the last local checkpoint was written")?,
             ready: catalogue.whole_gauge(&name("ready"), "1 while `/readyz` says yes")?,
-            app_state: catalogue.whole_gauges(&name("app_state"), &["state"], "What the process is doing: one state is 1")?,
-            rule_set_info: catalogue.whole_gauges(&name("rule_set_info"), &["rule_set"], "1 for the active rule set")?,
+            app_state: catalogue.whole_gauges(
+                &name("app_state"),
+                &["state"],
+                "What the process is doing: one state is 1",
+            )?,
+            rule_set_info: catalogue.whole_gauges(
+                &name("rule_set_info"),
+                &["rule_set"],
+                "1 for the active rule set",
+            )?,
             tasks: Mutex::default(),
         };
-        let build = catalogue.whole_gauges(&name("build_info"), &["version", "revision"], "1, with the build's identity")?;
+        let build = catalogue.whole_gauges(
+            &name("build_info"),
+            &["version", "revision"],
+            "1, with the build's identity",
+        )?;
         let revision = option_env!("FOREWARN_REVISION").unwrap_or("unknown");
         build.with_label_values(&[env!("CARGO_PKG_VERSION"), revision]).set(1);
         this.begin();
@@ -373,7 +406,8 @@ impl Pipeline {
             self.entities.with_label_values(&[kind]).set(i64::try_from(rows).unwrap_or(i64::MAX));
         }
         for (place, kind) in Kind::ALL.into_iter().enumerate() {
-            let lowest = tasks.values().filter_map(|task| task.watermarks.get(place).copied().flatten()).min();
+            let lowest =
+                tasks.values().filter_map(|task| task.watermarks.get(place).copied().flatten()).min();
             if let Some(lowest) = lowest {
                 self.watermark.with_label_values(&[kind.name()]).set(seconds(lowest.0));
             }

@@ -70,7 +70,10 @@ fn a_rule_begins_at_zero_and_counts_what_is_committed() {
     assert_eq!(value(&page, opened), Some(1.0));
     assert_eq!(value(&page, r#"forewarn_input_events_total{kind="usage"}"#), Some(9.0));
     assert_eq!(value(&page, r#"forewarn_events_total{kind="usage",result="duplicate"}"#), Some(2.0));
-    assert_eq!(value(&page, r#"forewarn_trigger_suppressed_total{reason="cooldown",rule="rule-00"}"#), Some(1.0));
+    assert_eq!(
+        value(&page, r#"forewarn_trigger_suppressed_total{reason="cooldown",rule="rule-00"}"#),
+        Some(1.0)
+    );
     assert_eq!(value(&page, r#"forewarn_trigger_time_to_detect_seconds_sum{rule="rule-00"}"#), Some(1.5));
     assert_eq!(value(&page, r#"forewarn_rule_set_info{rule_set="0123456789abcdef"}"#), Some(1.0));
 }
@@ -83,7 +86,8 @@ fn the_series_budget_holds_at_25_rules() {
     let page = metrics.render().unwrap();
     let series = page.lines().filter(|line| !line.starts_with('#')).count();
     assert!(series <= 4000, "{series} series");
-    let rules: BTreeSet<&str> = page.split("rule=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+    let rules: BTreeSet<&str> =
+        page.split("rule=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
     assert_eq!(rules.len(), 26);
     assert!(rules.contains("_other") && !rules.contains("rule-25"));
 }

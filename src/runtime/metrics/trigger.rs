@@ -77,7 +77,11 @@ impl Trigger {
                 rule,
                 "Activations that joined an open alert of their family",
             )?,
-            alerts: catalogue.counters(&name("alerts_total"), &["rule", "action"], "Published revisions of alerts")?,
+            alerts: catalogue.counters(
+                &name("alerts_total"),
+                &["rule", "action"],
+                "Published revisions of alerts",
+            )?,
             open_alerts: catalogue.whole_gauges(
                 &name("open_alerts"),
                 &["rule", "severity"],
@@ -235,6 +239,8 @@ impl Trigger {
 fn rungs(detector: &Detector) -> &[Rung] {
     match detector {
         Detector::Event { .. } => &[],
-        Detector::Count { rungs, .. } | Detector::Absence { rungs, .. } | Detector::Compare { rungs, .. } => rungs,
+        Detector::Count { rungs, .. } | Detector::Absence { rungs, .. } | Detector::Compare { rungs, .. } => {
+            rungs
+        }
     }
 }
