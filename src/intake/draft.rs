@@ -141,7 +141,12 @@ impl<'a> Draft<'a> {
             }
             _ => {
                 let value = limits::typed(field, value, &mut self.cuts)?;
-                self.push(field, value);
+                // An empty collection says as much as none.
+                if !matches!(&value, Value::List(items) if items.is_empty())
+                    && !matches!(&value, Value::Map(entries) if entries.is_empty())
+                {
+                    self.push(field, value);
+                }
             }
         }
         Ok(())
@@ -324,6 +329,9 @@ impl<'a> Draft<'a> {
         }
         if self.event.name == "account.updated" {
             self.default(Field::DoNotContact, Value::Bool(false));
+        } else {
+            // The default of a column that all three types share says nothing about users and models.
+            self.event.fields.retain(|(field, _)| *field != Field::DoNotContact);
         }
     }
 }
