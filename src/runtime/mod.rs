@@ -4,6 +4,10 @@
 //! each has two implementations, one on the real thing and one in memory.
 
 pub mod clock;
+pub mod http;
+pub mod logs;
 pub mod memory_store;
+pub mod metrics;
+pub mod registry;
 pub mod sink;
 pub mod source;
