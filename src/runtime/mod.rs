@@ -4,5 +4,7 @@
 //! each has two implementations, one on the real thing and one in memory.
 
 pub mod clock;
+pub mod kafka;
+pub mod rocks;
 pub mod sink;
 pub mod source;

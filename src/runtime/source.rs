@@ -65,8 +65,8 @@ pub struct SourceError(pub String);
 ///
 /// No record is in flight when `poll` is called: everything visited before has been taken in by the caller.
 pub trait Source {
-    /// Waits up to `wait` and visits what has arrived, in order within each partition. Changes of the assignment are
-    /// returned alone, between records.
+    /// Waits up to `wait` and visits what has arrived, in order within each partition. A change of the assignment ends the
+    /// visit: it comes after the records before it.
     ///
     /// # Errors
     /// If the client failed for good.
@@ -92,6 +92,10 @@ pub trait Source {
 
     /// The log end as of the last fetch, without asking the broker; `None` if not known yet.
     fn known_end(&self, partition: &SourcePartition) -> Option<i64>;
+
+    /// The next offset of a partition that `poll` has not passed: beyond the last record visited, and beyond what follows it
+    /// without being a record (markers of transactions). `None` before the first poll after the assignment.
+    fn position(&self, partition: &SourcePartition) -> Option<i64>;
 
     /// Commits: these are the next offsets to read.
     ///
