@@ -2,7 +2,55 @@
 //!
 //! Pure: bytes in, bytes out. The byte format is asserted in tests.
 
+mod build;
+pub mod coverage;
+mod frame;
+mod system;
+
+#[cfg(test)]
+mod tests;
+
+use crate::event::bytes::{FormatError, Reader};
 use crate::event::{Kind, SourcePartition, Timestamp};
+
+pub use build::FrameBuilder;
+pub use frame::{Cursor, Events, Frame};
+pub use system::encode_system;
+
+/// Format version, in the upper half of a record's first byte; the lower half is the record's type.
+const VERSION: u8 = 1;
+
+/// The first byte of a record of this type.
+const fn head(record: u8) -> u8 {
+    VERSION << 4 | record
+}
+
+/// A record of the journal.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Entry<'a> {
+    /// Events, and what they cover.
+    Frame(Frame<'a>),
+    /// A change of how the stream is read.
+    System(System),
+}
+
+impl<'a> Entry<'a> {
+    /// Reads a record's header; the events of a frame are read by its cursor.
+    ///
+    /// # Errors
+    /// If the bytes are no journal record, or one of a later build.
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, FormatError> {
+        let mut reader = Reader::new(bytes);
+        let first = reader.byte()?;
+        if first >> 4 != VERSION {
+            return Err(FormatError::Version(first >> 4));
+        }
+        match first & 0x0f {
+            frame::RECORD => Frame::parse(reader).map(Self::Frame),
+            record => system::parse(record, reader).map(Self::System),
+        }
+    }
+}
 
 /// What a frame completes for one source partition: every offset in `from..=to` has been dealt with.
 #[derive(Debug, Clone, PartialEq, Eq)]
