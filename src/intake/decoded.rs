@@ -1,0 +1,264 @@
+//! What became of one source record: events, and an account of all that is none.
+
+use crate::event::{Event, Field, Kind, Text, Timestamp, Value};
+
+/// Why an event is filtered (`contracts.md` §2.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Filtered {
+    /// Test traffic.
+    Test = 0,
+    /// Traffic of our own staff.
+    Internal = 1,
+    /// Of an environment that the source does not admit.
+    Environment = 2,
+    /// No mapping has a row for it.
+    Unmapped = 3,
+    /// Excluded by configuration.
+    Excluded = 4,
+}
+
+impl Filtered {
+    /// All reasons, in the order of their numbers.
+    pub const ALL: [Self; 5] =
+        [Self::Test, Self::Internal, Self::Environment, Self::Unmapped, Self::Excluded];
+
+    /// The label of the metric.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Test => "test",
+            Self::Internal => "internal",
+            Self::Environment => "environment",
+            Self::Unmapped => "unmapped",
+            Self::Excluded => "excluded",
+        }
+    }
+}
+
+/// Where on its way a record failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[expect(missing_docs, reason = "the closed list of contracts.md §6")]
+pub enum Stage {
+    Decode,
+    Map,
+    Validate,
+    Route,
+    Engine,
+}
+
+impl Stage {
+    /// Its spelling.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Decode => "decode",
+            Self::Map => "map",
+            Self::Validate => "validate",
+            Self::Route => "route",
+            Self::Engine => "engine",
+        }
+    }
+}
+
+/// Why a record is a dead letter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[expect(missing_docs, reason = "the closed list of contracts.md §6")]
+pub enum DeadReason {
+    TooLarge,
+    SchemaUnknown,
+    DecodeFailed,
+    MappingFailed,
+    FieldMissing,
+    FieldInvalid,
+    ControlInvalid,
+    Quarantined,
+}
+
+impl DeadReason {
+    /// Its spelling.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::TooLarge => "too_large",
+            Self::SchemaUnknown => "schema_unknown",
+            Self::DecodeFailed => "decode_failed",
+            Self::MappingFailed => "mapping_failed",
+            Self::FieldMissing => "field_missing",
+            Self::FieldInvalid => "field_invalid",
+            Self::ControlInvalid => "control_invalid",
+            Self::Quarantined => "quarantined",
+        }
+    }
+}
+
+/// What is told beside a record that goes to the dead letters; the record itself goes there verbatim.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeadLetter {
+    /// Where it failed.
+    pub stage: Stage,
+    /// Why.
+    pub reason: DeadReason,
+    /// What the source (or the mapping that failed) carries.
+    pub kind: Kind,
+    /// The mapping that was applied, if any.
+    pub mapping: Option<Box<str>>,
+    /// For people; never quotes what a customer wrote.
+    pub detail: String,
+}
+
+/// Events of one kind that came in with a record, and those that ended in intake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// All of them: those handed on and those below.
+    pub input: u32,
+    /// Filtered, by the number of [`Filtered`].
+    pub filtered: [u32; 5],
+    /// Without account, alias and cross-account entity.
+    pub unattributed: u32,
+    /// Bad.
+    pub dead: u32,
+    /// Events handed on whose time was clamped.
+    pub clamped: u32,
+    /// Strings, lists and bodies that were cut.
+    pub cut: u32,
+}
+
+type Fields<'a> = Vec<(Field, Value<'a>)>;
+type Properties<'a> = Vec<(Text<'a>, Value<'a>)>;
+
+/// What one record yielded.
+#[derive(Debug, Default)]
+pub struct Decoded<'a> {
+    /// Its events, in order; their places in the record are their `position.index`.
+    pub events: Vec<Event<'a>>,
+    /// If the record, or one of its events, is bad: why. It is one dead letter, whatever the number.
+    pub dead: Option<DeadLetter>,
+    counts: [Counts; 7],
+    touched: u8,
+    index: u16,
+    pub(super) found: Vec<(u16, Value<'a>)>,
+    spare: Vec<(Fields<'a>, Properties<'a>)>,
+}
+
+/// An empty list of another lifetime in the same memory: collecting from a list of equal layout happens in place.
+fn recycle<A, B>(mut list: Vec<A>, never: impl Fn(A) -> Option<B>) -> Vec<B> {
+    list.clear();
+    list.into_iter().filter_map(never).collect()
+}
+
+impl<'a> Decoded<'a> {
+    /// Nothing yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The counters of a kind.
+    #[must_use]
+    pub const fn counts(&self, kind: Kind) -> &Counts {
+        &self.counts[kind as usize]
+    }
+
+    /// The kinds with counters above zero.
+    pub fn kinds(&self) -> impl Iterator<Item = Kind> {
+        Kind::ALL.into_iter().filter(|kind| self.touched >> *kind as u8 & 1 == 1)
+    }
+
+    pub(super) const fn counts_mut(&mut self, kind: Kind) -> &mut Counts {
+        self.touched |= 1 << kind as u8;
+        &mut self.counts[kind as usize]
+    }
+
+    /// The place of the next event in its record, whatever becomes of it.
+    pub(super) const fn next_index(&mut self) -> u16 {
+        self.index = self.index.saturating_add(1);
+        self.index - 1
+    }
+
+    /// Forgets everything, keeping the memory.
+    pub fn clear(&mut self) {
+        for event in self.events.drain(..) {
+            let (mut fields, mut properties) = (event.fields, event.properties);
+            fields.clear();
+            properties.clear();
+            if self.spare.len() < 64 {
+                self.spare.push((fields, properties));
+            }
+        }
+        self.found.clear();
+        self.dead = None;
+        self.index = 0;
+        if self.touched != 0 {
+            for kind in Kind::ALL.into_iter().filter(|kind| self.touched >> *kind as u8 & 1 == 1) {
+                self.counts[kind as usize] = Counts::default();
+            }
+            self.touched = 0;
+        }
+    }
+
+    /// Forgets everything and is free for records of another lifetime, in the same memory.
+    #[must_use]
+    pub fn recycle<'b>(mut self) -> Decoded<'b> {
+        self.clear();
+        let spare = self
+            .spare
+            .into_iter()
+            .map(|(fields, properties)| (recycle(fields, |_| None), recycle(properties, |_| None)))
+            .collect();
+        Decoded {
+            events: recycle(self.events, |_| None),
+            dead: None,
+            counts: self.counts,
+            touched: 0,
+            index: 0,
+            found: recycle(self.found, |_| None),
+            spare,
+        }
+    }
+
+    /// An event with recycled lists.
+    pub(super) fn blank(&mut self, kind: Kind) -> Event<'a> {
+        let mut event = Event::new(kind, "", Timestamp::MIN);
+        if let Some((fields, properties)) = self.spare.pop() {
+            event.fields = fields;
+            event.properties = properties;
+        }
+        event
+    }
+
+    /// Takes back the lists of an event that is not handed on.
+    pub(super) fn give_back(&mut self, event: Event<'a>) {
+        let (mut fields, mut properties) = (event.fields, event.properties);
+        fields.clear();
+        properties.clear();
+        self.spare.push((fields, properties));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Decoded;
+    use crate::event::{Field, Kind, Value};
+
+    #[test]
+    fn recycling_keeps_the_memory() {
+        let mut decoded = Decoded::new();
+        let text = String::from("borrowed");
+        for _ in 0..2 {
+            let mut event = decoded.blank(Kind::Usage);
+            event.fields.reserve(10);
+            event.set(Field::Source, Value::text(text.as_str()));
+            decoded.events.push(event);
+        }
+        let events = decoded.events.as_ptr() as usize;
+        let fields = decoded.events[1].fields.as_ptr() as usize;
+        let mut again: Decoded<'static> = decoded.recycle();
+        drop(text);
+        let event = again.blank(Kind::Usage);
+        assert!(event.fields.is_empty());
+        assert_eq!(event.fields.as_ptr() as usize, fields);
+        again.events.push(event);
+        assert_eq!(again.events.as_ptr() as usize, events);
+    }
+}

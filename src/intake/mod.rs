@@ -1,0 +1,94 @@
+//! Source records become canonical events: decode, map, validate, text features, route. Pure: schemas are handed in.
+
+mod avro;
+pub mod breaker;
+mod decoded;
+mod draft;
+mod json;
+mod limits;
+pub mod mapping;
+mod mask;
+mod plan;
+mod properties;
+mod require;
+mod route;
+mod source;
+pub mod text;
+mod trie;
+mod wire;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+pub use avro::SchemaError;
+pub use decoded::{Counts, DeadLetter, DeadReason, Decoded, Filtered, Stage};
+pub use draft::Target;
+pub use properties::{Property, PropertyType};
+pub use route::{Route, alert_partition, entity, murmur2, partition_of, route};
+pub use source::SourceSettings;
+pub use trie::Step;
+pub use wire::{Format, Headers, Record, SchemaId};
+
+use source::Source;
+use text::Scorer;
+
+/// A record can't be decoded before this schema is handed in with [`Intake::add_schema`], or declared missing with
+/// [`Intake::refuse_schema`]; then the same record is decoded again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the schema {0} is needed")]
+pub struct NeedsSchema(pub SchemaId);
+
+/// Decodes the records of all sources. One a thread.
+pub struct Intake {
+    sources: Vec<Source>,
+    schemas: BTreeMap<SchemaId, Result<Box<str>, Box<str>>>,
+    scorer: Scorer,
+    scratch: String,
+}
+
+impl Intake {
+    /// Compiles mappings and paths; the sources keep their places.
+    #[must_use]
+    pub fn new(sources: Vec<SourceSettings>, scorer: Scorer) -> Self {
+        Self {
+            sources: sources.into_iter().map(Source::new).collect(),
+            schemas: BTreeMap::new(),
+            scorer,
+            scratch: String::new(),
+        }
+    }
+
+    /// What was said of a source.
+    #[must_use]
+    pub fn source(&self, source: usize) -> Option<&SourceSettings> {
+        self.sources.get(source).map(|source| &source.settings)
+    }
+
+    /// Hands in a schema, as the registry has it. One that can't be used makes dead letters of its records.
+    pub fn add_schema(&mut self, id: SchemaId, json: &str) {
+        self.schemas.insert(id, Ok(json.into()));
+        self.sources.iter_mut().for_each(|source| source.forget(id));
+    }
+
+    /// The registry does not know the schema: its records are dead letters.
+    pub fn refuse_schema(&mut self, id: SchemaId, why: &str) {
+        self.schemas.insert(id, Err(why.into()));
+        self.sources.iter_mut().for_each(|source| source.forget(id));
+    }
+
+    /// Decodes a record of a source; `out` is emptied first.
+    ///
+    /// # Errors
+    /// If its schema has not been handed in.
+    pub fn decode<'a>(
+        &mut self,
+        source: usize,
+        record: &Record<'a>,
+        out: &mut Decoded<'a>,
+    ) -> Result<(), NeedsSchema> {
+        out.clear();
+        let Some(source) = self.sources.get_mut(source) else { return Ok(()) };
+        source.decode(record, &self.schemas, &mut self.scorer, &mut self.scratch, out)
+    }
+}

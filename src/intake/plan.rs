@@ -1,0 +1,255 @@
+//! A mapping compiled for one topic: paths have become slots, and what needs no conversion goes straight to its field.
+
+use crate::event::{Kind, Value};
+
+use super::decoded::{DeadReason, Decoded};
+use super::draft::{Bad, Draft, Target};
+use super::limits::Unfit;
+use super::mapping::{self, From, Mapping, Set, Test, convert};
+use super::properties::{self, Property};
+use super::trie::{Found, Step, Trie};
+use super::wire::Record;
+
+/// A place where a value comes from, resolved.
+#[derive(Debug)]
+enum Origin {
+    Slot(u16),
+    Item(Box<[Step]>),
+    Header(Box<str>),
+    Key,
+}
+
+/// A mapping, or the canonical form of a kind, compiled.
+#[derive(Debug)]
+pub struct Plan {
+    pub kind: Kind,
+    pub name: Option<Box<str>>,
+    when: Vec<Vec<(Origin, Test)>>,
+    /// The list to unpack: its slot, and the inner lists.
+    unpack: Option<(u16, Vec<Vec<Step>>)>,
+    /// By slot: what takes the value as it is.
+    direct: Vec<Option<Target>>,
+    assigns: Vec<(Set, Vec<Origin>)>,
+}
+
+impl Plan {
+    /// The plan of a topic that has the canonical form.
+    pub fn canonical(kind: Kind, trie: &mut Trie, slots: &mut u16) -> Self {
+        let mut plan =
+            Self { kind, name: None, when: Vec::new(), unpack: None, direct: Vec::new(), assigns: Vec::new() };
+        plan.take_canonical(&[], trie, slots);
+        plan
+    }
+
+    /// The plan of a mapping.
+    pub fn of(mapping: &Mapping, trie: &mut Trie, slots: &mut u16) -> Self {
+        let mut plan = Self::canonical_free(mapping.kind);
+        plan.name = Some(mapping.name.clone());
+        let mut lists = mapping.unpack.iter();
+        plan.unpack = lists.next().map(|first| (trie.want(first, slots), lists.cloned().collect()));
+        let mut origin = |from: &From| match from {
+            From::Root(path) => Origin::Slot(trie.want(path, slots)),
+            From::Item(path) => Origin::Item(path.clone().into()),
+            From::Header(name) => Origin::Header(name.clone()),
+            From::Key => Origin::Key,
+        };
+        let mut all = |tests: &Vec<(From, Test)>| tests.iter().map(|(from, test)| (origin(from), test.clone())).collect();
+        plan.when = mapping.when.iter().map(&mut all).collect();
+        for set in mapping.set.iter().flatten() {
+            plan.assigns.push((set.clone(), set.from.iter().map(&mut origin).collect()));
+        }
+        if mapping.set.is_none() {
+            plan.take_canonical(&mapping.properties, trie, slots);
+            return plan;
+        }
+        for (property, from) in &mapping.properties {
+            let set = Set::plain(Target::Property(property.clone()), from.clone());
+            plan.assigns.push((set, from.iter().map(&mut origin).collect()));
+        }
+        plan.straighten();
+        plan
+    }
+
+    const fn canonical_free(kind: Kind) -> Self {
+        Self { kind, name: None, when: Vec::new(), unpack: None, direct: Vec::new(), assigns: Vec::new() }
+    }
+
+    fn take_canonical(&mut self, own: &[(Property, Vec<From>)], trie: &mut Trie, slots: &mut u16) {
+        let path = |name: &str| name.split('.').map(|part| Step::Name(part.into())).collect::<Vec<_>>();
+        for field in mapping::fields(self.kind) {
+            let slot = trie.want(&path(field.spec().name), slots);
+            self.take(slot, Target::Field(field));
+        }
+        let declared = own.iter().map(|(property, _)| property.clone());
+        let named = properties::named(self.kind).filter(|named| !own.iter().any(|(own, _)| own.name == named.name));
+        for property in named.chain(declared) {
+            let place = [Step::Name("properties".into()), Step::Name(property.name.as_ref().into())];
+            let slot = trie.want(&place, slots);
+            self.take(slot, Target::Property(property));
+        }
+    }
+
+    fn take(&mut self, slot: u16, target: Target) {
+        let slot = usize::from(slot);
+        if self.direct.len() <= slot {
+            self.direct.resize(slot + 1, None);
+        }
+        self.direct[slot] = Some(target);
+    }
+
+    /// Moves what has one source and no conversion onto the straight path.
+    fn straighten(&mut self) {
+        for (set, from) in std::mem::take(&mut self.assigns) {
+            match from.as_slice() {
+                [Origin::Slot(slot)]
+                    if set.is_plain() && !self.direct.get(usize::from(*slot)).is_some_and(Option::is_some) =>
+                {
+                    self.take(*slot, set.target);
+                }
+                _ => self.assigns.push((set, from)),
+            }
+        }
+    }
+
+    /// Whether the mapping applies to a record, or to an item of it.
+    fn applies(&self, view: &View<'_, '_>) -> bool {
+        let holds = |(origin, test): &(Origin, Test)| match view.look(origin) {
+            Some(Seen::Value(value)) => test.holds(Some(value)),
+            Some(Seen::Bytes(text)) => test.holds(Some(&Value::text(text))),
+            None => test.holds(None),
+        };
+        self.when.is_empty() || self.when.iter().any(|tests| tests.iter().all(holds))
+    }
+
+    /// The items that the mapping unpacks, each one event; without unpacking the record itself.
+    fn items<'v, 'a>(&self, found: &'v Found<'a>) -> Vec<&'v Value<'a>> {
+        let Some((slot, inner)) = &self.unpack else { return Vec::new() };
+        let Some(outer) = at(found, *slot) else { return Vec::new() };
+        let mut items = list(outer);
+        for path in inner {
+            items = items.into_iter().filter_map(|item| walk(item, path)).flat_map(list).collect();
+        }
+        items
+    }
+}
+
+/// What a list holds; anything else is a list of itself.
+fn list<'v, 'a>(value: &'v Value<'a>) -> Vec<&'v Value<'a>> {
+    match value {
+        Value::List(items) => items.iter().collect(),
+        other => vec![other],
+    }
+}
+
+fn at<'v, 'a>(found: &'v Found<'a>, slot: u16) -> Option<&'v Value<'a>> {
+    found.iter().find(|(own, _)| *own == slot).map(|(_, value)| value)
+}
+
+fn walk<'v, 'a>(value: &'v Value<'a>, path: &[Step]) -> Option<&'v Value<'a>> {
+    path.iter().try_fold(value, |value, step| match (step, value) {
+        (Step::Name(name), Value::Map(_)) => value.entry(name),
+        (Step::Index(index), Value::List(items)) => items.get(*index),
+        _ => None,
+    })
+}
+
+/// All that a plan can see of one record, or of one item of it.
+struct View<'v, 'a> {
+    found: &'v Found<'a>,
+    item: Option<&'v Value<'a>>,
+    record: &'v Record<'a>,
+}
+
+/// A value of the record, or text beside it.
+enum Seen<'v, 'a> {
+    Value(&'v Value<'a>),
+    Bytes(&'a str),
+}
+
+impl<'v, 'a> View<'v, 'a> {
+    fn look(&self, origin: &Origin) -> Option<Seen<'v, 'a>> {
+        match origin {
+            Origin::Slot(slot) => at(self.found, *slot).map(Seen::Value),
+            Origin::Item(path) => self.item.and_then(|item| walk(item, path)).map(Seen::Value),
+            Origin::Header(name) => self.record.header(name).map(Seen::Bytes),
+            Origin::Key => self.record.key_text().map(Seen::Bytes),
+        }
+    }
+}
+
+impl Plan {
+    /// Makes the events of a record: calls `finish` with each draft, or with what is wrong.
+    ///
+    /// Returns whether the mapping applied to anything.
+    pub fn run<'a>(
+        &self,
+        found: &mut Found<'a>,
+        record: &Record<'a>,
+        last: bool,
+        out: &mut Decoded<'a>,
+        finish: &mut dyn FnMut(&mut Decoded<'a>, Draft<'a>, Option<Bad>),
+    ) -> bool {
+        if self.unpack.is_none() {
+            if !self.when.is_empty() && !self.applies(&View { found, item: None, record }) {
+                return false;
+            }
+            let mut draft = Draft::new(out.blank(self.kind));
+            let bad = self.assign(&mut draft, &View { found, item: None, record }).err();
+            if last {
+                for (slot, value) in found.drain(..) {
+                    self.put(&mut draft, slot, value);
+                }
+            } else {
+                found.iter().for_each(|(slot, value)| self.put(&mut draft, *slot, value.clone()));
+            }
+            finish(out, draft, bad);
+            return true;
+        }
+        let mut any = false;
+        for item in self.items(found) {
+            let view = View { found, item: Some(item), record };
+            if self.applies(&view) {
+                any = true;
+                let mut draft = Draft::new(out.blank(self.kind));
+                let bad = self.assign(&mut draft, &view).err();
+                found.iter().for_each(|(slot, value)| self.put(&mut draft, *slot, value.clone()));
+                finish(out, draft, bad);
+            }
+        }
+        any
+    }
+
+    #[inline]
+    fn put<'a>(&self, draft: &mut Draft<'a>, slot: u16, value: Value<'a>) {
+        if let Some(Some(target)) = self.direct.get(usize::from(slot)) {
+            draft.put(target, value);
+        }
+    }
+
+    fn assign<'a>(&self, draft: &mut Draft<'a>, view: &View<'_, 'a>) -> Result<(), Bad> {
+        for (set, origins) in &self.assigns {
+            let value = match &set.constant {
+                Some(constant) => Some(constant.clone()),
+                None => {
+                    let found = origins.iter().find_map(|origin| view.look(origin)).map(|seen| match seen {
+                        Seen::Value(value) => value.clone(),
+                        Seen::Bytes(text) => Value::text(text),
+                    });
+                    convert::convert(set, found).map_err(|why| failed(&set.target, why))?
+                }
+            };
+            if let Some(value) = value {
+                draft.put(&set.target, value);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn failed(target: &Target, why: Unfit) -> Bad {
+    let name = match target {
+        Target::Field(field) => field.spec().name,
+        Target::Property(property) => &property.name,
+    };
+    Bad { reason: DeadReason::MappingFailed, detail: format!("the source of `{name}` is {}", why.0) }
+}
