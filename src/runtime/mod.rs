@@ -5,9 +5,12 @@
 
 pub mod clock;
 pub mod http;
+pub mod kafka;
 pub mod logs;
+pub mod memory_log;
 pub mod memory_store;
 pub mod metrics;
 pub mod registry;
+pub mod rocks;
 pub mod sink;
 pub mod source;
