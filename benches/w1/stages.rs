@@ -99,8 +99,7 @@ impl Bench {
              threads: {{intake: 1, detect: 1}}\n\
              sources:\n- {{topic: {topic}, kind: error_log, format: avro}}\n\
              topics: {{alerts: {application}-alerts, alerts_state: {application}-state, \
-             decisions: {application}-decisions, health: {application}-health, \
-             outcomes: {application}-outcomes, control: {application}-control}}\n\
+             decisions: {application}-decisions}}\n\
              registry: {{schemas: \"{folder}/schemas\"}}\n\
              state: {{path: \"{folder}/state\", hot_bytes: 768MiB}}\n\
              http: {{listen: \"127.0.0.1:0\"}}\n"

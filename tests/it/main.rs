@@ -1,1 +1,7 @@
+//! Tests that look at the program from outside, in one binary.
 
+mod e2e;
+mod oracle;
+mod scenarios;
+mod store_crash;
+mod tidy;

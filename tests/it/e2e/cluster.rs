@@ -103,7 +103,7 @@ impl App {
              - {{topic: {id}-billing, kind: billing}}\n\
              - {{topic: {id}-ticket, kind: ticket}}\n\
              topics: {{alerts: {id}{infix}-alerts, alerts_state: {id}{infix}-state, \
-             decisions: {id}{infix}-decisions, health: {id}-health, outcomes: {id}-outcomes, control: {id}-control}}\n\
+             decisions: {id}{infix}-decisions}}\n\
              registry: {{url: \"{registry}\"}}\n\
              state: {{path: \"{folder}/{state}\"}}\n\
              http: {{listen: \"127.0.0.1:0\"}}\n\
