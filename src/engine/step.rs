@@ -30,8 +30,11 @@ pub(super) struct Turn<'a> {
 
 /// Compiles the body of a rules record.
 pub(super) fn compile(body: &[(Box<str>, Box<str>)]) -> Result<Program, StepError> {
-    let _ = body;
-    Err(StepError::Rules(String::new()))
+    let files: Vec<(&str, &str)> = body.iter().map(|(name, text)| (&**name, &**text)).collect();
+    match crate::rules::load(&files, crate::rules::Options::default()) {
+        Ok(loaded) => Ok(loaded.program),
+        Err(mistakes) => Err(StepError::Rules(mistakes.to_string())),
+    }
 }
 
 /// The key of an account's own row.
