@@ -220,15 +220,15 @@ impl<'n> Compiler<'n> {
                 Choice::Running => running(self.status_of(node)),
                 Choice::These { ids, .. } => ids.contains(&id),
             };
-            let Some(mut compiled) = chosen.then(|| self.rule(node)).flatten() else { continue };
+            let Some(mut rule) = chosen.then(|| self.rule(node)).flatten() else { continue };
             if matches!(choice, Choice::These { .. }) {
-                compiled.rule.mode = Mode::Active;
+                rule.mode = Mode::Active;
             }
-            if self.program.rules.iter().any(|own| own.key == compiled.rule.key && own.id != compiled.rule.id)
+            if self.program.rules.iter().any(|own| own.key == rule.key && own.id != rule.id)
             {
                 self.collision(node.span, "rule");
             }
-            self.program.rules.push(compiled.rule);
+            self.program.rules.push(rule);
         }
     }
 

@@ -54,17 +54,9 @@ pub const STATUSES: [(&str, Status); 4] = [
 /// What is believed at activation, by name.
 pub const BELIEFS: [(&str, OnActivate); 2] = [("baseline", OnActivate::Baseline), ("open", OnActivate::Open)];
 
-/// A compiled rule and how it speaks.
-pub struct Compiled {
-    /// The rule; its mode is what its status says, where that is shadow or active.
-    pub rule: Rule,
-    /// Its status.
-    pub status: Status,
-}
-
 impl<'n> Compiler<'n> {
     /// Reads a rule. Returns it only if every part of it could be read; all mistakes are reported in any case.
-    pub fn rule(&mut self, node: &'n Node) -> Option<Compiled> {
+    pub fn rule(&mut self, node: &'n Node) -> Option<Rule> {
         missing::refuse_keys("rule", node, &mut self.mistakes);
         let table = node.table("rule", &KEYS, &mut self.mistakes)?;
         let id =
@@ -81,7 +73,7 @@ impl<'n> Compiler<'n> {
         // Without an entity the conditions are still read, so that their mistakes are told too.
         let fallback = crate::rules::program::Entity { account: true, part: None };
         let subject =
-            Subject { id: id.unwrap_or("?"), entity: entity.clone().unwrap_or(fallback), zone, scopes };
+            Subject { entity: entity.clone().unwrap_or(fallback), zone, scopes };
         let scope = self.scope(&subject);
         let when = table.required("when", &mut self.mistakes).and_then(|node| self.when(node, &subject));
         let alert_node = table.required("alert", &mut self.mistakes);
@@ -127,7 +119,7 @@ impl<'n> Compiler<'n> {
             policy,
             zone: subject.zone,
         };
-        Some(Compiled { rule, status })
+        Some(rule)
     }
 
     /// Hash of all that a rule says, and of the defaults that it leans on.
