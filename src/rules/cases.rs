@@ -110,12 +110,11 @@ pub fn read(rule: &Node, mistakes: &mut Mistakes) -> Option<RuleTests> {
 }
 
 /// Reports tests that run with rules that do not exist.
-pub fn check_references(tests: &[RuleTests], mistakes: &mut Mistakes) {
-    let known: Vec<&str> = tests.iter().map(|own| &*own.rule).collect();
+pub fn check_references(tests: &[RuleTests], known: &[&str], mistakes: &mut Mistakes) {
     for case in tests.iter().flat_map(|own| &own.cases) {
         for other in case.with.iter().filter(|other| !known.contains(&&***other)) {
             mistakes
-                .report(case.span, Code::E07, format!("no rule `{other}` with tests"))
+                .report(case.span, Code::E07, format!("no rule `{other}`"))
                 .suggest(other, known.iter().copied());
         }
     }

@@ -51,7 +51,8 @@ pub fn load(files: &[(&str, &str)], options: Options) -> Result<Loaded, Mistakes
     for node in rules_of(&sources) {
         tests.extend(cases::read(node, &mut mistakes));
     }
-    cases::check_references(&tests, &mut mistakes);
+    let ids: Vec<&str> = rules_of(&sources).map(id_of).collect();
+    cases::check_references(&tests, &ids, &mut mistakes);
     if !mistakes.is_empty() {
         return Err(mistakes);
     }
@@ -224,8 +225,7 @@ impl<'n> Compiler<'n> {
             if matches!(choice, Choice::These { .. }) {
                 rule.mode = Mode::Active;
             }
-            if self.program.rules.iter().any(|own| own.key == rule.key && own.id != rule.id)
-            {
+            if self.program.rules.iter().any(|own| own.key == rule.key && own.id != rule.id) {
                 self.collision(node.span, "rule");
             }
             self.program.rules.push(rule);

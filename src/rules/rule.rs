@@ -72,12 +72,15 @@ impl<'n> Compiler<'n> {
         let head = self.head(&table);
         // Without an entity the conditions are still read, so that their mistakes are told too.
         let fallback = crate::rules::program::Entity { account: true, part: None };
-        let subject =
-            Subject { entity: entity.clone().unwrap_or(fallback), zone, scopes };
+        let subject = Subject { entity: entity.clone().unwrap_or(fallback), zone, scopes };
         let scope = self.scope(&subject);
         let when = table.required("when", &mut self.mistakes).and_then(|node| self.when(node, &subject));
         let alert_node = table.required("alert", &mut self.mistakes);
         let alert = alert_node.and_then(|node| self.alert_table(node));
+        let expires = table.optional("expires_after");
+        let expires_after_ms = expires.and_then(|node| value::span_ms(node, &mut self.mistakes));
+        let (policy, ignored) = self.policy(table.optional("policy"));
+        let status = self.status(&table);
         let mut names = names_of(when.as_ref()?, &subject);
         names.lookups = self.lookups_of(&table, &names);
         let attach =
@@ -86,14 +89,11 @@ impl<'n> Compiler<'n> {
         let severity_by = self.severity_by(&table, &names);
         let clear = self.clears(&table, &names, &subject);
         let dedup = self.dedup(&table, &names);
-        let expires = table.optional("expires_after");
-        let expires_after_ms = expires.and_then(|node| value::span_ms(node, &mut self.mistakes));
         let block = alert.as_ref().and_then(|alert| self.alert(alert, &names, attach));
-        let (policy, ignored) = self.policy(table.optional("policy"));
         if block.as_ref().is_some_and(|block| block.customer) {
             self.contact(table.optional("policy").map_or(table.span, |node| node.span), ignored);
         }
-        let (status, head, when) = (self.status(&table), head?, when?);
+        let (head, when) = (head?, when?);
         self.complete(&table, status, alert.as_ref(), &when);
         let rule = Rule {
             id: id?.into(),
@@ -429,7 +429,6 @@ impl<'n> Compiler<'n> {
             let Some(node) = table.optional(gate) else { continue };
             if !said(node, word) {
                 missing::refuse("policy", gate, node.span, &mut self.mistakes);
-                // Told once: the rule's audience is not to repeat it.
             }
             match gate {
                 "contact_budget" => ignored.contact_budget = true,
