@@ -239,8 +239,8 @@ impl<'n> Compiler<'n> {
         } else if let Some(name) = entry.key.strip_prefix("user.") {
             Vocabulary::user_field(name).filter(|_| user)
         } else {
-            let kinds = crate::event::Kind::ALL.into_iter();
-            if kinds.filter_map(|kind| self.vocabulary.event_field(kind, &entry.key)).next().is_some() {
+            let kinds = crate::event::Kind::ALL;
+            if kinds.into_iter().any(|kind| self.vocabulary.event_field(kind, &entry.key).is_some()) {
                 return None;
             }
             None
