@@ -161,7 +161,8 @@ fn moment(node: &Node, start: Timestamp, mistakes: &mut Mistakes) -> Option<Time
 fn line(node: &Node, start: Timestamp, mistakes: &mut Mistakes) -> Option<Given> {
     missing::refuse_keys("given", node, mistakes);
     let kinds = KINDS.map(Kind::name);
-    let known = [&["at", "every", "times", "control", "stall", "lose", "for"][..], &kinds[..]].concat();
+    let known =
+        [&["at", "every", "times", "control", "stall", "lose", "for", "health"][..], &kinds[..]].concat();
     let table = node.table("given", &known, mistakes)?;
     let at = moment(table.required("at", mistakes)?, start, mistakes)?;
     let every_ms = table.optional("every").map_or(Some(0), |node| node.duration(mistakes))?;

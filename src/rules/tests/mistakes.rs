@@ -344,6 +344,7 @@ fn what_this_build_lacks_is_refused_by_name() {
             ("topic: usage, where: {event: login.failed}", "topic: health"),
             ("    event: {topic: billing", "    event: {new: decline_code, topic: billing"),
             ("    count: {topic", "    cadence: {topic"),
+            ("    all:\n", "    for: 1h\n    all:\n"),
             ("given: [{at: 0m, b", "given: [{at: 0m, lose: usage, for: 2d}, {at: 0m, b"),
         ],
         &expect![[r#"
@@ -389,6 +390,8 @@ fn what_this_build_lacks_is_refused_by_name() {
               hint: leave it out
             a.yaml:22:5: this build has no `cadence` yet [E08]
               hint: count over days is the nearest that there is
+            a.yaml:48:5: this build has no `guard or for beside all or any` yet [E08]
+              hint: give it to the conditions inside
             a.yaml:77:22: this build has no `lose` yet [E08]
               hint: leave the test out
         "#]],
