@@ -76,6 +76,8 @@ pub struct Surroundings<'s> {
 pub struct Draft<'a> {
     pub event: Event<'a>,
     pub cuts: u32,
+    /// The mapping has no row for what happened.
+    pub unmapped: bool,
     id: Option<Text<'a>>,
     time: Option<Timestamp>,
     message: Option<Text<'a>>,
@@ -89,6 +91,7 @@ impl<'a> Draft<'a> {
         Self {
             event,
             cuts: 0,
+            unmapped: false,
             id: None,
             time: None,
             message: None,
@@ -220,6 +223,9 @@ impl<'a> Draft<'a> {
         {
             return Some(Filtered::Environment);
         }
+        if self.unmapped {
+            return Some(Filtered::Unmapped);
+        }
         around.exclude.iter().any(|name| **name == *self.event.name).then_some(Filtered::Excluded)
     }
 
@@ -257,7 +263,9 @@ impl<'a> Draft<'a> {
         if name.is_empty() {
             return Err(Bad::missing(field));
         }
-        let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'.' | b'_' | b'-');
+        let fits = |byte: u8| {
+            byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'.' | b'_' | b'-')
+        };
         if name.len() > NAME_MAX || !name.bytes().all(fits) {
             return Err(Bad::invalid(field.spec().name, Unfit("not a lower-case name of at most 64 bytes")));
         }
