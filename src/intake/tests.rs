@@ -406,3 +406,38 @@ fn truncated_and_flipped_records_are_dead_letters_or_events_but_never_a_panic() 
     let out = decode(&mut intake, Kind::Ticket, long.as_bytes());
     assert_eq!((out.events.len(), out.counts(Kind::Ticket).cut), (1, 1));
 }
+
+/// Nanoseconds an event on workload W1: `cargo test --release -- --ignored nanoseconds --nocapture`.
+#[test]
+#[ignore = "a measurement"]
+fn nanoseconds_an_error_log_event_costs() {
+    let mut intake = intake();
+    let event = |n: u64| {
+        format!(
+            r#"{{"event": "api.error", "account_id": "account-{:06}", "event_id": "0192f3a4-{n:012x}",
+            "event_time": "2026-11-19T22:10:04.412Z", "source": "gateway", "environment": "production",
+            "feature_area": "orders", "severity_number": 17, "error_code": "ECONNREFUSED", "error_type": "NetworkError",
+            "service": "connector-eu", "region": "eu-central-1", "http_status": 503, "duration_ms": 812,
+            "template_id": "d24edb0a8365794b"}}"#,
+            n % 1_000_000
+        )
+    };
+    let records: Vec<_> = (0..4096).map(|n| avro_bytes(Kind::ErrorLog, &event(n * 7919))).collect();
+    let mut spare: Decoded<'static> = Decoded::new();
+    let mut best = f64::MAX;
+    for _ in 0..20 {
+        let start = std::time::Instant::now();
+        let mut events = 0_u32;
+        for _ in 0..25 {
+            for bytes in &records {
+                let mut out: Decoded<'_> = spare.recycle();
+                intake.decode(Kind::ErrorLog as usize, &record(bytes), &mut out).unwrap();
+                events += u32::try_from(out.events.len()).unwrap();
+                spare = out.recycle();
+            }
+        }
+        best = best.min(start.elapsed().as_secs_f64() * 1e9 / f64::from(events));
+    }
+    println!("{best:.0} ns an event of {} bytes", records[0].len());
+    assert!(best < 1000.0);
+}

@@ -287,3 +287,24 @@ fn stripe_is_read() {
         subscription.updated customer stripe:cus_1 source=Text("stripe") subscription_id=Text("sub_1") period_end=Time(Timestamp(1700009999000)) status=Text("active") previous_status=Text("trialing") plan=Text("price_1") cancel_at_period_end=Bool(true) object_version=Int(1700000000000) None
     "#]].assert_eq(&out);
 }
+
+#[test]
+fn zendesk_is_read() {
+    let of = |ty: &str, organization: &str, event: &str| {
+        let json = format!(
+            r#"{{"id": "z1", "time": "2023-11-14T22:13:20Z", "type": "zen:event-type:ticket.{ty}", "event": {event},
+                "detail": {{"id": 77, "status": "OPEN", "priority": "HIGH", "requester_id": "9", "actor_id": "8",
+                "organization_id": {organization}, "description": "This keeps happening", "via": {{"channel": "EMAIL"}}}}}}"#
+        );
+        of_preset("zendesk", Kind::Ticket, &json)
+    };
+    let staff = r#"{"comment": {"author": {"id": "5", "is_staff": true}, "is_public": false, "body": "hm"}}"#;
+    let out = of("created", "42", "{}")
+        + &of("comment_added", "42", staff)
+        + &of("status_changed", "null", r#"{"previous": "NEW", "current": "OPEN"}"#);
+    expect![[r#"
+        ticket.created customer zendesk_org:42 source=Text("zendesk") status=Text("open") ticket_id=Text("77") channel=Text("email") requester_id=Text("9") priority=Text("high") author=Text("customer") is_public=Bool(true) is_follow_up=Bool(false) text.classes=List([Text("recurrence")]) text.tone=Text("none") text.sentiment=Int(0) text.length=Int(20) text.language=Text("en") text.lexicon=Text("en/1") Some("9")
+        ticket.comment_added customer zendesk_org:42 source=Text("zendesk") status=Text("open") ticket_id=Text("77") channel=Text("email") requester_id=Text("9") priority=Text("high") author=Text("agent") is_public=Bool(false) is_follow_up=Bool(false) Some("5")
+        ticket.status_changed customer user:9 source=Text("zendesk") status=Text("open") previous_status=Text("new") ticket_id=Text("77") channel=Text("email") requester_id=Text("9") priority=Text("high") author=Text("system") is_public=Bool(true) is_follow_up=Bool(false) Some("8")
+    "#]].assert_eq(&out);
+}
