@@ -9,3 +9,4 @@ pub mod event;
 pub mod journal;
 pub mod rules;
 pub mod runtime;
+pub mod simulate;
