@@ -183,7 +183,7 @@ impl Plan {
             Plant::FailedLogins => incident(at(2), at(2) + 15 * MINUTE),
             Plant::Silence => incident(first + 7 * DAY, first + 7 * DAY + 6 * HOUR),
             Plant::Declined => incident(first, first + HOUR),
-            Plant::QuietExit => incident(first + 11 * DAY, first + 26 * DAY),
+            Plant::QuietExit => incident(first + 8 * DAY, first + 26 * DAY),
             Plant::RepeatedIssue => incident(at(2), at(2) + HOUR),
             Plant::ConnectionFailures => incident(at(10), at(10) + 15 * MINUTE),
             Plant::Fortnightly => {

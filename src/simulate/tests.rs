@@ -242,3 +242,51 @@ fn a_dull_recount_finds_exactly_what_was_planted() {
         assert_eq!(verdicts, BTreeMap::new(), "seed {seed}");
     }
 }
+
+/// The look-alikes of a rule that would fire if the rule were duller, as `fires` judges.
+fn fooled(truth: &[super::Planted], rule: &str, fires: impl Fn(&str) -> bool) -> (usize, usize) {
+    let of = || truth.iter().filter(|planted| planted.rule == rule && planted.kind == Truth::Lookalike);
+    (of().filter(|planted| fires(&planted.entity)).count(), of().count())
+}
+
+#[test]
+fn lookalikes_would_fool_duller_rules() {
+    let company = company(7);
+    let truth = company.truth().to_vec();
+    let mut raw = Facts::default();
+    let mut created: BTreeMap<String, usize> = BTreeMap::new();
+    let mut declined = BTreeSet::new();
+    for record in company {
+        let account = text(&record, "account_id").unwrap();
+        match text(&record, "type") {
+            Some("ticket.created") => {
+                *created.entry(format!("{account}/{}", text(&record, "root_cause").unwrap())).or_default() +=
+                    1;
+            }
+            Some("invoice.payment_failed") => {
+                declined.insert(account.to_owned());
+            }
+            _ => {}
+        }
+        raw.add(&record);
+    }
+    let attempts = |user: &str| {
+        let failed: Vec<_> = raw.attempts[user].iter().filter(|(_, good)| !good).map(|(at, _)| *at).collect();
+        nth_within(&failed, 3, 10 * MINUTE).is_some()
+    };
+    let silent = |account: &str| {
+        let mut logins = raw.logins[account].clone();
+        logins.sort_unstable();
+        logins.windows(2).filter(|pair| pair[1].since(pair[0]) >= 7 * DAY).count() > 0
+    };
+    let tenfold = |integration: &str| nth_within(&raw.failures[integration], 10, HOUR).is_some();
+    for (rule, fooled) in [
+        (LOGIN_FAILURES_BURST, fooled(&truth, LOGIN_FAILURES_BURST, attempts)),
+        (LOGIN_SILENCE_7D, fooled(&truth, LOGIN_SILENCE_7D, silent)),
+        (PAYMENT_DECLINED, fooled(&truth, PAYMENT_DECLINED, |account| declined.contains(account))),
+        (REPEAT_ISSUE_ACCOUNT, fooled(&truth, REPEAT_ISSUE_ACCOUNT, |issue| created[issue] >= 3)),
+        (CONNECTION_FAILURES, fooled(&truth, CONNECTION_FAILURES, tenfold)),
+    ] {
+        assert!(fooled.1 > 0 && fooled.0 == fooled.1, "{rule}: {fooled:?}");
+    }
+}
