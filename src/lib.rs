@@ -13,3 +13,4 @@ pub mod journal;
 pub mod replay;
 pub mod rules;
 pub mod runtime;
+pub mod simulate;
