@@ -10,3 +10,4 @@ pub mod event;
 pub mod journal;
 pub mod rules;
 pub mod runtime;
+pub mod simulate;
