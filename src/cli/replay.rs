@@ -15,7 +15,7 @@ use crate::engine::effects::Effects;
 use crate::event::Timestamp;
 use crate::event::record::to_json;
 use crate::intake::text::Scorer;
-use crate::replay::{Dead, Harness, Line, engine, sources};
+use crate::replay::{Dead, Harness, Line, sources};
 use crate::rules::Options;
 use crate::runtime::memory_store::MemoryStore;
 
@@ -147,8 +147,8 @@ impl Replay {
         let sources = sources(&mappings(self.mappings.as_deref())?);
         let scorer = Scorer::english().context("the lexicon can't be read")?;
         let program = Arc::new(loaded.program);
-        let make = move || engine(Arc::clone(&program));
-        let mut harness = Harness::new(make, MemoryStore::new(), (sources, scorer)).context("the engine can't start")?;
+        let mut harness =
+            Harness::new(program, MemoryStore::new(), (sources, scorer)).context("the engine can't start")?;
         self.announce(&mut harness)?;
         let mut output =
             Output { alerts: create(&self.alerts)?, decisions: create(&self.decisions)?, alert_count: 0 };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::expect::{Actual, compare};
 use super::line::{Line, topic_of};
-use super::{Harness, ReplayError, engine, sources};
+use super::{Harness, ReplayError, sources};
 use crate::document::{Mistakes, Span};
 use crate::engine::effects::Effects;
 use crate::engine::store::Store;
@@ -81,7 +81,7 @@ fn run<S: Store + Default>(
     ids.extend(case.with.iter().map(|id| &**id));
     let program = Arc::new(loaded.program_of(&ids, case.lookups.as_ref())?);
     let mut harness =
-        Harness::new(move || engine(Arc::clone(&program)), S::default(), (sources(&[]), scorer))?;
+        Harness::new(program, S::default(), (sources(&[]), scorer))?;
     harness.begin(case.start);
     let mut actual = Actual::default();
     for line in lines(case) {
