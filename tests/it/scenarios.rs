@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use forewarn::event::record::to_json;
 use forewarn::intake::text::Scorer;
-use forewarn::replay::{Harness, Line, engine, sources};
+use forewarn::replay::{Harness, Line, sources};
 use forewarn::rules::program::Program;
 use forewarn::runtime::memory_store::MemoryStore;
 
@@ -52,10 +52,8 @@ pub fn program(files: &[(&str, &str)]) -> Arc<Program> {
 
 /// Runs lines through a fresh engine.
 pub fn run(program: &Arc<Program>, lines: &[Line], execution: Execution) -> Outcome {
-    let program = Arc::clone(program);
-    let make = move || engine(Arc::clone(&program));
     let inputs = (sources(&[]), Scorer::english().unwrap());
-    let mut harness = Harness::new(make, MemoryStore::default(), inputs).unwrap();
+    let mut harness = Harness::new(Arc::clone(program), MemoryStore::default(), inputs).unwrap();
     let mut outcome = Outcome::default();
     let mut seed = 0x9e37_79b9_7f4a_7c15;
     if let Execution::CheckpointAtRandom(own) = execution {

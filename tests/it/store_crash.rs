@@ -10,10 +10,9 @@ use std::time::{Duration, Instant};
 
 use forewarn::engine::effects::Effects;
 use forewarn::engine::store::Store;
-use forewarn::engine::{Engine, JournalRecord};
+use forewarn::engine::{Activation, Engine, JournalRecord, Settings};
 use forewarn::event::{Event, Field, Kind, SourcePartition, Timestamp, Value};
 use forewarn::journal::{Coverage, Entry, FrameBuilder, System};
-use forewarn::replay::engine;
 use forewarn::rules::program::Program;
 use forewarn::runtime::memory_store::MemoryStore;
 use forewarn::runtime::rocks::{RocksMemory, RocksStore};
@@ -26,6 +25,22 @@ const START: i64 = 1_767_571_200_000;
 
 fn program() -> Arc<Program> {
     super::scenarios::program(&[("rules.yaml", include_str!("oracle/rules.yaml"))])
+}
+
+fn settings() -> Settings {
+    Settings {
+        application_id: "crash".into(),
+        partition: 0,
+        partitions: 1,
+        hot_bytes: 64 << 20,
+        activate: Activation::Replay,
+    }
+}
+
+fn fresh() -> Engine {
+    let mut engine = Engine::new(settings());
+    engine.install(program());
+    engine
 }
 
 fn source() -> SourcePartition {
@@ -77,19 +92,20 @@ fn open(folder: &Path) -> RocksStore {
 /// What the child does: goes on from the last checkpoint until it is killed or done.
 fn ingest(folder: &Path) {
     let mut store = open(folder);
-    let mut engine = engine(program());
-    let first = match store.last_checkpoint().unwrap() {
-        Some((position, _)) => {
-            engine.resume(&mut store).unwrap();
-            position
+    let (mut engine, first) = match store.last_checkpoint().unwrap() {
+        Some((position, task)) => {
+            let mut engine = Engine::resume(settings(), position, &task).unwrap();
+            engine.install(program());
+            (engine, position)
         }
-        None => 0,
+        None => (fresh(), 0),
     };
     let mut effects = Effects::default();
     for offset in first..RECORDS {
         step(&mut engine, &mut store, offset, &mut effects);
         if offset % PER_CHECKPOINT == 0 {
-            store.checkpoint(&engine.checkpoint()).unwrap();
+            let checkpoint = engine.checkpoint(&mut store).unwrap();
+            store.checkpoint(&checkpoint).unwrap();
         }
     }
 }
@@ -100,7 +116,8 @@ fn undisturbed(engine: &mut Engine, store: &mut MemoryStore, (from, to): (i64, i
     for offset in from..to {
         step(engine, store, offset, &mut effects);
     }
-    store.checkpoint(&engine.checkpoint()).unwrap();
+    let checkpoint = engine.checkpoint(store).unwrap();
+    store.checkpoint(&checkpoint).unwrap();
 }
 
 #[test]
@@ -110,7 +127,7 @@ fn rows_equal_those_of_the_position_after_every_kill() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
-    let (mut oracle, mut rows) = (engine(program()), MemoryStore::default());
+    let (mut oracle, mut rows) = (fresh(), MemoryStore::default());
     let mut seen = 0;
     let mut seed = 7_u64;
     for kill in 0..KILLS {

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use rdkafka::consumer::Consumer as _;
 use rdkafka::message::Message as _;
 use rdkafka::producer::{BaseRecord, Producer as _};
 use rdkafka::util::Timeout;

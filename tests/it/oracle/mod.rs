@@ -8,7 +8,7 @@ use std::sync::Arc;
 use forewarn::event::Timestamp;
 use forewarn::event::Value;
 use forewarn::intake::text::Scorer;
-use forewarn::replay::{Harness, Line, engine, sources, topic_of};
+use forewarn::replay::{Harness, Line, sources, topic_of};
 use forewarn::rules::program::Program;
 use forewarn::runtime::memory_store::MemoryStore;
 
@@ -131,10 +131,8 @@ fn found(data: &Value<'_>) -> Option<Expected> {
 }
 
 fn engine_says(program: &Arc<Program>, arrivals: &[Arrival], end: i64) -> Vec<Expected> {
-    let program = Arc::clone(program);
-    let make = move || engine(Arc::clone(&program));
     let inputs = (sources(&[]), Scorer::english().unwrap());
-    let mut harness = Harness::new(make, MemoryStore::default(), inputs).unwrap();
+    let mut harness = Harness::new(Arc::clone(program), MemoryStore::default(), inputs).unwrap();
     harness.begin(Timestamp(START));
     for arrival in arrivals {
         harness.line(&line(arrival)).unwrap();
