@@ -126,6 +126,7 @@ impl<'a> Draft<'a> {
         }
     }
 
+    #[inline]
     fn put_field(&mut self, field: Field, value: Value<'a>) -> Result<(), Unfit> {
         match field {
             Field::Event | Field::Type => self.event.name = limits::string(value)?,
