@@ -273,7 +273,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::{Row, Rows};
-    use crate::engine::series::{Floor, Sample};
+    use crate::engine::series::{Floor, Sample, SeriesState};
     use crate::engine::store::{Checkpoint, RowKey, Store};
     use crate::event::Timestamp;
     use crate::rules::program::{Entity, Extras, FilterIx, Measure, Series, Window, ZoneSource};
@@ -304,7 +304,7 @@ mod tests {
     }
 
     fn newest(row: Option<&Row>) -> Option<i64> {
-        row.and_then(|row| row.series(7)).and_then(|state| state.newest()).map(|time| time.0)
+        row.and_then(|row| row.series(7)).and_then(SeriesState::newest).map(|time| time.0)
     }
 
     fn checkpoint(rows: &mut Rows, store: &mut MemoryStore) {

@@ -89,12 +89,11 @@ impl<'a> KeyParts<'a> {
 
 fn put_head(out: &mut Vec<u8>, kind: &str, account: Option<&str>) {
     let across = if account.is_none() { ACROSS } else { 0 };
-    match CODES.iter().find(|(name, _)| *name == kind) {
-        Some((_, code)) => out.push(code | across),
-        None => {
-            out.push(CUSTOM | across);
-            put_text(out, kind);
-        }
+    if let Some((_, code)) = CODES.iter().find(|(name, _)| *name == kind) {
+        out.push(code | across);
+    } else {
+        out.push(CUSTOM | across);
+        put_text(out, kind);
     }
     if let Some(account) = account {
         put_text(out, account);
