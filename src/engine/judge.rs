@@ -219,6 +219,7 @@ impl Scene<'_> {
             return false;
         }
         let still = self.look(case, activation.at, |view, episode| {
+            view.on_mark = true;
             let reached: Vec<bool> = (0..rule.conditions.len())
                 .map(|place| {
                     !is_negative(&rule.conditions[place])

@@ -37,6 +37,8 @@ pub struct View<'a> {
     pub calendar: &'a mut Calendar,
     /// Where the rule's watermark stands.
     pub watermark: Timestamp,
+    /// Whether it stands on a mark: windows of negative conditions then end with the pane before it.
+    pub on_mark: bool,
     /// By how much this row's work at local midnight is put off, ms.
     pub spread_ms: i64,
 }
@@ -75,6 +77,7 @@ impl View<'_> {
     /// Judges a condition now: on a mark of the watermark, or because an event touches it (`rules.md` §6).
     pub fn verdict(&mut self, rule: &Rule, place: usize, episode: &Episode, on_mark: bool) -> Judged {
         let condition = &rule.conditions[place];
+        self.on_mark = on_mark;
         match self.judgement_time(condition, place, episode, on_mark) {
             Some(at) => self.judge(rule, place, episode, at),
             // Not its turn: what is false stays false.
@@ -90,7 +93,7 @@ impl View<'_> {
 
     /// For which time a condition is judged now; `None`: it is not its turn.
     fn judgement_time(
-        &self,
+        &mut self,
         condition: &Condition,
         place: usize,
         episode: &Episode,
@@ -112,7 +115,10 @@ impl View<'_> {
         let waits = is_negative(condition) || compares_days(condition);
         match window {
             Window::Days { .. } if waits => (active || on_mark).then_some(clock),
-            _ if active => Some(later),
+            _ if active => {
+                self.on_mark &= later == clock;
+                Some(later)
+            }
             _ if waits => (on_mark && pane_end_from(window, clock) == Some(clock)).then_some(clock),
             _ => newest,
         }
@@ -166,6 +172,11 @@ impl View<'_> {
     fn measured(&self, ix: SeriesIx, window: &Window, span: Span) -> Measured {
         let (series, state) = self.series(ix);
         state.map_or(Measured::NOTHING, |state| state.over(series, window, span))
+    }
+
+    /// How a window that slides is measured at a time: of negative conditions, on a mark, the panes that end there.
+    fn sliding(&self, upward: bool, at: Timestamp) -> Span {
+        if !upward && self.on_mark { Span::EndingAt(at) } else { Span::UpTo(at) }
     }
 
     /// The zone of a series' or rule's local days.
@@ -300,11 +311,6 @@ fn panes_of(window: &Window) -> Option<Window> {
 /// The first pane end at or after a time.
 fn pane_end_from(window: &Window, from: Timestamp) -> Option<Timestamp> {
     pane_end_after(&panes_of(window)?, from.plus(-1))
-}
-
-/// How a window that slides is measured: panes that end at a pane's end where the condition is negative.
-fn sliding(window: &Window, upward: bool, at: Timestamp) -> Span {
-    if !upward && pane_end_from(window, at) == Some(at) { Span::EndingAt(at) } else { Span::UpTo(at) }
 }
 
 /// The length of a window that slides, ms.

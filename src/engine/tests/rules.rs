@@ -1,4 +1,4 @@
-//! The tests that stand beside the six rules, run straight and with a restart after every record.
+//! The tests that stand beside rules: the six that are shipped, and small ones for one behaviour each.
 
 use crate::event::{Timestamp, Value};
 use crate::rules::program::Program;
@@ -6,12 +6,16 @@ use crate::rules::{Case, Loaded, Options, Outcome, What, load, profile_record};
 
 use super::driver::{Output, World, event_of};
 
-fn rule_set() -> Loaded {
-    let files = [
+fn rule_sets() -> [Loaded; 2] {
+    let shipped = [
         ("lookups.yaml", include_str!("../../../rules/lookups.yaml")),
         ("main.yaml", include_str!("../../../rules/main.yaml")),
     ];
-    load(&files, Options::default()).unwrap_or_else(|mistakes| panic!("{mistakes}"))
+    let small = [("small.yaml", include_str!("small.yaml"))];
+    let set = |files: &[(&str, &str)]| {
+        load(files, Options::default()).unwrap_or_else(|mistakes| panic!("{mistakes}"))
+    };
+    [set(&shipped), set(&small)]
 }
 
 fn run(program: Program, case: &Case) -> World {
@@ -38,14 +42,14 @@ fn text<'a>(data: &'a Value<'static>, path: &[&str]) -> Option<&'a str> {
     path.iter().try_fold(data, |data, name| data.entry(name))?.as_text()
 }
 
-/// Revisions as `when action entity severity`.
-fn said(output: &Output) -> Vec<(Timestamp, String, String, String)> {
+/// Revisions as when, action, entity, severity, rule.
+fn said(output: &Output) -> Vec<(Timestamp, String, String, String, String)> {
     let own = |alert: &crate::engine::alert::Alert| {
         let Some(Value::Time(at)) = alert.data.entry("times").and_then(|times| times.entry("emitted")) else {
             panic!("no time");
         };
         let get = |path: &[&str]| text(&alert.data, path).unwrap_or("-").to_owned();
-        (*at, get(&["action"]), get(&["entity", "id"]), get(&["severity"]))
+        (*at, get(&["action"]), get(&["entity", "id"]), get(&["severity"]), get(&["rule", "id"]))
     };
     output.alerts.iter().map(own).collect()
 }
@@ -57,20 +61,21 @@ fn compare(case: &Case, output: &Output) -> Result<(), String> {
     let optional = |action: &str| matches!(action, "updated" | "reminder") && !lists("updated") && !lists("reminder");
     let found: Vec<_> = said(output).into_iter().filter(|(_, action, ..)| !optional(action)).collect();
     let show = || {
-        let lines: Vec<String> = said(output).iter().map(|(at, a, e, s)| format!("  {at} {a} {e} {s}")).collect();
+        let lines: Vec<String> = said(output).iter().map(|(at, a, e, s, r)| format!("  {at} {a} {e} {s} {r}")).collect();
         format!("{}\ndecisions {:#?}", lines.join("\n"), output.decisions.iter().map(|it| (text(&it.data, &["decision"]), text(&it.data, &["reason"]))).collect::<Vec<_>>())
     };
     if found.len() != actions.len() {
         return Err(format!("{} revisions expected, found\n{}", actions.len(), show()));
     }
-    for (expected, (at, action, entity, severity)) in actions.iter().zip(&found) {
+    for (expected, (at, action, entity, severity, rule)) in actions.iter().zip(&found) {
         let field = |name: &str| {
             expected.fields.iter().find(|it| &*it.key == name).and_then(|it| it.node.scalar()).map(|it| it.text())
         };
         let fits = expected.at == *at
             && expected.what == Outcome::Action(action.as_str().into())
             && field("entity").is_none_or(|own| own == entity)
-            && field("severity").is_none_or(|own| own == severity);
+            && field("severity").is_none_or(|own| own == severity)
+            && field("rule").is_none_or(|own| own == rule);
         if !fits {
             return Err(format!("{expected:?} expected, found\n{}", show()));
         }
@@ -88,9 +93,8 @@ fn compare(case: &Case, output: &Output) -> Result<(), String> {
 }
 
 fn every_case(mut check: impl FnMut(Program, &Case)) {
-    let loaded = rule_set();
-    for tests in &loaded.tests {
-        for case in &tests.cases {
+    for loaded in rule_sets() {
+        for (tests, case) in loaded.tests.iter().flat_map(|own| own.cases.iter().map(move |case| (own, case))) {
             let mut ids: Vec<&str> = vec![&tests.rule];
             ids.extend(case.with.iter().map(|id| &**id));
             check(loaded.program_of(&ids, case.lookups.as_ref()).unwrap(), case);
@@ -99,7 +103,7 @@ fn every_case(mut check: impl FnMut(Program, &Case)) {
 }
 
 #[test]
-fn the_six_rules_do_what_their_tests_say() {
+fn rules_do_what_their_tests_say() {
     let mut failed = Vec::new();
     every_case(|program, case| {
         if let Err(why) = compare(case, &run(program, case).output) {
