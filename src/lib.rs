@@ -4,10 +4,12 @@
 //! (journal records, entity rows) into effects; a runtime executes the effects in a fixed order.
 //! `ARCHITECTURE.md` says where everything lives and what must stay true.
 
+pub mod config;
 pub mod document;
 pub mod engine;
 pub mod event;
 pub mod intake;
 pub mod journal;
+pub mod replay;
 pub mod rules;
 pub mod runtime;

@@ -4,6 +4,10 @@
 //! It reads rows through [`store::Store`] and returns [`effects::Effects`]; who executes them is none of its business.
 
 pub mod alert;
+pub mod calendar;
 pub mod effects;
 pub mod number;
+pub mod rows;
+pub mod series;
+pub mod significance;
 pub mod store;

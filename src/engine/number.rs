@@ -30,6 +30,30 @@ impl Exact {
         }
     }
 
+    /// The difference.
+    #[must_use]
+    pub const fn minus(self, other: Self) -> Self {
+        if self.den == other.den {
+            return Self { num: self.num - other.num, den: self.den };
+        }
+        Self { num: self.num * other.den - other.num * self.den, den: self.den * other.den }
+    }
+
+    /// The quotient; `None` where the divisor is zero.
+    #[must_use]
+    pub const fn over(self, other: Self) -> Option<Self> {
+        if self.den == other.den {
+            return Self::ratio(self.num, other.num);
+        }
+        Self::ratio(self.num * other.den, self.den * other.num)
+    }
+
+    /// Which of two numbers is greater.
+    #[must_use]
+    pub fn order(self, other: Self) -> Ordering {
+        self.minus(other).num.cmp(&0)
+    }
+
     /// The nearest double.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "for people and metrics; comparisons are exact")]
@@ -71,5 +95,15 @@ mod tests {
         assert!(!Exact::ratio(1299 - 1000, 1000).unwrap().holds(Comparator::Gte, third));
         assert!(Exact::ratio(3, -10).unwrap().holds(Comparator::Lt, Decimal::whole(0)));
         assert!(Exact::ratio(1, 0).is_none());
+    }
+
+    #[test]
+    fn fractions_subtract_divide_and_compare() {
+        let (half, third) = (Exact::ratio(1, 2).unwrap(), Exact::ratio(1, 3).unwrap());
+        assert_eq!(half.minus(third), Exact::ratio(1, 6).unwrap());
+        assert_eq!(half.over(third), Exact::ratio(3, 2));
+        assert_eq!(half.over(Exact::whole(0)), None);
+        assert!(half.order(third).is_gt());
+        assert!(Exact::ratio(2, 4).unwrap().order(half).is_eq());
     }
 }

@@ -4,6 +4,7 @@
 
 pub mod bytes;
 mod field;
+pub mod record;
 mod time;
 mod value;
 

@@ -257,7 +257,9 @@ impl<'a> Draft<'a> {
         if name.is_empty() {
             return Err(Bad::missing(field));
         }
-        let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'.' | b'_' | b'-');
+        let fits = |byte: u8| {
+            byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'.' | b'_' | b'-')
+        };
         if name.len() > NAME_MAX || !name.bytes().all(fits) {
             return Err(Bad::invalid(field.spec().name, Unfit("not a lower-case name of at most 64 bytes")));
         }

@@ -280,7 +280,8 @@ mod tests {
             let entries = entries.iter().map(|(name, value)| ((*name).into(), Value::text(*value))).collect();
             Value::List(vec![Value::Map(entries)])
         };
-        let read = of(Field::Contacts, contact(&[("phone", "1"), ("role", "boss"), ("user_id", "u1")])).0.unwrap();
+        let read =
+            of(Field::Contacts, contact(&[("phone", "1"), ("role", "boss"), ("user_id", "u1")])).0.unwrap();
         assert_eq!(read, contact(&[("user_id", "u1"), ("role", "unknown")]));
         assert!(of(Field::Contacts, contact(&[("role", "exec")])).0.is_err());
     }

@@ -13,11 +13,11 @@ mod properties;
 mod require;
 mod route;
 mod source;
+#[cfg(test)]
+mod tests;
 pub mod text;
 mod trie;
 mod wire;
-#[cfg(test)]
-mod tests;
 
 use std::collections::BTreeMap;
 

@@ -35,8 +35,14 @@ pub struct Plan {
 impl Plan {
     /// The plan of a topic that has the canonical form.
     pub fn canonical(kind: Kind, trie: &mut Trie, slots: &mut u16) -> Self {
-        let mut plan =
-            Self { kind, name: None, when: Vec::new(), unpack: None, direct: Vec::new(), assigns: Vec::new() };
+        let mut plan = Self {
+            kind,
+            name: None,
+            when: Vec::new(),
+            unpack: None,
+            direct: Vec::new(),
+            assigns: Vec::new(),
+        };
         plan.take_canonical(&[], trie, slots);
         plan
     }
@@ -53,7 +59,9 @@ impl Plan {
             From::Header(name) => Origin::Header(name.clone()),
             From::Key => Origin::Key,
         };
-        let mut all = |tests: &Vec<(From, Test)>| tests.iter().map(|(from, test)| (origin(from), test.clone())).collect();
+        let mut all = |tests: &Vec<(From, Test)>| {
+            tests.iter().map(|(from, test)| (origin(from), test.clone())).collect()
+        };
         plan.when = mapping.when.iter().map(&mut all).collect();
         for set in mapping.set.iter().flatten() {
             plan.assigns.push((set.clone(), set.from.iter().map(&mut origin).collect()));
@@ -81,7 +89,8 @@ impl Plan {
             self.take(slot, Target::Field(field));
         }
         let declared = own.iter().map(|(property, _)| property.clone());
-        let named = properties::named(self.kind).filter(|named| !own.iter().any(|(own, _)| own.name == named.name));
+        let named =
+            properties::named(self.kind).filter(|named| !own.iter().any(|(own, _)| own.name == named.name));
         for property in named.chain(declared) {
             let place = [Step::Name("properties".into()), Step::Name(property.name.as_ref().into())];
             let slot = trie.want(&place, slots);
@@ -102,7 +111,8 @@ impl Plan {
         for (set, from) in std::mem::take(&mut self.assigns) {
             match from.as_slice() {
                 [Origin::Slot(slot)]
-                    if set.is_plain() && !self.direct.get(usize::from(*slot)).is_some_and(Option::is_some) =>
+                    if set.is_plain()
+                        && !self.direct.get(usize::from(*slot)).is_some_and(Option::is_some) =>
                 {
                     self.take(*slot, set.target);
                 }

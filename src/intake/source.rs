@@ -143,12 +143,13 @@ impl Source {
         }
         Ok(match payload(self.settings.format, record, value) {
             Err(why) => failed(why.to_owned()),
-            Ok(Payload::Json(bytes)) => {
-                json::run(bytes, &self.trie, found).or_else(|error| failed(format!("no JSON object: {error}")))
-            }
+            Ok(Payload::Json(bytes)) => json::run(bytes, &self.trie, found)
+                .or_else(|error| failed(format!("no JSON object: {error}"))),
             Ok(Payload::Avro(id, bytes)) => match self.program(id, schemas)? {
                 Err(why) => Err((DeadReason::SchemaUnknown, format!("schema {id}: {why}"))),
-                Ok(program) => program.run(bytes, found).or_else(|error| failed(format!("schema {id}: {error}"))),
+                Ok(program) => {
+                    program.run(bytes, found).or_else(|error| failed(format!("schema {id}: {error}")))
+                }
             },
         })
     }
@@ -203,7 +204,8 @@ impl Source {
 
     /// A record without value: of an account, its erasure; of anything else, a mistake.
     fn erase<'a>(&self, record: &Record<'a>, out: &mut Decoded<'a>) {
-        let Some(key) = record.key_text().filter(|key| self.settings.kind == Kind::Account && !key.is_empty())
+        let Some(key) =
+            record.key_text().filter(|key| self.settings.kind == Kind::Account && !key.is_empty())
         else {
             return self.die(DeadReason::DecodeFailed, "the record has no value".to_owned(), out);
         };
@@ -254,7 +256,13 @@ fn close<'a>(plan: &Plan, record: &Record<'a>, draft: Draft<'a>, end: End, out: 
                 let stage =
                     if bad.reason == DeadReason::MappingFailed { Stage::Map } else { Stage::Validate };
                 let mapping = plan.name.clone();
-                out.dead = Some(DeadLetter { stage, reason: bad.reason, kind: plan.kind, mapping, detail: bad.detail });
+                out.dead = Some(DeadLetter {
+                    stage,
+                    reason: bad.reason,
+                    kind: plan.kind,
+                    mapping,
+                    detail: bad.detail,
+                });
             }
         }
     }

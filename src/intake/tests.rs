@@ -30,7 +30,9 @@ fn examples(kind: Kind) -> Vec<(String, String)> {
     files.sort();
     files
         .iter()
-        .map(|path| (path.file_stem().unwrap().to_str().unwrap().to_owned(), std::fs::read_to_string(path).unwrap()))
+        .map(|path| {
+            (path.file_stem().unwrap().to_str().unwrap().to_owned(), std::fs::read_to_string(path).unwrap())
+        })
         .collect()
 }
 
@@ -58,8 +60,10 @@ fn to_avro(json: Option<&Json>, schema: &Schema, default: Option<&Json>) -> Avro
         }
         (Schema::Union(union), json) => {
             let fits = |variant: &&Schema| match json {
-                Json::String(_) => !matches!(variant, Schema::Null | Schema::Boolean | Schema::Double)
-                    && (union.variants().len() == 2 || matches!(variant, Schema::String)),
+                Json::String(_) => {
+                    !matches!(variant, Schema::Null | Schema::Boolean | Schema::Double)
+                        && (union.variants().len() == 2 || matches!(variant, Schema::String))
+                }
                 Json::Number(number) if number.is_i64() => !matches!(variant, Schema::Null | Schema::Boolean),
                 Json::Number(_) => matches!(variant, Schema::Double),
                 Json::Bool(_) => matches!(variant, Schema::Boolean),
@@ -86,7 +90,8 @@ fn to_avro(json: Option<&Json>, schema: &Schema, default: Option<&Json>) -> Avro
             Avro::Array(items.iter().map(|item| to_avro(Some(item), &of.items, None)).collect())
         }
         (Schema::Map(of), Json::Object(entries)) => {
-            let entry = |(name, value): (&String, &Json)| (name.clone(), to_avro(Some(value), &of.types, None));
+            let entry =
+                |(name, value): (&String, &Json)| (name.clone(), to_avro(Some(value), &of.types, None));
             Avro::Map(entries.iter().map(entry).collect())
         }
         (Schema::Record(of), Json::Object(entries)) => {
@@ -186,7 +191,8 @@ fn shown(event: &Event<'_>) -> String {
 fn examples_read_as_follows() {
     let mut intake = intake();
     let mut out = String::new();
-    for (kind, wanted) in [(Kind::Usage, "page_viewed"), (Kind::ErrorLog, "message_masked"), (Kind::Control, "holdout")]
+    for (kind, wanted) in
+        [(Kind::Usage, "page_viewed"), (Kind::ErrorLog, "message_masked"), (Kind::Control, "holdout")]
     {
         let json = examples(kind).into_iter().find(|(name, _)| name == wanted).unwrap().1;
         out += &shown(&only(decode(&mut intake, kind, json.as_bytes())));
@@ -265,7 +271,10 @@ fn events_are_filtered_with_a_reason() {
         let mut intake = intake();
         let out = decode(&mut intake, Kind::Usage, json.as_bytes());
         let counts = out.counts(Kind::Usage);
-        assert_eq!(u32::from(out.events.len() == 1) + counts.filtered.iter().sum::<u32>() + counts.unattributed, 1);
+        assert_eq!(
+            u32::from(out.events.len() == 1) + counts.filtered.iter().sum::<u32>() + counts.unattributed,
+            1
+        );
         Filtered::ALL.into_iter().find(|reason| counts.filtered[*reason as usize] == 1)
     };
     assert_eq!(filtered(&[]), None);
@@ -301,7 +310,10 @@ fn a_schema_is_asked_for_once_and_may_be_refused() {
     assert_eq!(out.dead.as_ref().map(|dead| dead.reason), Some(DeadReason::SchemaUnknown));
     intake.add_schema(id, r#"{"type":"record","name":"R","fields":[{"name":"a","type":"int"}]}"#);
     assert_eq!(intake.decode(0, &record(&bytes), &mut out), Ok(()));
-    assert_eq!(out.dead.as_ref().map(|dead| dead.detail.as_str()), Some("schema 256: 1 bytes are left after the record"));
+    assert_eq!(
+        out.dead.as_ref().map(|dead| dead.detail.as_str()),
+        Some("schema 256: 1 bytes are left after the record")
+    );
 }
 
 #[test]
@@ -329,7 +341,10 @@ fn a_record_without_value_erases_an_account() {
     let account = erased("acme", &mut intake);
     assert_eq!((&*account.name, account.account.as_deref()), ("account.erased", Some("acme")));
     let user = erased("acme/user/u1", &mut intake);
-    assert_eq!((&*user.name, user.user.as_deref(), user.account.as_deref()), ("user.erased", Some("u1"), Some("acme")));
+    assert_eq!(
+        (&*user.name, user.user.as_deref(), user.account.as_deref()),
+        ("user.erased", Some("u1"), Some("acme"))
+    );
     let mut out = Decoded::new();
     intake.decode(0, &Record { value: None, ..record(&[]) }, &mut out).unwrap();
     assert_eq!(out.dead.map(|dead| dead.reason), Some(DeadReason::DecodeFailed));
@@ -384,11 +399,10 @@ fn truncated_and_flipped_records_are_dead_letters_or_events_but_never_a_panic() 
     let deep = "[".repeat(100_000);
     let deep = format!(r#"{{"event_id": {deep}"#);
     assert!(decode(&mut intake, Kind::Usage, deep.as_bytes()).dead.is_some());
-    let long = changed(Kind::Ticket, &[
-        ("body", "x".repeat(1 << 20).into()),
-        ("author", "customer".into()),
-        ("is_public", true.into()),
-    ]);
+    let long = changed(
+        Kind::Ticket,
+        &[("body", "x".repeat(1 << 20).into()), ("author", "customer".into()), ("is_public", true.into())],
+    );
     let out = decode(&mut intake, Kind::Ticket, long.as_bytes());
     assert_eq!((out.events.len(), out.counts(Kind::Ticket).cut), (1, 1));
 }

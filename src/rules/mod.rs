@@ -2,4 +2,26 @@
 //!
 //! Pure: text in, a [`program::Program`] or a list of mistakes out.
 
+mod alert;
+mod cases;
+mod compile;
+mod condition;
+mod detector;
+mod identity;
+mod limits;
+mod load;
+mod lookup;
+mod matches;
+mod measure;
+mod missing;
+mod names;
 pub mod program;
+mod rule;
+#[cfg(test)]
+mod tests;
+mod value;
+mod vocabulary;
+
+pub use cases::{Case, Expected, Given, Outcome, RuleTests, What, profile_record};
+pub use limits::{captured_paths, worst_bytes};
+pub use load::{Loaded, Options, load};

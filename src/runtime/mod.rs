@@ -4,7 +4,16 @@
 //! each has two implementations, one on the real thing and one in memory.
 
 pub mod clock;
+pub mod http;
+pub mod intake_worker;
 pub mod kafka;
+pub mod logs;
+pub mod memory_log;
+pub mod memory_store;
+pub mod metrics;
+pub mod registry;
 pub mod rocks;
 pub mod sink;
 pub mod source;
+pub mod system;
+pub mod worker;

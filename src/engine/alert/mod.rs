@@ -2,6 +2,29 @@
 //!
 //! [`Occasion`] is all that a revision is built from; [`Alert`] and [`Decision`] are the records of `contracts.md` §5 and §6.
 
+mod build;
+mod clearing;
+mod decision;
+mod explain;
+mod forms;
+mod ids;
+mod ratio;
+mod response;
+mod scope;
+mod sentences;
+mod size;
+mod template;
+mod times;
+
+pub use build::build;
+pub use decision::{DecisionInput, decision};
+pub use forms::{Datum, Form};
+pub use ids::{alert_id, dedup_key, entity_id, entity_key};
+pub use ratio::{ratio, rule_ratio};
+pub use scope::{Scope, TableRow};
+pub use size::ALERT_BYTES_MAX;
+pub use template::{captured_paths, render};
+
 use crate::event::{Field, Timestamp, Value};
 use crate::rules::program::{Path, Program, Rule, RuleIx, Severity};
 
@@ -326,3 +349,6 @@ pub struct Decision {
     /// The record of `contracts.md` §6.
     pub data: Value<'static>,
 }
+
+#[cfg(test)]
+mod tests;

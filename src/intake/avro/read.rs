@@ -108,7 +108,9 @@ impl<'a> Cursor<'a> {
             Shape::Float => drop(self.take(4)?),
             Shape::Double => drop(self.take(8)?),
             Shape::Int | Shape::Long | Shape::Time(_) | Shape::Date | Shape::Enum(_) => drop(self.long()?),
-            Shape::Text | Shape::Uuid { prefixed: true } | Shape::Decimal { size: None, .. } => drop(self.bytes()?),
+            Shape::Text | Shape::Uuid { prefixed: true } | Shape::Decimal { size: None, .. } => {
+                drop(self.bytes()?)
+            }
             Shape::Uuid { prefixed: false } => drop(self.take(16)?),
             Shape::Fixed(size) | Shape::Decimal { size: Some(size), .. } => drop(self.take(*size)?),
             Shape::Array(item) => self.skip_blocks(item, false, shapes, depth)?,
@@ -127,7 +129,13 @@ impl<'a> Cursor<'a> {
         Ok(())
     }
 
-    fn skip_blocks(&mut self, item: &Shape, keyed: bool, shapes: &Shapes, depth: u8) -> Result<(), AvroError> {
+    fn skip_blocks(
+        &mut self,
+        item: &Shape,
+        keyed: bool,
+        shapes: &Shapes,
+        depth: u8,
+    ) -> Result<(), AvroError> {
         let depth = deeper(depth)?;
         loop {
             match self.block()? {
@@ -148,7 +156,12 @@ impl<'a> Cursor<'a> {
 
     /// Builds a value; `None` is null.
     #[inline]
-    pub fn read(&mut self, shape: &Shape, shapes: &Shapes, depth: u8) -> Result<Option<Value<'a>>, AvroError> {
+    pub fn read(
+        &mut self,
+        shape: &Shape,
+        shapes: &Shapes,
+        depth: u8,
+    ) -> Result<Option<Value<'a>>, AvroError> {
         Ok(Some(match shape {
             Shape::Text => Value::Text(Cow::Borrowed(self.text()?)),
             Shape::Long => Value::Int(self.long()?),
@@ -168,7 +181,12 @@ impl<'a> Cursor<'a> {
         }))
     }
 
-    fn read_rare(&mut self, shape: &Shape, shapes: &Shapes, depth: u8) -> Result<Option<Value<'a>>, AvroError> {
+    fn read_rare(
+        &mut self,
+        shape: &Shape,
+        shapes: &Shapes,
+        depth: u8,
+    ) -> Result<Option<Value<'a>>, AvroError> {
         Ok(Some(match shape {
             Shape::Bool => match self.array()? {
                 [0] => Value::Bool(false),
@@ -177,9 +195,9 @@ impl<'a> Cursor<'a> {
             },
             Shape::Float => return Ok(finite(f64::from(f32::from_le_bytes(self.array()?)))),
             Shape::Double => return Ok(finite(f64::from_le_bytes(self.array()?))),
-            Shape::Fixed(size) => {
-                Value::Text(Cow::Borrowed(std::str::from_utf8(self.take(*size)?).map_err(|_| AvroError::Utf8)?))
-            }
+            Shape::Fixed(size) => Value::Text(Cow::Borrowed(
+                std::str::from_utf8(self.take(*size)?).map_err(|_| AvroError::Utf8)?,
+            )),
             Shape::Uuid { prefixed } => {
                 if *prefixed && self.long()? != 16 {
                     return Err(AvroError::Length);

@@ -110,5 +110,7 @@ pub fn fields(kind: Kind) -> impl Iterator<Item = Field> {
             || (Field::TextClasses..=Field::TextLexicon).contains(&field)
             || (matches!(field, Field::Event | Field::Type) && field != kind.name_field())
     };
-    Field::all().filter(move |spec| spec.kinds.contains(&kind) && !computed(spec.field)).map(|spec| spec.field)
+    Field::all()
+        .filter(move |spec| spec.kinds.contains(&kind) && !computed(spec.field))
+        .map(|spec| spec.field)
 }

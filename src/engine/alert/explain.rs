@@ -1,0 +1,132 @@
+//! Why a rule fired: each condition with its numbers, and what would have to change.
+
+use crate::engine::number::Exact;
+use crate::event::Value;
+use crate::event::record::Record;
+use crate::rules::program::{Condition, Detector, SeriesIx};
+
+use super::ratio::ratio;
+use super::scope::{Scope, reached, rungs};
+use super::{Observed, Occasion, Unit, sentences, times};
+
+/// The `explanation` of an alert.
+pub(super) fn explanation(occasion: &Occasion<'_>, scope: &Scope<'_>) -> Value<'static> {
+    let each = scope.rule.conditions.iter().zip(scope.observed);
+    let conditions = each.map(|(condition, observed)| explained(scope, condition, observed)).collect();
+    let quality = Record::new()
+        .int("history_days", occasion.history_days)
+        .int("late_events", i64::try_from(occasion.late_events).unwrap_or(i64::MAX))
+        .build();
+    Record::new()
+        .with("conditions", Value::List(conditions))
+        .text("would_clear_when", sentences::would_clear_when(scope).as_deref())
+        .text("would_not_have_fired_if", sentences::would_not_have_fired_if(scope).as_deref())
+        .with("data_quality", quality)
+        .build()
+}
+
+fn explained(scope: &Scope<'_>, condition: &Condition, observed: &Observed) -> Value<'static> {
+    let zone = times::zone(times::zone_name(zone_source(scope, condition), scope.profile, scope.user));
+    let window = |window| times::interval(window, &zone);
+    let unit = match condition.detector {
+        Detector::Event { .. } => None,
+        Detector::Compare { .. } => Some(observed.measure_unit),
+        Detector::Count { .. } | Detector::Absence { .. } => Some(observed.unit),
+    };
+    numbers(condition, observed)
+        .with("p_value", observed.p_value.map(|p| Value::Double(significant(p))))
+        .with("current", observed.current.map(number))
+        .with("baseline", observed.previous.map(number))
+        .text("unit", unit.map(unit_name))
+        .text("window", observed.window.map(window).as_deref())
+        .text("baseline_window", observed.baseline_window.map(window).as_deref())
+        .build()
+}
+
+/// Name to ratio of a condition of an alert.
+fn numbers(condition: &Condition, observed: &Observed) -> Record {
+    Record::new()
+        .text("name", name(condition))
+        .text("detector", detector(condition))
+        .text("op", rungs(condition).first().map_or("match", |rung| rung.op.name()))
+        .with("met", Value::Bool(observed.met))
+        .with("observed", shown_value(condition, observed))
+        .with("threshold", threshold(condition, observed))
+        .with("ratio", ratio(condition, observed).map(|ratio| double(rounded(ratio, 1.0))))
+}
+
+/// A condition of a decision.
+pub(super) fn summarized(condition: &Condition, observed: &Observed) -> Value<'static> {
+    Record::new()
+        .text("name", name(condition))
+        .with("observed", shown_value(condition, observed))
+        .with("threshold", threshold(condition, observed))
+        .with("met", Value::Bool(observed.met))
+        .build()
+}
+
+/// The name in the rule, or that of the detector where the rule needs none.
+fn name(condition: &Condition) -> &str {
+    if condition.name.is_empty() { detector(condition) } else { &condition.name }
+}
+
+const fn detector(condition: &Condition) -> &'static str {
+    match condition.detector {
+        Detector::Event { .. } => "event",
+        Detector::Count { .. } => "count",
+        Detector::Absence { .. } => "absence",
+        Detector::Compare { .. } => "compare",
+    }
+}
+
+fn zone_source<'a>(scope: &Scope<'a>, condition: &Condition) -> &'a crate::rules::program::ZoneSource {
+    let series: Option<SeriesIx> = match condition.detector {
+        Detector::Event { .. } => None,
+        Detector::Count { series, .. }
+        | Detector::Absence { series, .. }
+        | Detector::Compare { series, .. } => Some(series),
+    };
+    let series = series.and_then(|series| scope.program.series.get(usize::from(series.0)));
+    series.map_or(&scope.rule.zone, |series| &series.zone)
+}
+
+const fn unit_name(unit: Unit) -> &'static str {
+    match unit {
+        Unit::Count => "count",
+        Unit::Ms => "ms",
+        Unit::Minor => "minor",
+        Unit::Share => "share",
+        Unit::Days => "days",
+        Unit::Number => "number",
+    }
+}
+
+fn shown_value(condition: &Condition, observed: &Observed) -> Option<Value<'static>> {
+    let value = observed.value?.to_f64();
+    let limit = reached(condition, observed).map_or(value, |rung| rung.limit.to_f64());
+    Some(double(rounded(value, limit)))
+}
+
+fn threshold(condition: &Condition, observed: &Observed) -> Option<Value<'static>> {
+    reached(condition, observed).map(|rung| double(rung.limit.to_f64()))
+}
+
+fn number(value: Exact) -> Value<'static> {
+    let value = value.to_f64();
+    double(rounded(value, value))
+}
+
+const fn double(value: f64) -> Value<'static> {
+    Value::Double(value)
+}
+
+/// Three decimals, unless that would put the value on the other side of a border, or onto it.
+pub(super) fn rounded(value: f64, border: f64) -> f64 {
+    let short = (value * 1000.0).round() / 1000.0;
+    if short.partial_cmp(&border) == value.partial_cmp(&border) { short } else { value }
+}
+
+/// Two significant digits: more would pretend to know a probability better than it is known.
+fn significant(p: f64) -> f64 {
+    format!("{p:.1e}").parse().unwrap_or(p)
+}

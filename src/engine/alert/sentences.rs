@@ -1,0 +1,266 @@
+//! Plain sentences about conditions: what holds, what would end it, what would have prevented it.
+
+use crate::engine::number::Exact;
+use crate::event::{Field, Kind};
+use crate::rules::program::{
+    Combine, Comparator, Condition, CountAs, Detector, FilterIx, Literal, Measure, Path, Rung, SeriesIx,
+    Test, Window,
+};
+
+use super::forms::{Form, fraction, limit_text, written};
+use super::scope::{reached, rungs};
+use super::times::local_minute;
+use super::{Observed, Scope, Unit, clearing, ratio};
+
+/// What holds: one clause a condition that is met, or every condition's where none is.
+pub(super) fn reason(scope: &Scope<'_>) -> String {
+    let any = scope.observed.iter().any(|observed| observed.met);
+    let clauses: Vec<String> = conditions(scope)
+        .filter(|(_, observed)| observed.met || !any)
+        .map(|(condition, observed)| held(scope, condition, observed))
+        .collect();
+    clauses.join("; ")
+}
+
+/// What would end the alert; `None` where only a person or time ends it.
+pub(super) fn would_clear_when(scope: &Scope<'_>) -> Option<String> {
+    let ways: Vec<String> = scope.rule.clear.iter().map(|clear| clearing::way(scope, clear)).collect();
+    match (ways.is_empty(), scope.rule.expires_after_ms) {
+        (false, _) => Some(ways.join(", or ")),
+        (true, Some(ms)) => Some(format!("{} have passed since it opened", span(ms))),
+        (true, None) => None,
+    }
+}
+
+/// The nearest thing that would have kept the rule silent: of `all` the condition closest to its threshold, of `any` each
+/// that is met.
+pub(super) fn would_not_have_fired_if(scope: &Scope<'_>) -> Option<String> {
+    let mut met: Vec<_> = conditions(scope).filter(|(_, observed)| observed.met).collect();
+    if scope.rule.combine != Combine::Any {
+        let closeness = |(condition, observed): &(&Condition, &Observed)| {
+            ratio::ratio(condition, observed).unwrap_or(f64::INFINITY)
+        };
+        let closest = met
+            .into_iter()
+            .reduce(|best, next| if closeness(&next) < closeness(&best) { next } else { best });
+        met = closest.into_iter().collect();
+    }
+    let clauses: Option<Vec<String>> =
+        met.into_iter().map(|(condition, observed)| prevented(scope, condition, observed)).collect();
+    clauses.filter(|clauses| !clauses.is_empty()).map(|clauses| clauses.join(" and "))
+}
+
+fn conditions<'a>(scope: &Scope<'a>) -> impl Iterator<Item = (&'a Condition, &'a Observed)> {
+    scope.rule.conditions.iter().zip(scope.observed)
+}
+
+/// A clause that says what a condition sees.
+fn held(scope: &Scope<'_>, condition: &Condition, observed: &Observed) -> String {
+    let what = noun(scope, condition);
+    let form = scope.form(observed.unit);
+    let limit = reached(condition, observed).map(|rung| bound(rung, &form));
+    let value = observed.value.map_or_else(|| "-".to_owned(), |value| written(value, &form));
+    match (&condition.detector, limit) {
+        (Detector::Count { window, .. }, Some(limit)) => {
+            format!("{value} {what} in {} ({limit})", window_text(*window))
+        }
+        (Detector::Absence { .. }, Some(limit)) => match observed.last_seen {
+            Some(last) => {
+                let last = local_minute(last, &scope.account_zone());
+                format!("no {what} for {value} ({limit}), the last at {last}")
+            }
+            None => format!("no {what} for {value} ({limit})"),
+        },
+        (Detector::Compare { window, .. }, Some(limit)) => {
+            let measure = scope.form(observed.measure_unit);
+            let side = |side: Option<Exact>| side.map_or_else(|| "-".to_owned(), |it| written(it, &measure));
+            let (before, now) = (side(observed.previous), side(observed.current));
+            format!("{what} {before} to {now} in {} ({value}, {limit})", window_text(*window))
+        }
+        _ => format!("{what} happened"),
+    }
+}
+
+/// A clause that would have kept a condition false; `None` where its numbers are unknown.
+fn prevented(scope: &Scope<'_>, condition: &Condition, observed: &Observed) -> Option<String> {
+    let what = noun(scope, condition);
+    let first = rungs(condition).first();
+    Some(match &condition.detector {
+        Detector::Event { .. } => format!("no {what}"),
+        Detector::Count { window, .. } => {
+            let limit = fraction(first?.limit);
+            let side = beyond(scope, first?.op, limit, observed.unit);
+            format!("{side} {what} in {}", window_text(*window))
+        }
+        Detector::Absence { count_as, .. } => {
+            let allowed = allowed(first?, *count_as);
+            match observed.last_seen {
+                Some(last) => {
+                    format!("{what} within {allowed} of {}", local_minute(last, &scope.account_zone()))
+                }
+                None => format!("{what} within {allowed}"),
+            }
+        }
+        Detector::Compare { window, difference, series, .. } => {
+            let limit = fraction(first?.limit);
+            let previous = observed.previous?;
+            let bound =
+                if *difference { sum(previous, limit)? } else { grown(scope, *series, previous, limit)? };
+            let side = beyond(scope, first?.op, bound, observed.measure_unit);
+            format!("{side} {what} in {}", window_text(*window))
+        }
+    })
+}
+
+/// `previous × (1 + change)`, with the floor of 1 that counts have.
+fn grown(scope: &Scope<'_>, series: SeriesIx, previous: Exact, change: Exact) -> Option<Exact> {
+    let measure = scope.program.series.get(usize::from(series.0)).map(|series| &series.measure);
+    let relative = matches!(measure, Some(Measure::ShareOf(_) | Measure::Mean(_) | Measure::Last(_)));
+    let base = if relative || previous.num >= previous.den { previous } else { Exact::whole(1) };
+    let added = Exact::ratio(base.num.checked_mul(change.num)?, base.den.checked_mul(change.den)?)?;
+    sum(previous, added)
+}
+
+fn sum(one: Exact, other: Exact) -> Option<Exact> {
+    let num = one.num.checked_mul(other.den)?.checked_add(other.num.checked_mul(one.den)?)?;
+    Exact::ratio(num, one.den.checked_mul(other.den)?)
+}
+
+/// The values on the other side of a comparison: `128 or more`, `less than 2m5s of`.
+fn beyond(scope: &Scope<'_>, op: Comparator, bound: Exact, unit: Unit) -> String {
+    if unit == Unit::Count {
+        let (floor, whole) = (bound.num.div_euclid(bound.den), bound.num.rem_euclid(bound.den) == 0);
+        return match op {
+            Comparator::Gte if whole => format!("{} or fewer", floor - 1),
+            Comparator::Gte | Comparator::Gt => format!("{floor} or fewer"),
+            Comparator::Lt if whole => format!("{floor} or more"),
+            Comparator::Lt | Comparator::Lte => format!("{} or more", floor + 1),
+        };
+    }
+    let value = written(bound, &scope.form(unit));
+    match op {
+        Comparator::Gte => format!("less than {value} of"),
+        Comparator::Gt => format!("at most {value} of"),
+        Comparator::Lt => format!("at least {value} of"),
+        Comparator::Lte => format!("more than {value} of"),
+    }
+}
+
+/// What a condition measures, in the words of its rule: the form of `NAME` in a sentence.
+pub(super) fn noun(scope: &Scope<'_>, condition: &Condition) -> String {
+    let series = |series: SeriesIx| scope.program.series.get(usize::from(series.0));
+    let (filter, measure) = match &condition.detector {
+        Detector::Event { filter } => (Some(*filter), None),
+        Detector::Count { series: place, .. }
+        | Detector::Absence { series: place, .. }
+        | Detector::Compare { series: place, .. } => {
+            (series(*place).map(|series| series.filter), series(*place).map(|series| &series.measure))
+        }
+    };
+    let events = match filter {
+        _ if !condition.name.is_empty() => condition.name.to_string(),
+        Some(filter) => filter_text(scope, filter),
+        None => "events".to_owned(),
+    };
+    match measure {
+        _ if !condition.name.is_empty() => events,
+        Some(Measure::Distinct(path)) => format!("different {} of {events}", path_text(path)),
+        Some(Measure::Sum(path) | Measure::SumDistinct { of: path, .. }) => {
+            format!("{} of {events}", path_text(path))
+        }
+        Some(Measure::Mean(path)) => format!("mean {} of {events}", path_text(path)),
+        Some(Measure::Last(path)) => format!("newest {} of {events}", path_text(path)),
+        _ => events,
+    }
+}
+
+/// The events of a filter: their names, else their kind.
+pub(super) fn filter_text(scope: &Scope<'_>, filter: FilterIx) -> String {
+    let Some(filter) = scope.program.filters.get(usize::from(filter.0)) else {
+        return "events".to_owned();
+    };
+    let mut names: Vec<&str> = Vec::new();
+    for (path, test) in filter.matches.0.iter().flatten() {
+        let Test::AnyOf(literals) = test else { continue };
+        if !matches!(path, Path::Field(Field::Event | Field::Type)) {
+            continue;
+        }
+        for literal in literals {
+            if let Literal::Text(name) = literal
+                && !names.contains(&&**name)
+            {
+                names.push(name);
+            }
+        }
+    }
+    if names.is_empty() { format!("{} events", kind_text(filter.kind)) } else { names.join(" or ") }
+}
+
+fn kind_text(kind: Kind) -> &'static str {
+    match kind {
+        Kind::ErrorLog => "error log",
+        other => other.name(),
+    }
+}
+
+/// A path in a sentence.
+pub(super) fn path_text(path: &Path) -> String {
+    match path {
+        Path::Field(field) => field.spec().name.to_owned(),
+        Path::Property(name) => name.to_string(),
+        Path::Account(field) | Path::AccountEntry(field) => format!("account.{}", field.spec().name),
+        Path::AccountArr => "account.arr".to_owned(),
+        Path::AccountSlug => "account.slug".to_owned(),
+        Path::User(field) => format!("user.{}", field.spec().name),
+        Path::Ticket(fact) => match fact {
+            crate::rules::program::TicketFact::Unanswered => "ticket.unanswered",
+            crate::rules::program::TicketFact::Reopens => "ticket.reopens",
+            crate::rules::program::TicketFact::PastSla => "ticket.past_sla",
+        }
+        .to_owned(),
+    }
+}
+
+/// A threshold as a clause: `at least 5`.
+pub(super) fn bound(rung: &Rung, form: &Form<'_>) -> String {
+    let words = match rung.op {
+        Comparator::Gt => "more than",
+        Comparator::Gte => "at least",
+        Comparator::Lt => "less than",
+        Comparator::Lte => "at most",
+    };
+    format!("{words} {}", limit_text(rung.limit, form))
+}
+
+/// How long an absence may last.
+fn allowed(rung: &Rung, count_as: CountAs) -> String {
+    let limit = rung.limit.mantissa / 10_i64.pow(u32::from(rung.limit.scale));
+    match count_as {
+        CountAs::Elapsed => span(limit),
+        CountAs::CalendarDays => counted(limit, "calendar day"),
+        CountAs::BusinessDays => counted(limit, "business day"),
+    }
+}
+
+/// The length of a window in words.
+pub(super) fn window_text(window: Window) -> String {
+    match window {
+        Window::Exact { span_ms, .. } | Window::Panes { span_ms } => span(span_ms),
+        Window::Days { days } => counted(i64::from(days), "day"),
+        Window::Newest => "all time".to_owned(),
+    }
+}
+
+/// A length of time in words where one unit does, `30 days`, else in its short form.
+pub(super) fn span(ms: i64) -> String {
+    for (size, unit) in [(86_400_000, "day"), (3_600_000, "hour"), (60_000, "minute"), (1_000, "second")] {
+        if ms >= size && ms % size == 0 {
+            return counted(ms / size, unit);
+        }
+    }
+    written(Exact::whole(ms), &Form::Duration)
+}
+
+fn counted(count: i64, unit: &str) -> String {
+    format!("{count} {unit}{}", if count == 1 { "" } else { "s" })
+}

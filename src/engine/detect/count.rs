@@ -1,0 +1,110 @@
+//! `count`: a measure over a window.
+
+use crate::engine::alert::{Observed, Reason};
+use crate::engine::series::{Measured, Span};
+use crate::event::Timestamp;
+use crate::rules::program::{Condition, Rung, SeriesIx, Window};
+
+use super::{BLANK, Judged, View, is_upward, pane_end_from, rung, sliding, span_ms};
+
+pub(super) fn judge(
+    view: &mut View<'_>,
+    (condition, rungs): (&Condition, &[Rung]),
+    (series, window): (SeriesIx, &Window),
+    at: Timestamp,
+) -> Judged {
+    let upward = is_upward(rungs);
+    let (measured, bounds) = match window {
+        Window::Days { days } => over_days(view, (series, window, *days), (upward, at)),
+        _ => {
+            let bounds = (at.plus(-span_ms(window)), at);
+            (view.measured(series, window, sliding(window, upward, at)), bounds)
+        }
+    };
+    let number = rung(rungs, measured.value);
+    let reached = number > 0;
+    let mut guard = None;
+    if reached && !upward {
+        guard = view.unknown_before(series, bounds.0, |since| since <= bounds.0 || covers(window, since, bounds.0));
+    }
+    if reached && guard.is_none() && !enough_days(view, condition, series, &measured) {
+        guard = Some(Reason::NotSignificant);
+    }
+    let unit = view.measure_unit(series);
+    let onset = match measured.first_day {
+        Some(day) => {
+            let zone = view.series_zone(series);
+            Some(view.calendar.midnight(zone, day))
+        }
+        None => measured.first,
+    };
+    let observed = Observed {
+        guard,
+        value: Some(measured.value),
+        unit,
+        measure_unit: unit,
+        rung: number,
+        onset: if upward { onset } else { Some(bounds.0) },
+        events: Some(measured.events),
+        accounts: Some(u64::from(measured.events > 0)),
+        window: Some(bounds),
+        ..BLANK
+    };
+    Judged { reached, observed }
+}
+
+/// Whether the row's first event lies in the pane in which the window begins.
+fn covers(window: &Window, since: Timestamp, from: Timestamp) -> bool {
+    pane_end_from(window, from.plus(1)).is_some_and(|end| since < end)
+}
+
+fn over_days(
+    view: &mut View<'_>,
+    (series, window, days): (SeriesIx, &Window, u16),
+    (upward, at): (bool, Timestamp),
+) -> (Measured, (Timestamp, Timestamp)) {
+    let zone = view.series_zone(series);
+    let today = view.calendar.day_of(zone, at);
+    let length = i32::from(days);
+    if upward {
+        let from = view.calendar.midnight(zone, today - length + 1);
+        return (view.measured(series, window, Span::DaysSoFar { today }), (from, at));
+    }
+    let bounds = (view.calendar.midnight(zone, today - length), view.calendar.midnight(zone, today));
+    (view.measured(series, window, Span::DaysComplete { last_complete_day: today - 1, days }), bounds)
+}
+
+/// Guards `min_days` and `min_accounts`: a row of one account has one.
+fn enough_days(view: &mut View<'_>, condition: &Condition, series: SeriesIx, measured: &Measured) -> bool {
+    let accounts = condition.guards.min_accounts.is_none_or(|bound| bound <= u32::from(measured.events > 0));
+    let Some(bound) = condition.guards.min_days else { return accounts };
+    let days = match (measured.first, measured.last) {
+        (Some(first), Some(last)) => {
+            let zone = view.series_zone(series);
+            let days = [first, last].map(|time| view.calendar.day_of(zone, time));
+            1 + u32::from(days[0] != days[1])
+        }
+        _ => measured.days,
+    };
+    accounts && days >= bound
+}
+
+pub(super) fn next_mark(
+    view: &mut View<'_>,
+    rungs: &[Rung],
+    (series, window): (SeriesIx, &Window),
+    (holds, after): (bool, Timestamp),
+) -> Option<Timestamp> {
+    let upward = is_upward(rungs);
+    if upward && !holds {
+        return None;
+    }
+    if let Window::Days { days } = window {
+        return view.midnight_while_seen(series, (window, *days), after);
+    }
+    let (shape, state) = view.series(series);
+    let state = state?;
+    let at = if upward { after.max(state.newest().unwrap_or(after)) } else { after };
+    let change = state.next_change(shape, window, sliding(window, upward, at))?;
+    pane_end_from(window, change.max(after.plus(1)))
+}

@@ -1,0 +1,316 @@
+//! What conditions see in a row: one file a detector (`rules.md` §7, §8).
+
+mod absence;
+mod compare;
+mod count;
+
+use std::collections::BTreeMap;
+
+use crate::event::{Field, Timestamp, Value};
+use crate::rules::program::{
+    Comparator, Condition, Detector, Rule, Rung, Series, SeriesIx, Window, ZoneSource,
+};
+
+use super::alert::{Observed, Reason, Unit};
+use super::calendar::{Calendar, ZoneIx};
+use super::firing::{ConditionState, Episode};
+use super::matches::find;
+use super::number::Exact;
+use super::plan::{Plan, compares_days, is_negative, measured_path};
+use super::rows::row::Row;
+use super::series::{Measured, SeriesState, Span, pane_end_after};
+use super::task::SeriesAge;
+
+/// All that a judgement reads.
+pub struct View<'a> {
+    /// The rules.
+    pub plan: &'a Plan,
+    /// The row.
+    pub row: &'a Row,
+    /// The newest profile.
+    pub profile: Option<&'a [(Field, Value<'static>)]>,
+    /// The row's user.
+    pub user: Option<&'a [(Field, Value<'static>)]>,
+    /// Since when series take events in.
+    pub ages: &'a BTreeMap<u32, SeriesAge>,
+    /// Zones.
+    pub calendar: &'a mut Calendar,
+    /// Where the rule's watermark stands.
+    pub watermark: Timestamp,
+    /// By how much this row's work at local midnight is put off, ms.
+    pub spread_ms: i64,
+}
+
+/// What a judgement of a condition found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Judged {
+    /// The threshold is met, guards apart.
+    pub reached: bool,
+    /// What the alert says of it.
+    pub observed: Observed,
+}
+
+/// Nothing seen.
+const BLANK: Observed = Observed {
+    met: false,
+    guard: None,
+    value: None,
+    unit: Unit::Count,
+    rung: 0,
+    onset: None,
+    events: None,
+    accounts: None,
+    elapsed_ms: None,
+    last_seen: None,
+    usual_gap_ms: None,
+    current: None,
+    previous: None,
+    measure_unit: Unit::Count,
+    p_value: None,
+    window: None,
+    baseline_window: None,
+};
+
+impl View<'_> {
+    /// Judges a condition now: on a mark of the watermark, or because an event touches it (`rules.md` §6).
+    pub fn verdict(&mut self, rule: &Rule, place: usize, episode: &Episode, on_mark: bool) -> Judged {
+        let condition = &rule.conditions[place];
+        match self.judgement_time(condition, place, episode, on_mark) {
+            Some(at) => self.judge(rule, place, episode, at),
+            // Not its turn: what is false stays false.
+            None => {
+                let mut judged = self.judge(rule, place, episode, self.watermark);
+                judged.reached = false;
+                judged.observed.met = false;
+                judged.observed.guard = None;
+                judged
+            }
+        }
+    }
+
+    /// For which time a condition is judged now; `None`: it is not its turn.
+    fn judgement_time(
+        &self,
+        condition: &Condition,
+        place: usize,
+        episode: &Episode,
+        on_mark: bool,
+    ) -> Option<Timestamp> {
+        let clock = self.watermark;
+        let holds = episode.conditions.get(place).is_some_and(|state| state.since.is_some());
+        let active = holds || episode.member;
+        let (series, window) = match &condition.detector {
+            Detector::Event { .. } => return Some(clock),
+            Detector::Absence { series, .. } => (*series, None),
+            Detector::Count { series, window, .. } | Detector::Compare { series, window, .. } => {
+                (*series, Some(window))
+            }
+        };
+        let newest = self.series(series).1.and_then(SeriesState::newest);
+        let later = newest.map_or(clock, |newest| newest.max(clock));
+        let Some(window) = window else { return Some(later) };
+        let waits = is_negative(condition) || compares_days(condition);
+        match window {
+            Window::Days { .. } if waits => (active || on_mark).then_some(clock),
+            _ if active => Some(later),
+            _ if waits => (on_mark && pane_end_from(window, clock) == Some(clock)).then_some(clock),
+            _ => newest,
+        }
+    }
+
+    /// Judges a condition for the time `at`.
+    pub fn judge(&mut self, rule: &Rule, place: usize, episode: &Episode, at: Timestamp) -> Judged {
+        let condition = &rule.conditions[place];
+        let state = episode.conditions.get(place).copied().unwrap_or_default();
+        let mut judged = match &condition.detector {
+            Detector::Event { .. } => event(state, episode),
+            Detector::Count { series, window, rungs } => {
+                count::judge(self, (condition, rungs), (*series, window), at)
+            }
+            Detector::Absence { series, .. } => absence::judge(self, condition, *series, state, at),
+            Detector::Compare { series, window, .. } => compare::judge(self, condition, (*series, window), at),
+        };
+        if judged.reached && judged.observed.guard.is_none() {
+            judged.observed.guard = self.too_young(rule, condition, at);
+        }
+        judged.observed.met = judged.reached && judged.observed.guard.is_none();
+        judged
+    }
+
+    /// When the passing of the watermark may change the verdict on a condition, after `after`.
+    pub fn next_mark(
+        &mut self,
+        condition: &Condition,
+        state: ConditionState,
+        (holds, after): (bool, Timestamp),
+    ) -> Option<Timestamp> {
+        match &condition.detector {
+            Detector::Event { .. } => None,
+            Detector::Count { series, window, rungs } => {
+                count::next_mark(self, rungs, (*series, window), (holds, after))
+            }
+            Detector::Absence { series, .. } => {
+                absence::next_mark(self, condition, *series, (state, holds), after)
+            }
+            Detector::Compare { series, window, .. } => {
+                compare::next_mark(self, (*series, window), (holds, after))
+            }
+        }
+    }
+
+    fn series(&self, ix: SeriesIx) -> (&Series, Option<&SeriesState>) {
+        let series = &self.plan.program.series[usize::from(ix.0)];
+        (series, self.row.series(series.key))
+    }
+
+    fn measured(&self, ix: SeriesIx, window: &Window, span: Span) -> Measured {
+        let (series, state) = self.series(ix);
+        state.map_or(Measured::NOTHING, |state| state.over(series, window, span))
+    }
+
+    /// The zone of a series' or rule's local days.
+    pub fn zone(&mut self, source: &ZoneSource) -> ZoneIx {
+        zone_of(self.calendar, source, self.profile, self.user)
+    }
+
+    fn series_zone(&mut self, ix: SeriesIx) -> ZoneIx {
+        let plan = self.plan;
+        self.zone(&plan.program.series[usize::from(ix.0)].zone)
+    }
+
+    /// Since when the entity is known: its first event, or for an account its creation, if that is earlier.
+    fn known_since(&self, ix: SeriesIx) -> Option<Timestamp> {
+        let entity = &self.plan.program.series[usize::from(ix.0)].entity;
+        self.entity_since(entity.account && entity.part.is_none())
+    }
+
+    fn entity_since(&self, is_account: bool) -> Option<Timestamp> {
+        let created = match find(self.profile, Field::CreatedAt) {
+            Some(Value::Time(time)) if is_account => Some(*time),
+            _ => None,
+        };
+        created.into_iter().chain(self.row.first_event()).min()
+    }
+
+    /// Whether a window that begins at `from` reaches back to where nothing was recorded.
+    fn unknown_before(&self, ix: SeriesIx, from: Timestamp, known: impl Fn(Timestamp) -> bool) -> Option<Reason> {
+        let (series, _) = self.series(ix);
+        let began = self.ages.get(&series.key).map_or(Timestamp::MIN, |age| age.began);
+        if began > from {
+            return Some(Reason::Warming);
+        }
+        let is_known = self.known_since(ix).is_some_and(known);
+        if is_known { None } else { Some(Reason::InsufficientHistory) }
+    }
+
+    fn too_young(&self, rule: &Rule, condition: &Condition, at: Timestamp) -> Option<Reason> {
+        let min_age = condition.guards.min_age_ms?;
+        let since = self.entity_since(rule.entity.account && rule.entity.part.is_none());
+        let old = since.is_some_and(|since| at.since(since) >= min_age);
+        if old { None } else { Some(Reason::InsufficientHistory) }
+    }
+
+    /// In what the measure of a series is counted.
+    fn measure_unit(&self, ix: SeriesIx) -> Unit {
+        let (series, _) = self.series(ix);
+        let name = match measured_path(&series.measure) {
+            Some(crate::rules::program::Path::Field(field)) => field.spec().name,
+            Some(crate::rules::program::Path::Property(name)) => name,
+            _ => return Unit::Count,
+        };
+        match series.measure {
+            crate::rules::program::Measure::Distinct(_) => Unit::Count,
+            _ if name.ends_with("_ms") => Unit::Ms,
+            _ if name.ends_with("_minor") => Unit::Minor,
+            _ => Unit::Number,
+        }
+    }
+
+    /// The next local midnight after a time, as long as the last `days` days show anything: later nothing changes.
+    fn midnight_while_seen(
+        &mut self,
+        ix: SeriesIx,
+        (window, days): (&Window, u16),
+        after: Timestamp,
+    ) -> Option<Timestamp> {
+        let newest = self.series(ix).1?.newest()?;
+        let zone = self.series_zone(ix);
+        let today = self.calendar.day_of(zone, after.plus(-self.spread_ms));
+        let span = Span::DaysComplete { last_complete_day: today, days: days + 1 };
+        if newest <= after && self.measured(ix, window, span).events == 0 {
+            return None;
+        }
+        Some(self.calendar.midnight(zone, today + 1).plus(self.spread_ms))
+    }
+}
+
+/// The zone that a source of zones names.
+pub fn zone_of(
+    calendar: &mut Calendar,
+    source: &ZoneSource,
+    profile: Option<&[(Field, Value<'static>)]>,
+    user: Option<&[(Field, Value<'static>)]>,
+) -> ZoneIx {
+    let own = |fields| find(fields, Field::Timezone).and_then(Value::as_text);
+    let name = match source {
+        ZoneSource::Named(name) => Some(&**name),
+        ZoneSource::Account => own(profile),
+        ZoneSource::User => own(user).or_else(|| own(profile)),
+    };
+    name.map_or(ZoneIx::UTC, |name| calendar.zone(name))
+}
+
+/// An event condition is true from a match until the alert is over.
+fn event(state: ConditionState, episode: &Episode) -> Judged {
+    let observed = Observed {
+        rung: u8::from(state.since.is_some()),
+        onset: state.since,
+        events: Some(u64::from(episode.matches)),
+        accounts: Some(1),
+        last_seen: episode.last_evidence,
+        ..BLANK
+    };
+    Judged { reached: state.since.is_some(), observed }
+}
+
+/// The highest rung that a value reaches, from 1; 0: none.
+fn rung(rungs: &[Rung], value: Exact) -> u8 {
+    let reached = (1_u8..).zip(rungs).filter(|(_, rung)| value.holds(rung.op, rung.limit));
+    reached.map(|(number, _)| number).last().unwrap_or(0)
+}
+
+/// Whether growth makes a ladder true.
+fn is_upward(rungs: &[Rung]) -> bool {
+    rungs.iter().all(|rung| rung.op.is_upward())
+}
+
+/// Whether a value meets a lower bound, if there is one.
+fn at_least(value: Exact, bound: Option<crate::rules::program::Decimal>) -> bool {
+    bound.is_none_or(|bound| value.holds(Comparator::Gte, bound))
+}
+
+/// The window of panes that sixtieths of an exact window would be.
+fn panes_of(window: &Window) -> Option<Window> {
+    match window {
+        Window::Exact { span_ms, .. } | Window::Panes { span_ms } => Some(Window::Panes { span_ms: *span_ms }),
+        Window::Days { .. } | Window::Newest => None,
+    }
+}
+
+/// The first pane end at or after a time.
+fn pane_end_from(window: &Window, from: Timestamp) -> Option<Timestamp> {
+    pane_end_after(&panes_of(window)?, from.plus(-1))
+}
+
+/// How a window that slides is measured: panes that end at a pane's end where the condition is negative.
+fn sliding(window: &Window, upward: bool, at: Timestamp) -> Span {
+    if !upward && pane_end_from(window, at) == Some(at) { Span::EndingAt(at) } else { Span::UpTo(at) }
+}
+
+/// The length of a window that slides, ms.
+const fn span_ms(window: &Window) -> i64 {
+    match window {
+        Window::Exact { span_ms, .. } | Window::Panes { span_ms } => *span_ms,
+        Window::Days { .. } | Window::Newest => 0,
+    }
+}

@@ -1,0 +1,248 @@
+//! From verdicts to activations: when an episode of a rule begins, goes on and ends (`rules.md` §6, §7; `contracts.md` §5.1).
+
+use crate::event::{Timestamp, Value};
+use crate::rules::program::{Clear, Combine, Detector, Path, Rule};
+
+use super::alert::{Observed, Severity};
+use super::detect::Judged;
+use super::firing::{Activation, Fate};
+use super::matches::{Seen, Subject};
+use super::plan::is_negative;
+use super::scene::{Case, Scene, variables_hold};
+
+/// Why a rule is judged.
+#[derive(Debug, Clone, Copy)]
+pub enum Cause<'a, 'e> {
+    /// An event touched it.
+    Event(&'a Seen<'a, 'e>),
+    /// An event that is no longer at hand touched it: a ticket moved.
+    Moved,
+    /// The watermark reached this mark.
+    Mark(Timestamp),
+    /// A new or changed rule looks for the first time: what holds now is not announced.
+    Baseline,
+}
+
+impl Scene<'_> {
+    /// Judges a case and lets its episode begin, go on or end.
+    pub fn look_at(&mut self, case: Case, cause: Cause<'_, '_>) {
+        let (clock, on_mark) = match cause {
+            Cause::Mark(mark) => (mark, true),
+            _ => (self.watermark(case.rule), false),
+        };
+        let judged = self.judge(case, clock, on_mark);
+        if judged.is_empty() {
+            return;
+        }
+        self.tally(case.rule).evaluations += 1;
+        let observed = self.settle(case, judged, clock);
+        let (reached, holds) = self.verdict(case, &observed);
+        let Some(episode) = self.episode_mut(case) else { return };
+        if !reached {
+            episode.disarmed = false;
+        } else if matches!(cause, Cause::Baseline) {
+            episode.disarmed |= episode.activation.is_none();
+        }
+        match (episode.activation, holds && !episode.disarmed) {
+            (None, true) if self.has_lookups(case, &observed) => self.activate(case, &observed, (clock, cause)),
+            (Some(_), false) => self.deactivate(case, &observed),
+            _ => {}
+        }
+        if !matches!(cause, Cause::Baseline) {
+            self.pass_gates(case, &observed);
+        }
+        self.check_clear(case, &observed, clock);
+        self.revise(case, &observed);
+    }
+
+    /// Remembers since when each condition holds, and takes `for` into account.
+    fn settle(&mut self, case: Case, judged: Vec<Judged>, clock: Timestamp) -> Vec<Observed> {
+        let rule = self.rule(case);
+        let newest = self.newest_times(case);
+        let Some(episode) = self.episode_mut(case) else { return Vec::new() };
+        let mut all = Vec::with_capacity(judged.len());
+        for (place, Judged { reached, mut observed }) in judged.into_iter().enumerate() {
+            let (condition, state) = (&rule.conditions[place], &mut episode.conditions[place]);
+            if reached {
+                let at = if is_negative(condition) { clock } else { newest[place].unwrap_or(clock) };
+                let since = *state.since.get_or_insert(at);
+                state.held = condition.for_ms == 0 || since.plus(condition.for_ms) <= clock;
+            } else {
+                state.since = None;
+                state.held = false;
+            }
+            observed.met &= state.held;
+            all.push(observed);
+        }
+        all
+    }
+
+    /// The newest match of each condition's series.
+    fn newest_times(&self, case: Case) -> Vec<Option<Timestamp>> {
+        let newest = |detector: &Detector| match detector {
+            Detector::Event { .. } => None,
+            Detector::Count { series, .. }
+            | Detector::Absence { series, .. }
+            | Detector::Compare { series, .. } => {
+                let key = self.plan.program.series[usize::from(series.0)].key;
+                self.row.series(key)?.newest()
+            }
+        };
+        self.plan.rule(case.rule).conditions.iter().map(|condition| newest(&condition.detector)).collect()
+    }
+
+    /// Whether `when` is reached, and whether it holds with `for`; guards apart.
+    fn verdict(&self, case: Case, observed: &[Observed]) -> (bool, bool) {
+        let Some(episode) = self.episode(case) else { return (false, false) };
+        let states = episode.conditions.iter().take(observed.len());
+        let combine = self.plan.rule(case.rule).combine;
+        let all = |mut each: Box<dyn Iterator<Item = bool> + '_>| match combine {
+            Combine::Any => each.any(|holds| holds),
+            Combine::One | Combine::All => each.all(|holds| holds),
+        };
+        let reached = all(Box::new(states.clone().map(|state| state.since.is_some())));
+        let holds = all(Box::new(states.map(|state| state.since.is_some() && state.held)));
+        (reached, holds)
+    }
+
+    /// Whether every required lookup finds a row.
+    fn has_lookups(&self, case: Case, observed: &[Observed]) -> bool {
+        let rule = self.rule(case);
+        if rule.lookups.iter().all(|lookup| !lookup.required) {
+            return true;
+        }
+        let found = self.with_scope(case, (observed, rule.severity), |scope| {
+            (0_u8..).zip(&rule.lookups).all(|(place, lookup)| !lookup.required || scope.lookup(place).is_some())
+        });
+        found.unwrap_or(false)
+    }
+
+    fn activate(&mut self, case: Case, observed: &[Observed], (clock, cause): (Timestamp, Cause<'_, '_>)) {
+        let (rule, now) = (self.rule(case), self.now());
+        let at = if rule.conditions.iter().any(is_negative) {
+            clock
+        } else {
+            self.newest_times(case).into_iter().flatten().max().unwrap_or(clock)
+        };
+        let captured = match cause {
+            Cause::Event(seen) if !rule.conditions.iter().all(is_negative) => Some(self.capture(case, seen)),
+            _ => None,
+        };
+        let Some(episode) = self.episode_mut(case) else { return };
+        let at = match rule.conditions.first().map(|condition| &condition.detector) {
+            Some(Detector::Event { .. }) => episode.last_evidence.unwrap_or(at),
+            _ => at,
+        };
+        let onsets = observed.iter().filter(|observed| observed.onset.is_some() && observed.rung > 0);
+        let onset = onsets.filter_map(|observed| observed.onset).min().unwrap_or(at);
+        episode.activation = Some(Activation { at, onset, begun: now, fate: Fate::New });
+        if let Some(captured) = captured {
+            episode.captured = captured;
+        }
+        // A clear needs a time without new activation.
+        for (since, clear) in episode.clearing.iter_mut().zip(&rule.clear) {
+            if matches!(clear, Clear::Event { .. }) {
+                *since = None;
+            }
+        }
+    }
+
+    /// The fields of the firing event that the rule names.
+    pub fn capture(&self, case: Case, seen: &Seen<'_, '_>) -> Vec<(Path, Value<'static>)> {
+        let paths = &self.plan.rule_plan(case.rule).captured;
+        let own = |path: &Path| match path {
+            Path::Field(_) | Path::Property(_) => {
+                Some((path.clone(), seen.value(path)?.into_owned().into_owned()))
+            }
+            _ => None,
+        };
+        paths.iter().filter_map(own).collect()
+    }
+
+    /// Takes an event condition's match in: the newest one is the firing event.
+    pub fn take_match(&mut self, case: Case, place: usize, seen: &Seen<'_, '_>) {
+        let captured = self.capture(case, seen);
+        let time = seen.event.time;
+        let rule = self.rule(case);
+        let Some(episode) = self.episode_mut(case) else { return };
+        let newest = episode.last_evidence.is_none_or(|last| last <= time);
+        if let Some(state) = episode.conditions.get_mut(place) {
+            state.since = Some(state.since.map_or(time, |since| since.min(time)));
+        }
+        if newest {
+            episode.captured = captured;
+        }
+        for (since, clear) in episode.clearing.iter_mut().zip(&rule.clear) {
+            if matches!(clear, Clear::Event { .. }) && since.is_some_and(|since| since < time) {
+                *since = None;
+            }
+        }
+    }
+
+    /// What would end the alert: judged whenever the condition is.
+    fn check_clear(&mut self, case: Case, observed: &[Observed], clock: Timestamp) {
+        let rule = self.rule(case);
+        let Some(episode) = self.episode(case) else { return };
+        if !episode.member && episode.activation.is_none() {
+            return;
+        }
+        let (member, events_only) = (episode.member, self.plan.rule_plan(case.rule).events_only);
+        let mut cleared = false;
+        for (place, clear) in rule.clear.iter().enumerate() {
+            let since = match clear {
+                Clear::If { matches, .. } if member => {
+                    let holds = self.with_scope(case, (observed, Severity::Info), |scope| {
+                        variables_hold(matches, scope)
+                    });
+                    let at = self.newest_times(case).into_iter().flatten().max().unwrap_or(clock).max(clock);
+                    let Some(episode) = self.episode_mut(case) else { return };
+                    let since = &mut episode.clearing[place];
+                    *since = if holds.unwrap_or(false) { Some(since.unwrap_or(at)) } else { None };
+                    *since
+                }
+                Clear::If { .. } => None,
+                Clear::Event { .. } => self.episode(case).and_then(|episode| episode.clearing[place]),
+            };
+            let for_ms = clear_for_ms(clear);
+            cleared |= since.is_some_and(|since| for_ms == 0 || since.plus(for_ms) <= clock);
+        }
+        if cleared && (member || events_only) {
+            self.clear(case, observed);
+        }
+    }
+
+    /// Whether a late event at `time` makes false what a negative condition fired for (`rules.md` §6, late disproof).
+    pub fn is_disproved(&mut self, case: Case, time: Timestamp) -> bool {
+        let rule = self.rule(case);
+        let Some(activation) = self.episode(case).and_then(|episode| episode.activation) else { return false };
+        if !self.plan.rule_plan(case.rule).negative || time > activation.at {
+            return false;
+        }
+        let still = self.look(case, activation.at, |view, episode| {
+            let reached: Vec<bool> = (0..rule.conditions.len())
+                .map(|place| {
+                    !is_negative(&rule.conditions[place])
+                        || view.judge(rule, place, episode, activation.at).reached
+                })
+                .collect();
+            holds(rule, &reached, episode)
+        });
+        still == Some(false)
+    }
+}
+
+/// Whether `when` still holds; conditions that were not true do not help an `any`.
+fn holds(rule: &Rule, reached: &[bool], episode: &super::firing::Episode) -> bool {
+    let mut each = reached.iter().zip(&episode.conditions);
+    match rule.combine {
+        Combine::Any => each.any(|(reached, state)| *reached && state.since.is_some()),
+        Combine::One | Combine::All => each.all(|(reached, _)| *reached),
+    }
+}
+
+/// How long a clear must hold, ms.
+pub const fn clear_for_ms(clear: &Clear) -> i64 {
+    match clear {
+        Clear::Event { for_ms, .. } | Clear::If { for_ms, .. } => *for_ms,
+    }
+}

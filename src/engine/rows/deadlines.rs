@@ -1,0 +1,185 @@
+//! When rows want to be looked at: an ordered index per clock. Near deadlines are in RAM, far ones in the store only.
+//!
+//! A row remembers the deadline it is armed for. One that only moves later is left as it is: when it comes, the row is
+//! looked at and arms anew. So an entry in the index may come too early, never too late.
+
+use std::collections::BTreeSet;
+
+use crate::engine::store::{Deadline, DeadlineClock, RowKey, Store, StoreError};
+use crate::event::Timestamp;
+
+/// How far ahead stored deadlines are read at first.
+const STRETCH_MS: i64 = 3_600_000;
+/// Bounds of that: it is halved where deadlines are dense and doubled where they are not.
+const STRETCHES_MS: (i64, i64) = (1_000, 30 * 86_400_000);
+/// More deadlines in a stretch than this are dense.
+const DENSE: usize = 50_000;
+
+/// The deadlines of one task.
+#[derive(Debug)]
+pub struct Deadlines {
+    clocks: [Clock; 2],
+    /// Since the last checkpoint: disarmed, and armed, deadlines.
+    disarmed: BTreeSet<Deadline>,
+    armed: BTreeSet<Deadline>,
+}
+
+/// One clock's index.
+#[derive(Debug)]
+struct Clock {
+    /// All deadlines up to `horizon`, and later ones until a checkpoint has stored them.
+    near: BTreeSet<(Timestamp, RowKey)>,
+    /// Stored deadlines up to here are in `near`.
+    horizon: Timestamp,
+    stretch_ms: i64,
+}
+
+impl Default for Clock {
+    fn default() -> Self {
+        Self { near: BTreeSet::new(), horizon: Timestamp::MIN, stretch_ms: STRETCH_MS }
+    }
+}
+
+impl Default for Deadlines {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Deadlines {
+    /// The index over a store whose deadlines are still unread, or over an empty one.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            clocks: [Clock::default(), Clock::default()],
+            disarmed: BTreeSet::new(),
+            armed: BTreeSet::new(),
+        }
+    }
+
+    fn clock(&mut self, clock: DeadlineClock) -> &mut Clock {
+        &mut self.clocks[clock as usize]
+    }
+
+    /// Makes sure that the row is looked at no later than `at`. `armed` is what the row is armed for on this clock; what
+    /// it is armed for afterwards is returned, and the row must remember it.
+    pub fn arm(
+        &mut self,
+        row: &RowKey,
+        clock: DeadlineClock,
+        at: Timestamp,
+        armed: Option<Timestamp>,
+    ) -> Timestamp {
+        if let Some(armed) = armed {
+            if armed <= at {
+                return armed;
+            }
+            self.disarm(row, clock, armed);
+        }
+        let deadline = Deadline { clock, at, row: row.clone() };
+        if !self.disarmed.remove(&deadline) {
+            self.armed.insert(deadline);
+        }
+        self.clock(clock).near.insert((at, row.clone()));
+        at
+    }
+
+    /// Takes the row out, because it is gone or has nothing to wait for. `armed` is what it is armed for.
+    pub fn disarm(&mut self, row: &RowKey, clock: DeadlineClock, armed: Timestamp) {
+        let entry = (armed, row.clone());
+        self.clock(clock).near.remove(&entry);
+        let deadline = Deadline { clock, at: armed, row: entry.1 };
+        if !self.armed.remove(&deadline) {
+            self.disarmed.insert(deadline);
+        }
+    }
+
+    /// The deadlines at or before `upto`, in order of time and row, at most `most`. They are out of the index: each row
+    /// is armed for nothing now.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub fn due(
+        &mut self,
+        clock: DeadlineClock,
+        upto: Timestamp,
+        most: usize,
+        store: &mut dyn Store,
+    ) -> Result<Vec<Deadline>, StoreError> {
+        let mut due = Vec::new();
+        while due.len() < most {
+            let horizon = self.clock(clock).horizon;
+            let near = &mut self.clock(clock).near;
+            match near.first() {
+                Some((at, _)) if *at <= upto && *at <= horizon => {
+                    let Some((at, row)) = near.pop_first() else { break };
+                    let deadline = Deadline { clock, at, row };
+                    if !self.armed.remove(&deadline) {
+                        self.disarmed.insert(deadline.clone());
+                    }
+                    due.push(deadline);
+                }
+                _ if horizon >= upto => break,
+                _ => self.read_on(clock, upto, store)?,
+            }
+        }
+        Ok(due)
+    }
+
+    /// Reads the next stretch of stored deadlines.
+    fn read_on(
+        &mut self,
+        clock: DeadlineClock,
+        upto: Timestamp,
+        store: &mut dyn Store,
+    ) -> Result<(), StoreError> {
+        let Clock { horizon, stretch_ms, .. } = *self.clock(clock);
+        // At first all that is due already is read at once: nothing says where it begins.
+        let from = if horizon == Timestamp::MIN { upto } else { horizon };
+        let until = from.plus(stretch_ms);
+        let stored = store.deadlines(clock, horizon, until)?;
+        let dense = stored.len() > DENSE;
+        let new = stored.into_iter().filter(|deadline| !self.disarmed.contains(deadline));
+        let entries: Vec<(Timestamp, RowKey)> = new.map(|deadline| (deadline.at, deadline.row)).collect();
+        let own = self.clock(clock);
+        own.near.extend(entries);
+        own.horizon = until;
+        let next = if dense { stretch_ms / 2 } else { stretch_ms * 2 };
+        own.stretch_ms = next.clamp(STRETCHES_MS.0, STRETCHES_MS.1);
+        Ok(())
+    }
+
+    /// The next deadline of a clock that is known in RAM. One in the store may be earlier only if it lies beyond what was
+    /// read, which [`Deadlines::due`] reads when its time comes.
+    #[must_use]
+    pub fn next(&self, clock: DeadlineClock) -> Option<Timestamp> {
+        self.clocks[clock as usize].near.first().map(|(at, _)| *at)
+    }
+
+    /// How many deadlines are in RAM.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.clocks.iter().map(|clock| clock.near.len()).sum()
+    }
+
+    /// Whether none is in RAM.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// What changed since the last call, for the checkpoint: disarmed and armed, each in order. Far deadlines leave RAM,
+    /// so the checkpoint that carries this must be written before [`Deadlines::due`] is called again.
+    pub fn take_changes(&mut self) -> (Vec<Deadline>, Vec<Deadline>) {
+        for clock in &mut self.clocks {
+            if clock.horizon == Timestamp::MAX {
+                continue;
+            }
+            let beyond = (clock.horizon.plus(1), RowKey(Box::default()));
+            clock.near.split_off(&beyond);
+        }
+        let disarmed = std::mem::take(&mut self.disarmed).into_iter().collect();
+        let armed = std::mem::take(&mut self.armed).into_iter().collect();
+        (disarmed, armed)
+    }
+}

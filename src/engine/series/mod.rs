@@ -1,0 +1,391 @@
+//! The state of one series in one row: what was measured, cell by cell.
+//!
+//! Samples commute: in whichever order they arrive, windows show the same, save what was older than everything kept
+//! when it came. The state describes itself when encoded; what it keeps follows the [`Series`] of each call, so a longer
+//! window or a higher threshold grows into it.
+
+mod cells;
+mod counted;
+mod distinct;
+mod grain;
+mod newest;
+mod ring;
+
+use crate::event::bytes::{FormatError, Reader, put_signed};
+use crate::event::{Timestamp, Value};
+use crate::rules::program::{Measure, Series, Window};
+
+use super::number::Exact;
+use counted::Counted;
+use distinct::Distinct;
+use grain::Grain;
+use newest::Newest;
+use ring::Ring;
+
+pub use grain::pane_end_after;
+
+/// Sums are kept in millionths.
+pub const SUM_UNIT: i64 = 1_000_000;
+
+/// What one event gives a series.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sample {
+    /// When it happened.
+    pub time: Timestamp,
+    /// How many matches it stands for: an error log's occurrences, else 1.
+    pub weight: u32,
+    /// The measured field's value; a measure of a field takes no sample without it.
+    pub value: Option<Sampled>,
+}
+
+/// The value of a measured field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sampled {
+    /// Hash of the value, for `distinct`.
+    Hash(u64),
+    /// Millionths, for `sum`.
+    Amount(i64),
+}
+
+impl Sampled {
+    /// What the measure needs of a field's value; `None` where it needs nothing or the value doesn't fit.
+    #[must_use]
+    pub fn of(measure: &Measure, value: &Value<'_>) -> Option<Self> {
+        match measure {
+            Measure::Distinct(_) => {
+                let mut bytes = Vec::with_capacity(32);
+                crate::event::bytes::put_value(&mut bytes, value);
+                Some(Self::Hash(xxhash_rust::xxh3::xxh3_64(&bytes)))
+            }
+            Measure::Sum(_) => match value {
+                Value::Int(whole) => Some(Self::Amount(whole.saturating_mul(SUM_UNIT))),
+                #[expect(clippy::cast_possible_truncation, reason = "casts saturate")]
+                #[expect(clippy::cast_precision_loss, reason = "the unit is far below 2^53")]
+                Value::Double(double) => Some(Self::Amount((double * SUM_UNIT as f64).round() as i64)),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+}
+
+/// What became of a sample.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taken {
+    /// It is in the state, or a reset or the cap of distinct values keeps it out.
+    Applied,
+    /// It is older than everything that a window can still see.
+    Late,
+}
+
+/// No window of a negative condition that ends before this time will be asked for any more: the lowest watermark.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Floor(pub Timestamp);
+
+/// Which stretch of time to measure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Span {
+    /// `(t - w, t]`; with panes the pane of `t` and the 59 before (positive conditions).
+    UpTo(Timestamp),
+    /// The 60 panes that end at `t`, or at the last pane end before it (negative conditions).
+    EndingAt(Timestamp),
+    /// The local day `today` and those before it, as many as the window has.
+    DaysSoFar {
+        /// Local day of the judgement.
+        today: i32,
+    },
+    /// Complete local days.
+    DaysComplete {
+        /// The last of them.
+        last_complete_day: i32,
+        /// How many.
+        days: u16,
+    },
+}
+
+/// What a window shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Measured {
+    /// The measure: a count, the number of different values, or a sum.
+    pub value: Exact,
+    /// The matches (occurrences, in error logs). Of a ring at most as many as it keeps.
+    pub events: u64,
+    /// Day windows: local days with matches. Else 0: `first` and `last` tell.
+    pub days: u32,
+    /// Start of the oldest contributing pane, or the exact time (the onset); `None` for day windows and without matches.
+    pub first: Option<Timestamp>,
+    /// Start of the newest contributing pane, or the exact time.
+    pub last: Option<Timestamp>,
+    /// Day windows: the oldest contributing local day.
+    pub first_day: Option<i32>,
+    /// How the matches spread over the cells, if the series keeps that ([`crate::rules::program::Extras::dispersion`]).
+    pub spread: Option<Spread>,
+}
+
+impl Measured {
+    /// A window without matches.
+    pub const NOTHING: Self = Self {
+        value: Exact::whole(0),
+        events: 0,
+        days: 0,
+        first: None,
+        last: None,
+        first_day: None,
+        spread: None,
+    };
+}
+
+/// Counts per day (per pane) of a window, summed up: what an index of dispersion needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Spread {
+    /// Days or panes of the window, empty ones included.
+    pub cells: u32,
+    /// Sum of the counts.
+    pub sum: u64,
+    /// Sum of their squares.
+    pub squares: u128,
+}
+
+/// The state of one series in one row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SeriesState {
+    /// The last timestamps, exactly.
+    Ring(Ring),
+    /// Counts and sums per pane or local day.
+    Counted(Box<Counted>),
+    /// Which values in which panes or local days.
+    Distinct(Box<Distinct>),
+    /// The last match and the usual gap.
+    Newest(Newest),
+}
+
+const TAG_RING: u8 = 1;
+const TAG_COUNTED: u8 = 2;
+const TAG_DISTINCT: u8 = 3;
+const TAG_NEWEST: u8 = 4;
+/// Added to the tag if a reset is remembered.
+const TAG_RESET: u8 = 0x80;
+
+/// What every representation remembers; [`Timestamp::MIN`] stands for never.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Marks {
+    newest: Timestamp,
+    reset: Timestamp,
+}
+
+impl Default for Marks {
+    fn default() -> Self {
+        Self { newest: Timestamp::MIN, reset: Timestamp::MIN }
+    }
+}
+
+impl SeriesState {
+    /// An empty state of the representation that the series needs.
+    #[must_use]
+    pub fn new(series: &Series) -> Self {
+        match (&series.window, &series.measure) {
+            (Window::Newest, _) => Self::Newest(Newest::default()),
+            (Window::Exact { .. }, _) => Self::Ring(Ring::default()),
+            (_, Measure::Distinct(_)) => Self::Distinct(Box::default()),
+            _ => Self::Counted(Box::default()),
+        }
+    }
+
+    fn marks(&self) -> &Marks {
+        match self {
+            Self::Ring(ring) => &ring.marks,
+            Self::Counted(counted) => &counted.marks,
+            Self::Distinct(distinct) => &distinct.counted.marks,
+            Self::Newest(newest) => &newest.marks,
+        }
+    }
+
+    /// Takes a sample in. `day` is the local day of its time in the series' zone; only day windows need it.
+    pub fn add(&mut self, series: &Series, sample: &Sample, day: Option<i32>, floor: Floor) -> Taken {
+        if sample.time <= self.marks().reset {
+            return Taken::Applied;
+        }
+        match self {
+            Self::Ring(ring) => ring.add(&series.window, sample.time),
+            Self::Newest(newest) => newest.add(series.extras.gaps_for_ms, sample.time, floor),
+            Self::Counted(counted) => {
+                let amount = match (&series.measure, sample.value) {
+                    (Measure::Sum(_), Some(Sampled::Amount(amount))) => Some(amount),
+                    (Measure::Sum(_), _) => return Taken::Applied,
+                    _ => None,
+                };
+                let grain = Grain::of(series);
+                let cell = grain.cell(sample.time, day);
+                counted.add(&grain, cell, (sample.time, sample.weight, amount), floor)
+            }
+            Self::Distinct(distinct) => {
+                let Some(Sampled::Hash(hash)) = sample.value else { return Taken::Applied };
+                let grain = Grain::of(series);
+                let cell = grain.cell(sample.time, day);
+                distinct.add(&grain, cell, (sample.time, sample.weight, hash), floor)
+            }
+        }
+    }
+
+    /// Takes a sample's contribution back, because its event moved to another row. What the sample had pushed out does
+    /// not return, a pane forgets a distinct value even if another sample brought it too, and the newest match stays.
+    pub fn remove(&mut self, series: &Series, sample: &Sample, day: Option<i32>) {
+        if sample.time <= self.marks().reset {
+            return;
+        }
+        match self {
+            Self::Ring(ring) => ring.remove(sample.time),
+            Self::Newest(_) => {}
+            Self::Counted(counted) => {
+                let amount = match (&series.measure, sample.value) {
+                    (Measure::Sum(_), Some(Sampled::Amount(amount))) => Some(amount),
+                    (Measure::Sum(_), _) => return,
+                    _ => None,
+                };
+                counted.remove(Grain::of(series).cell(sample.time, day), sample.weight, amount);
+            }
+            Self::Distinct(distinct) => {
+                if let Some(Sampled::Hash(hash)) = sample.value {
+                    distinct.remove(Grain::of(series).cell(sample.time, day), sample.weight, hash);
+                }
+            }
+        }
+    }
+
+    /// Events up to `at` count no more, those that come later included. `day` is the local day of `at`.
+    ///
+    /// The cell of `at` is emptied as a whole: matches in it that happened after `at`, but came before the reset, are lost.
+    pub fn reset(&mut self, series: &Series, at: Timestamp, day: Option<i32>) {
+        if at <= self.marks().reset {
+            return;
+        }
+        match self {
+            Self::Ring(ring) => ring.reset(at),
+            Self::Newest(newest) => newest.marks.reset = at,
+            Self::Counted(counted) => counted.reset(at, Grain::of(series).cell(at, day)),
+            Self::Distinct(distinct) => distinct.reset(at, Grain::of(series).cell(at, day)),
+        }
+    }
+
+    /// Time of the newest match after the last reset.
+    #[must_use]
+    pub fn newest(&self) -> Option<Timestamp> {
+        let marks = self.marks();
+        (marks.newest > marks.reset).then_some(marks.newest)
+    }
+
+    /// What the rule's own `window` shows. A span of days on panes, or the reverse, shows nothing.
+    #[must_use]
+    pub fn over(&self, series: &Series, window: &Window, span: Span) -> Measured {
+        match self {
+            Self::Ring(ring) => ring.over(window, span),
+            Self::Newest(_) => Measured::NOTHING,
+            Self::Counted(counted) => {
+                let grain = Grain::of(series);
+                let Some((from, to)) = grain.range(window, span) else { return Measured::NOTHING };
+                let total = counted.total(from, to);
+                let value = match (&series.measure, Exact::ratio(total.sum, i128::from(SUM_UNIT))) {
+                    (Measure::Sum(_), Some(sum)) => sum,
+                    _ => count(total.events),
+                };
+                counted.measured(series, &grain, (from, to), (value, total.events))
+            }
+            Self::Distinct(distinct) => {
+                let grain = Grain::of(series);
+                let Some((from, to)) = grain.range(window, span) else { return Measured::NOTHING };
+                let events = distinct.counted.total(from, to).events;
+                let value = count(distinct.count(from, to));
+                distinct.counted.measured(series, &grain, (from, to), (value, events))
+            }
+        }
+    }
+
+    /// When the window of `span` shows something else next, without any further event: a pane or timestamp leaves it, or
+    /// one that lies ahead enters. `None` if never, and for day windows, which change at local midnight.
+    #[must_use]
+    pub fn next_change(&self, series: &Series, window: &Window, span: Span) -> Option<Timestamp> {
+        match self {
+            Self::Ring(ring) => ring.next_change(window, span),
+            Self::Newest(_) => None,
+            Self::Counted(counted) => counted.next_change(&Grain::of(series), span),
+            Self::Distinct(distinct) => distinct.counted.next_change(&Grain::of(series), span),
+        }
+    }
+
+    /// The own usual gap between matches, ms: the 95th percentile of the kept ones; `None` while fewer than 3 are known.
+    #[must_use]
+    pub fn usual_gap_ms(&self, for_ms: i64) -> Option<i64> {
+        match self {
+            Self::Newest(newest) => newest.usual_gap_ms(for_ms),
+            _ => None,
+        }
+    }
+
+    /// Whether nothing in it can show in any window that ends at or after `floor`, so that it may be dropped. A last
+    /// match is never dropped.
+    #[must_use]
+    pub fn is_empty_at(&self, series: &Series, floor: Floor) -> bool {
+        match self {
+            Self::Ring(ring) => ring.is_empty_at(&series.window, floor),
+            Self::Newest(newest) => newest.marks == Marks::default(),
+            Self::Counted(counted) => counted.is_empty_at(&Grain::of(series), floor),
+            Self::Distinct(distinct) => distinct.counted.is_empty_at(&Grain::of(series), floor),
+        }
+    }
+
+    /// Appends the state: a tag, the marks, the content.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        let marks = self.marks();
+        let tag = match self {
+            Self::Ring(_) => TAG_RING,
+            Self::Counted(_) => TAG_COUNTED,
+            Self::Distinct(_) => TAG_DISTINCT,
+            Self::Newest(_) => TAG_NEWEST,
+        };
+        let is_reset = marks.reset != Timestamp::MIN;
+        out.push(if is_reset { tag | TAG_RESET } else { tag });
+        if is_reset {
+            put_signed(out, marks.reset.0);
+        }
+        put_signed(out, marks.newest.0);
+        match self {
+            Self::Ring(ring) => ring.encode(out),
+            Self::Counted(counted) => counted.encode(out),
+            Self::Distinct(distinct) => distinct.encode(out),
+            Self::Newest(newest) => newest.encode(out),
+        }
+    }
+
+    /// Reads what [`SeriesState::encode`] wrote.
+    ///
+    /// # Errors
+    /// If the bytes are cut or no writer makes them.
+    pub fn decode(reader: &mut Reader<'_>) -> Result<Self, FormatError> {
+        let tag = reader.byte()?;
+        let reset = if tag & TAG_RESET == 0 { Timestamp::MIN } else { reader.time()? };
+        let marks = Marks { newest: reader.time()?, reset };
+        match tag & !TAG_RESET {
+            TAG_RING => Ok(Self::Ring(Ring::decode(marks, reader)?)),
+            TAG_COUNTED => Ok(Self::Counted(Box::new(Counted::decode(marks, reader)?))),
+            TAG_DISTINCT => Ok(Self::Distinct(Box::new(Distinct::decode(marks, reader)?))),
+            TAG_NEWEST => Ok(Self::Newest(Newest::decode(marks, reader)?)),
+            _ => Err(FormatError::Malformed("series tag")),
+        }
+    }
+
+    /// Bytes it holds on the heap.
+    #[must_use]
+    pub fn heap_bytes(&self) -> usize {
+        match self {
+            Self::Ring(ring) => ring.heap_bytes(),
+            Self::Newest(newest) => newest.heap_bytes(),
+            Self::Counted(counted) => size_of::<Counted>() + counted.heap_bytes(),
+            Self::Distinct(distinct) => size_of::<Distinct>() + distinct.heap_bytes(),
+        }
+    }
+}
+
+/// A count as an exact number, saturating.
+fn count(events: u64) -> Exact {
+    Exact { num: i128::from(events), den: 1 }
+}

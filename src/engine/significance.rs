@@ -1,0 +1,1 @@
+//! Tests of counts: how likely chance alone brings a change this large.

@@ -1,0 +1,291 @@
+//! What a task knows beside its rows: sources and their watermarks, journal time, active rules, labels of evidence.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::event::bytes::{FormatError, Reader, put_bytes, put_signed, put_text, put_varint};
+use crate::event::{Kind, SourcePartition, Timestamp};
+use crate::journal::{Admission, Coverage, Covered};
+
+use super::plan::KindMask;
+use super::store::RowKey;
+
+/// Version of these bytes.
+const FORMAT: u8 = 1;
+/// Most labels of evidence that are told apart; later ones are only the event's name, then only its kind.
+const LABELS_MAX: usize = 4096;
+
+/// A source partition as the task sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceState {
+    /// Which.
+    pub source: SourcePartition,
+    /// What its topic carries.
+    pub kind: Kind,
+    /// Allowed lateness, ms.
+    pub lateness_ms: i64,
+    /// Its events up to here are known.
+    pub watermark: Timestamp,
+    /// It is gone for good; the entry stays because evidence points to it.
+    pub retired: bool,
+}
+
+/// A series' history in the task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SeriesAge {
+    /// Since when it takes events in: windows that begin before it are warming.
+    pub began: Timestamp,
+}
+
+/// The state of a task.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Task {
+    /// All sources there ever were, in the order of their announcement: evidence points into this list.
+    pub sources: Vec<SourceState>,
+    /// How far each of them is covered.
+    pub covered: Covered,
+    /// Highest `LogAppendTime` read.
+    pub journal_time: Timestamp,
+    /// Generation of the active rules; 0: none yet.
+    pub generation: i64,
+    /// Hash of the active rules.
+    pub rule_set: Box<str>,
+    /// The files of the active rules.
+    pub body: Vec<(Box<str>, Box<str>)>,
+    /// Per series key.
+    pub series: BTreeMap<u32, SeriesAge>,
+    /// Rows with open alerts.
+    pub open: BTreeSet<RowKey>,
+    /// Journal records that every run skips.
+    pub quarantined: BTreeSet<i64>,
+    /// Labels of evidence: rows point into this list.
+    labels: Vec<Box<str>>,
+    label_places: BTreeMap<Box<str>, u16>,
+}
+
+impl Task {
+    /// A task that has read nothing.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { journal_time: Timestamp::MIN, ..Self::default() }
+    }
+
+    /// Takes in an announced source.
+    pub fn add_source(&mut self, source: &SourcePartition, kind: Kind, first: i64, lateness_ms: i64) {
+        self.covered.add(source, first);
+        if let Some(known) = self.sources.iter_mut().find(|known| known.source == *source) {
+            known.lateness_ms = lateness_ms;
+            known.retired = false;
+            return;
+        }
+        self.sources.push(SourceState {
+            source: source.clone(),
+            kind,
+            lateness_ms,
+            watermark: Timestamp::MIN,
+            retired: false,
+        });
+    }
+
+    /// Goes on at another offset, because an operator accepts what is lost.
+    pub fn move_source(&mut self, source: &SourcePartition, kind: Kind, first: i64) {
+        if self.place(source).is_none() {
+            self.add_source(source, kind, first, 0);
+        }
+        self.covered.move_to(source, first);
+    }
+
+    /// A source is gone: watermarks no longer wait for it.
+    pub fn retire_source(&mut self, source: &SourcePartition) {
+        self.covered.retire(source);
+        if let Some(known) = self.sources.iter_mut().find(|known| known.source == *source) {
+            known.retired = true;
+        }
+    }
+
+    /// The place of a source in the list.
+    #[must_use]
+    pub fn place(&self, source: &SourcePartition) -> Option<u16> {
+        let place = self.sources.iter().position(|known| known.source == *source)?;
+        u16::try_from(place).ok()
+    }
+
+    /// Judges what a frame covers of one source.
+    pub fn admit(&mut self, coverage: &Coverage) -> Admission {
+        self.covered.admit(coverage)
+    }
+
+    /// Moves a source's watermark on; `tick` is the time of the tick that says so, if the source is caught up.
+    pub fn advance(&mut self, place: u16, watermark: Timestamp, tick: Option<Timestamp>) {
+        if let Some(source) = self.sources.get_mut(usize::from(place)) {
+            let quiet = tick.map_or(Timestamp::MIN, |tick| tick.plus(-source.lateness_ms));
+            source.watermark = source.watermark.max(watermark).max(quiet);
+        }
+    }
+
+    /// The watermark of each kind; a kind without sources has none: it never passes anything.
+    #[must_use]
+    pub fn watermarks(&self) -> [Timestamp; 7] {
+        let mut lowest: [Option<Timestamp>; 7] = [None; 7];
+        for source in self.sources.iter().filter(|source| !source.retired) {
+            let own = &mut lowest[source.kind as usize];
+            *own = Some(own.map_or(source.watermark, |own| own.min(source.watermark)));
+        }
+        lowest.map(|watermark| watermark.unwrap_or(Timestamp::MIN))
+    }
+
+    /// The greatest lateness of the sources of these kinds, ms: how far behind a tick their watermark is.
+    #[must_use]
+    pub fn lateness_ms(&self, kinds: KindMask) -> i64 {
+        let concerned = |source: &&SourceState| !source.retired && kinds & (1 << source.kind as u8) != 0;
+        self.sources.iter().filter(concerned).map(|source| source.lateness_ms).max().unwrap_or(0)
+    }
+
+    /// The place of a label, taken in if there is room.
+    pub fn label(&mut self, label: &str, fallback: &str) -> u16 {
+        for text in [label, fallback] {
+            if let Some(place) = self.label_places.get(text) {
+                return *place;
+            }
+            if self.labels.len() < LABELS_MAX {
+                return self.push_label(text);
+            }
+        }
+        0
+    }
+
+    fn push_label(&mut self, text: &str) -> u16 {
+        let place = u16::try_from(self.labels.len()).unwrap_or(u16::MAX);
+        self.labels.push(text.into());
+        self.label_places.insert(text.into(), place);
+        place
+    }
+
+    /// The label at a place.
+    #[must_use]
+    pub fn label_text(&self, place: u16) -> &str {
+        self.labels.get(usize::from(place)).map_or("", |label| label)
+    }
+
+    /// Its bytes.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = vec![FORMAT];
+        put_varint(&mut out, self.sources.len() as u64);
+        for source in &self.sources {
+            put_text(&mut out, &source.source.topic);
+            put_signed(&mut out, i64::from(source.source.partition));
+            out.push(source.kind as u8);
+            put_signed(&mut out, source.lateness_ms);
+            put_signed(&mut out, source.watermark.0);
+            out.push(u8::from(source.retired));
+        }
+        self.covered.encode(&mut out);
+        put_signed(&mut out, self.journal_time.0);
+        put_signed(&mut out, self.generation);
+        put_text(&mut out, &self.rule_set);
+        put_varint(&mut out, self.body.len() as u64);
+        for (name, text) in &self.body {
+            put_text(&mut out, name);
+            put_text(&mut out, text);
+        }
+        put_varint(&mut out, self.series.len() as u64);
+        for (key, age) in &self.series {
+            put_varint(&mut out, u64::from(*key));
+            put_signed(&mut out, age.began.0);
+        }
+        put_varint(&mut out, self.open.len() as u64);
+        self.open.iter().for_each(|row| put_bytes(&mut out, &row.0));
+        put_varint(&mut out, self.quarantined.len() as u64);
+        self.quarantined.iter().for_each(|offset| put_signed(&mut out, *offset));
+        put_varint(&mut out, self.labels.len() as u64);
+        self.labels.iter().for_each(|label| put_text(&mut out, label));
+        out
+    }
+
+    /// Reads what [`Task::encode`] wrote.
+    ///
+    /// # Errors
+    /// If the bytes are not what it wrote, or those of a later build.
+    pub fn decode(bytes: &[u8]) -> Result<Self, FormatError> {
+        let mut reader = Reader::new(bytes);
+        match reader.byte()? {
+            FORMAT => {}
+            version => return Err(FormatError::Version(version)),
+        }
+        let mut task = Self::new();
+        for _ in 0..reader.count()? {
+            task.sources.push(source(&mut reader)?);
+        }
+        task.covered = Covered::decode(&mut reader)?;
+        task.journal_time = reader.time()?;
+        task.generation = reader.signed()?;
+        task.rule_set = reader.text()?.into();
+        for _ in 0..reader.count()? {
+            task.body.push((reader.text()?.into(), reader.text()?.into()));
+        }
+        for _ in 0..reader.count()? {
+            let key = u32::try_from(reader.varint()?).map_err(|_| FormatError::Malformed("series key"))?;
+            task.series.insert(key, SeriesAge { began: reader.time()? });
+        }
+        for _ in 0..reader.count()? {
+            task.open.insert(RowKey(reader.bytes()?.into()));
+        }
+        for _ in 0..reader.count()? {
+            task.quarantined.insert(reader.signed()?);
+        }
+        for _ in 0..reader.count()? {
+            task.push_label(reader.text()?);
+        }
+        Ok(task)
+    }
+}
+
+fn source(reader: &mut Reader<'_>) -> Result<SourceState, FormatError> {
+    let topic = reader.text()?.into();
+    let partition = i32::try_from(reader.signed()?).map_err(|_| FormatError::Malformed("partition"))?;
+    Ok(SourceState {
+        source: SourcePartition { topic, partition },
+        kind: Kind::from_number(reader.byte()?).ok_or(FormatError::Malformed("kind"))?,
+        lateness_ms: reader.signed()?,
+        watermark: reader.time()?,
+        retired: reader.byte()? != 0,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Task;
+    use crate::event::{Kind, SourcePartition, Timestamp};
+
+    fn partition(partition: i32) -> SourcePartition {
+        SourcePartition { topic: "usage".into(), partition }
+    }
+
+    #[test]
+    fn a_kind_is_as_far_as_its_slowest_source() {
+        let mut task = Task::new();
+        task.add_source(&partition(0), Kind::Usage, 0, 10);
+        task.add_source(&partition(1), Kind::Usage, 0, 20);
+        task.advance(0, Timestamp(100), None);
+        assert_eq!(task.watermarks()[0], Timestamp::MIN);
+        task.advance(1, Timestamp(50), Some(Timestamp(90)));
+        assert_eq!(task.watermarks()[0], Timestamp(70));
+        task.advance(1, Timestamp(60), None);
+        assert_eq!(task.watermarks()[0], Timestamp(70), "a watermark never falls");
+        task.retire_source(&partition(1));
+        assert_eq!(task.watermarks()[0], Timestamp(100));
+        assert_eq!(task.watermarks()[1], Timestamp::MIN);
+    }
+
+    #[test]
+    fn it_is_read_back() {
+        let mut task = Task::new();
+        task.add_source(&partition(3), Kind::Usage, 7, 10);
+        task.advance(0, Timestamp(5), None);
+        task.label("a", "b");
+        task.body.push(("f".into(), "text".into()));
+        task.open.insert(crate::engine::store::RowKey([1, 2].into()));
+        assert_eq!(Task::decode(&task.encode()).unwrap(), task);
+        assert!(Task::decode(&[9]).is_err());
+    }
+}

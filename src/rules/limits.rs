@@ -1,0 +1,107 @@
+//! What state a program costs at worst, and what the engine must remember of firing events.
+
+use crate::event::Field;
+use crate::rules::program::{
+    AlertBlock, Clear, Detector, Due, Measure, Path, Piece, Program, Rule, Series, Template, Variable, Window,
+};
+
+/// A row keeps no more different values of a distinct.
+const DISTINCT_VALUES: u64 = 1024;
+/// A value of an attachment, cut, and its length.
+const ATTACHED: u64 = 128;
+/// What any row has: its times, its newest event, its deadlines.
+const ROW: u64 = 48;
+
+/// The worst case of a row, in bytes, per kind of entity (`rules.md` §5, §7), sorted by kind.
+#[must_use]
+pub fn worst_bytes(program: &Program) -> Vec<(String, u64)> {
+    let mut kinds: Vec<(String, u64)> = Vec::new();
+    let mut add = |kind: String, bytes: u64| match kinds.iter_mut().find(|(own, _)| *own == kind) {
+        Some((_, sum)) => *sum += bytes,
+        None => kinds.push((kind, ROW + bytes)),
+    };
+    for series in &program.series {
+        add(series.entity.kind(), series_bytes(series));
+    }
+    let mut attached: Vec<(String, u32)> = Vec::new();
+    for rule in &program.rules {
+        add(rule.entity.kind(), rule_bytes(rule));
+        for attach in &rule.alert.attach {
+            let place = (rule.entity.kind(), attach.key);
+            if !attached.contains(&place) {
+                add(place.0.clone(), u64::from(attach.max) * ATTACHED);
+                attached.push(place);
+            }
+        }
+    }
+    kinds.sort();
+    kinds
+}
+
+fn series_bytes(series: &Series) -> u64 {
+    let panes = match series.window {
+        Window::Exact { keep, .. } => return 4 * u64::from(keep),
+        Window::Newest => return 8 + if series.extras.gaps_for_ms > 0 { 64 } else { 0 },
+        Window::Panes { .. } => 120,
+        Window::Days { days } => u64::from(days.max(series.keep_days)) + 1,
+    };
+    match series.measure {
+        Measure::Count => 2 * panes,
+        Measure::Sum(_) => 8 * panes,
+        Measure::Mean(_) => 12 * panes,
+        Measure::ShareOf(_) => 4 * panes,
+        Measure::Last(_) => 16,
+        Measure::Distinct(_) => 16 * DISTINCT_VALUES,
+        Measure::SumDistinct { .. } => 24 * DISTINCT_VALUES,
+    }
+}
+
+fn rule_bytes(rule: &Rule) -> u64 {
+    let detectors = rule.conditions.iter().map(|condition| match condition.detector {
+        Detector::Event { .. } => 192,
+        Detector::Count { .. } | Detector::Absence { .. } | Detector::Compare { .. } => 16,
+    });
+    detectors.sum::<u64>() + 64 + 32 * u64::try_from(captured_paths(rule).len()).unwrap_or(0)
+}
+
+/// Fields of the firing event that an open alert still needs after the event is gone: sorted, each once.
+#[must_use]
+pub fn captured_paths(rule: &Rule) -> Vec<Path> {
+    let mut paths: Vec<Path> = rule.dedup.clone();
+    let tested = rule.severity_by.iter().flat_map(|(matches, _)| matches.0.iter().flatten());
+    let looked = rule.lookups.iter().flat_map(|lookup| &lookup.by);
+    let said = templates(&rule.alert).flat_map(|template| &template.0).filter_map(|piece| match piece {
+        Piece::Variable(variable) => Some(variable),
+        Piece::Text(_) => None,
+    });
+    for variable in tested.map(|(variable, _)| variable).chain(looked).chain(said) {
+        if let Variable::Path(path) = variable {
+            paths.push(path.clone());
+        }
+    }
+    if let Some(Due::At(path)) = &rule.alert.next_step_due {
+        paths.push(path.clone());
+    }
+    for clear in &rule.clear {
+        if let Clear::Event { equal, .. } = clear {
+            paths.extend(equal.iter().cloned());
+        }
+    }
+    let money = |path: &Path| matches!(path, Path::Field(field) if field.spec().name.ends_with("_minor"));
+    if paths.iter().any(money) {
+        paths.push(Path::Field(Field::Currency));
+    }
+    if rule.alert.cause.is_none() {
+        paths.push(Path::Field(Field::Cause));
+    }
+    paths.retain(|path| matches!(path, Path::Field(_) | Path::Property(_)));
+    paths.sort();
+    paths.dedup();
+    paths
+}
+
+fn templates(alert: &AlertBlock) -> impl Iterator<Item = &Template> {
+    let draft = alert.draft.iter().flat_map(|(template, action)| std::iter::once(template).chain(action));
+    let single = [&alert.playbook, &alert.template, &alert.next_step, &alert.room];
+    std::iter::once(&alert.summary).chain(single.into_iter().flatten()).chain(draft)
+}

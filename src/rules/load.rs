@@ -1,0 +1,244 @@
+//! Loading a rule set: all files together, all mistakes at once.
+
+use crate::document::{Code, Entry, Mistakes, Node, Table, parse};
+use crate::rules::cases::{self, RuleTests};
+use crate::rules::compile::{Compiler, Defaults, Ignored, Status};
+use crate::rules::identity;
+use crate::rules::lookup;
+use crate::rules::missing;
+use crate::rules::program::{Mode, OnActivate, Policy, Program, ZoneSource};
+use crate::rules::rule::{BELIEFS, STATUSES};
+use crate::rules::value;
+use crate::rules::vocabulary::Vocabulary;
+
+/// A rule set has no more rules.
+const MOST_RULES: usize = 500;
+
+/// How strictly a rule set is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Options {
+    /// Unknown names of events are mistakes, and shadow rules must be as complete as active ones.
+    pub strict: bool,
+}
+
+/// A rule set that was read without mistakes.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// What the engine runs: the active and shadow rules.
+    pub program: Program,
+    /// The tests of every rule, drafts included.
+    pub tests: Vec<RuleTests>,
+    /// What may be wrong.
+    pub warnings: Mistakes,
+    /// The names of the files, by the number that spans carry.
+    pub files: Vec<Box<str>>,
+    sources: Vec<Node>,
+    options: Options,
+}
+
+/// Reads a rule set from files given as (name, text), in the order of their names.
+///
+/// # Errors
+/// All mistakes of all files, with their places.
+pub fn load(files: &[(&str, &str)], options: Options) -> Result<Loaded, Mistakes> {
+    let mut mistakes = Mistakes::default();
+    let sources: Vec<Node> =
+        files.iter().filter_map(|(name, text)| parse(name, text, &mut mistakes)).collect();
+    let file_names = mistakes.files().to_vec();
+    let checked = compile(&sources, mistakes.beside(), options, &Choice::Every);
+    mistakes.append(checked.mistakes);
+    let mut tests = Vec::new();
+    for node in rules_of(&sources) {
+        tests.extend(cases::read(node, &mut mistakes));
+    }
+    cases::check_references(&tests, &mut mistakes);
+    if !mistakes.is_empty() {
+        return Err(mistakes);
+    }
+    let warnings = checked.warnings;
+    let program = compile(&sources, mistakes, options, &Choice::Running).program;
+    Ok(Loaded { program, tests, warnings, files: file_names, sources, options })
+}
+
+impl Loaded {
+    /// The program of these rules alone, whatever their status, all active; `lookups` replaces tables and lists.
+    ///
+    /// # Errors
+    /// Mistakes in `lookups`, and rules that do not fit them.
+    pub fn program_of(&self, ids: &[&str], lookups: Option<&Node>) -> Result<Program, Mistakes> {
+        let mut mistakes = Mistakes::default();
+        for file in &self.files {
+            mistakes.file(file);
+        }
+        let compiled = compile(&self.sources, mistakes, self.options, &Choice::These { ids, lookups });
+        if compiled.mistakes.is_empty() { Ok(compiled.program) } else { Err(compiled.mistakes) }
+    }
+}
+
+/// Which rules enter the program.
+enum Choice<'c> {
+    /// All, for a check.
+    Every,
+    /// The active and shadow ones.
+    Running,
+    /// These, as active ones.
+    These { ids: &'c [&'c str], lookups: Option<&'c Node> },
+}
+
+fn rules_of(sources: &[Node]) -> impl Iterator<Item = &Node> {
+    sources.iter().filter_map(|source| source.get("rules")).flat_map(|rules| match &rules.value {
+        crate::document::Value::List(items) => items.as_slice(),
+        _ => &[],
+    })
+}
+
+fn compile<'n>(
+    sources: &'n [Node],
+    mistakes: Mistakes,
+    options: Options,
+    choice: &Choice<'_>,
+) -> Compiler<'n> {
+    let mut compiler = Compiler {
+        warnings: mistakes.beside(),
+        mistakes,
+        strict: options.strict,
+        vocabulary: Vocabulary::default(),
+        tables: Vec::new(),
+        lists: Vec::new(),
+        defaults: Defaults {
+            zone: ZoneSource::Account,
+            scope: None,
+            status: Status::Shadow,
+            on_activate: OnActivate::Baseline,
+            policy: Policy { cooldown_ms: 24 * 3_600_000, renotify_worse: true },
+            ignored: Ignored::default(),
+        },
+        program: Program::default(),
+    };
+    let tables: Vec<Table<'n>> = sources.iter().filter_map(|source| compiler.file(source)).collect();
+    compiler.common(&tables);
+    if let Choice::These { lookups: Some(node), .. } = choice {
+        lookup::read(node, true, &mut compiler.tables, &mut compiler.lists, &mut compiler.mistakes);
+    }
+    let tables = compiler.tables.iter().map(|source| source.table.clone()).collect();
+    compiler.program.tables = tables;
+    compiler.all_rules(sources, choice);
+    compiler.program.rule_set = format!("{:016x}", identity::content(sources.iter(), &[])).into();
+    compiler
+}
+
+impl<'n> Compiler<'n> {
+    /// The top level of one file.
+    fn file(&mut self, source: &'n Node) -> Option<Table<'n>> {
+        missing::refuse_keys("rule set", source, &mut self.mistakes);
+        let known = ["version", "name", "defaults", "vocabulary", "lookups", "health", "rules"];
+        let table = source.table("rule set", &known, &mut self.mistakes)?;
+        let version = table.required("version", &mut self.mistakes);
+        if let Some(node) = version
+            && node.scalar().and_then(|scalar| scalar.as_integer()) != Some(1)
+        {
+            let sentence = format!("version {} is not known", node.shown());
+            self.mistakes.report(node.span, Code::E04, sentence).hint("write `version: 1`");
+        }
+        table.required("name", &mut self.mistakes).and_then(|node| value::id(node, &mut self.mistakes));
+        if let Some(rules) = table.optional("rules") {
+            rules.list("rules", &mut self.mistakes);
+        }
+        Some(table)
+    }
+
+    /// What all files share: names, vocabulary, lookups, defaults.
+    fn common(&mut self, tables: &[Table<'n>]) {
+        let mut names: Vec<&str> = Vec::new();
+        let mut defaults: Option<&Entry> = None;
+        for table in tables {
+            if let Some(node) = table.optional("name")
+                && let Some(name) = node.scalar().and_then(|scalar| scalar.as_text())
+            {
+                if names.contains(&name) {
+                    self.mistakes.report(node.span, Code::E11, format!("two files have the name `{name}`"));
+                }
+                names.push(name);
+            }
+            if let Some(node) = table.optional("vocabulary") {
+                self.vocabulary.merge(node, &mut self.mistakes);
+            }
+            if let Some(node) = table.optional("lookups") {
+                lookup::read(node, false, &mut self.tables, &mut self.lists, &mut self.mistakes);
+            }
+            if let Some(entry) = table.entry("defaults") {
+                if let Some(first) = defaults {
+                    let place = self.mistakes.place(first.span);
+                    self.mistakes
+                        .report(entry.span, Code::E11, "defaults stand in two files")
+                        .detail(format!("the first are at {place}"));
+                    continue;
+                }
+                defaults = Some(entry);
+            }
+        }
+        if let Some(entry) = defaults {
+            self.read_defaults(&entry.node);
+        }
+    }
+
+    fn read_defaults(&mut self, node: &'n Node) {
+        missing::refuse_keys("defaults", node, &mut self.mistakes);
+        let known = ["timezone", "stall", "scope", "status", "on_activate", "policy", "priority"];
+        let Some(table) = node.table("defaults", &known, &mut self.mistakes) else { return };
+        if let Some(zone) = table.optional("timezone").and_then(|node| self.zone(node)) {
+            self.defaults.zone = zone;
+        }
+        self.defaults.scope = table.optional("scope");
+        let status = table.optional("status");
+        if let Some(found) = status.and_then(|node| node.choice("status", &STATUSES, &mut self.mistakes)) {
+            self.defaults.status = found;
+        }
+        let belief = table.optional("on_activate");
+        if let Some(found) = belief.and_then(|node| node.choice("belief", &BELIEFS, &mut self.mistakes)) {
+            self.defaults.on_activate = found;
+        }
+        (self.defaults.policy, self.defaults.ignored) = self.policy(table.optional("policy"));
+    }
+
+    /// The chosen rules, by id.
+    fn all_rules(&mut self, sources: &'n [Node], choice: &Choice<'_>) {
+        let mut nodes: Vec<(&str, &Node)> = rules_of(sources).map(|node| (id_of(node), node)).collect();
+        if let Some((_, node)) = nodes.get(MOST_RULES) {
+            let sentence = format!("a rule set has at most {MOST_RULES} rules, this has {}", nodes.len());
+            self.mistakes.report(node.span, Code::E05, sentence);
+        }
+        nodes.sort_by_key(|(id, _)| *id);
+        for pair in nodes.windows(2).filter(|pair| pair[0].0 == pair[1].0 && !pair[0].0.is_empty()) {
+            let sentence = format!("rule `{}` stands here twice", pair[1].0);
+            self.mistakes.report(pair[1].1.span, Code::E11, sentence);
+        }
+        for (id, node) in nodes {
+            let running = |status| matches!(status, Status::Active | Status::Shadow);
+            let chosen = match choice {
+                Choice::Every => true,
+                Choice::Running => running(self.status_of(node)),
+                Choice::These { ids, .. } => ids.contains(&id),
+            };
+            let Some(mut compiled) = chosen.then(|| self.rule(node)).flatten() else { continue };
+            if matches!(choice, Choice::These { .. }) {
+                compiled.rule.mode = Mode::Active;
+            }
+            if self.program.rules.iter().any(|own| own.key == compiled.rule.key && own.id != compiled.rule.id)
+            {
+                self.collision(node.span, "rule");
+            }
+            self.program.rules.push(compiled.rule);
+        }
+    }
+
+    fn status_of(&self, node: &Node) -> Status {
+        let word = node.get("status").and_then(Node::scalar).map(|scalar| scalar.text());
+        let found = STATUSES.iter().find(|(name, _)| Some(*name) == word);
+        found.map_or(self.defaults.status, |(_, status)| *status)
+    }
+}
+
+fn id_of(node: &Node) -> &str {
+    node.get("id").and_then(Node::scalar).map_or("", |scalar| scalar.text())
+}

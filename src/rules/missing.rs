@@ -1,0 +1,62 @@
+//! What the language has and this build has not, each with the way round it.
+//!
+//! A later build deletes lines here; nothing else says what is missing.
+
+use crate::document::{Code, Mistakes, Node, Span, Value};
+
+/// What is missing: the map it stands in (or what it is a value of), its name, what to write instead.
+const MISSING: &[(&str, &str, &str)] = &[
+    ("rule set", "health", "leave it out"),
+    ("defaults", "stall", "leave it out; negative conditions write `guard: {stall: ignore}`"),
+    ("defaults", "priority", "leave it out"),
+    ("rule", "inhibits", "leave it out"),
+    ("rule", "affects", "leave it out"),
+    ("rule", "collapse_to", "leave it out; every row keeps its own alert"),
+    ("rule", "budget", "leave it out"),
+    ("alert", "escalate", "leave it out"),
+    ("condition", "cadence", "count over days is the nearest that there is"),
+    ("condition", "level", "leave the rule out, or make it `event` or `count`"),
+    ("condition", "milestone", "leave the rule out, or make it `absence`"),
+    ("condition", "score", "leave the rule out"),
+    ("condition", "sequence", "leave the rule out"),
+    ("condition", "nested all or any", "write two rules of one family"),
+    ("measure", "share_of", "use `count`, `distinct` or `sum`"),
+    ("measure", "mean", "use `count`, `distinct` or `sum`"),
+    ("measure", "last", "use `count`, `distinct` or `sum`"),
+    ("measure", "sum with distinct", "use `sum` or `distinct` alone"),
+    ("measure", "account.* in measures", "measure a field of the event"),
+    ("event", "new", "leave it out"),
+    ("event", "learn", "leave it out"),
+    ("compare", "against: baseline", "write `against: previous`"),
+    ("topic", "topic: health", "leave the rule out"),
+    ("absence", "count_as: business_days", "write `count_as: calendar_days`"),
+    ("guard", "min_accounts", "leave it out"),
+    ("guard", "min_events", "leave it out"),
+    ("guard", "stall handling", "write `guard: {stall: ignore}` in this condition"),
+    ("duration", "business days", "write days of 24 hours: `1d`"),
+    ("entity", "entities across accounts", "write `[account, …]`"),
+    ("policy", "holdout", "write `holdout: never` or leave it out"),
+    ("policy", "contact_budget", "write `contact_budget: ignore`"),
+    ("policy", "sequence_gap", "write `sequence_gap: ignore`"),
+    ("policy", "contact_hours", "write `contact_hours: ignore`"),
+    ("given", "lose", "leave the test out"),
+    ("given", "control", "leave the test out"),
+];
+
+/// Reports what is missing, if it is: `name` as a key of, or value in, `place`.
+pub fn refuse(place: &str, name: &str, span: Span, mistakes: &mut Mistakes) -> bool {
+    let found = MISSING.iter().find(|(own, missing, _)| *own == place && *missing == name);
+    if let Some((_, _, hint)) = found {
+        mistakes.report(span, Code::E08, format!("this build has no `{name}` yet")).hint(*hint);
+    }
+    found.is_some()
+}
+
+/// Reports every key of a map that is missing.
+pub fn refuse_keys(place: &str, node: &Node, mistakes: &mut Mistakes) {
+    if let Value::Map(entries) = &node.value {
+        for entry in entries {
+            refuse(place, &entry.key, entry.span, mistakes);
+        }
+    }
+}

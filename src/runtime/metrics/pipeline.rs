@@ -1,0 +1,447 @@
+//! The pipeline family (`contracts.md` §8.3): records, lags, transactions, state.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use prometheus::{
+    Gauge, GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
+};
+
+use super::labels::{AppState, Group, Journaled, ProduceError, Stage, StateBytes, Transacted};
+use super::{Catalogue, MetricsError};
+use crate::engine::effects::Outcome;
+use crate::event::{Kind, SourcePartition, Timestamp};
+
+const STAGE_SECONDS: [f64; 7] = [0.000_01, 0.000_1, 0.001, 0.01, 0.1, 1.0, 10.0];
+const LATENCY_SECONDS: [f64; 10] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
+const LONG_SECONDS: [f64; 6] = [0.01, 0.1, 1.0, 10.0, 60.0, 600.0];
+
+/// What a task says of itself now and then; gauges are sums or minima over the tasks of the process.
+#[derive(Debug, Clone, Default)]
+pub struct Task {
+    /// Rows by kind of entity.
+    pub entities: Vec<(String, u64)>,
+    /// Watermark by kind of source, where there is one.
+    pub watermarks: [Option<Timestamp>; 7],
+}
+
+/// Counters and gauges of the way from record to alert.
+#[derive(Debug)]
+pub struct Pipeline {
+    input_records: IntCounterVec,
+    input_events: IntCounterVec,
+    events: IntCounterVec,
+    events_filtered: IntCounterVec,
+    events_clamped: IntCounterVec,
+    events_cut: IntCounterVec,
+    pub(super) events_behind: IntCounterVec,
+    dead_letters: IntCounterVec,
+    lag_records: IntGaugeVec,
+    lag_seconds: GaugeVec,
+    watermark: GaugeVec,
+    journal_frames: IntCounterVec,
+    journal_bytes: IntCounterVec,
+    pub(super) journal_duplicates: IntCounter,
+    entities: IntGaugeVec,
+    stage: HistogramVec,
+    alert_latency: Histogram,
+    transaction: Histogram,
+    rebalance: Histogram,
+    restore: Histogram,
+    transactions: IntCounterVec,
+    rebalances: IntCounterVec,
+    produce_errors: IntCounterVec,
+    assigned: IntGaugeVec,
+    state: Vec<(StateBytes, IntGauge)>,
+    last_progress: Gauge,
+    checkpoint: Gauge,
+    ready: IntGauge,
+    app_state: IntGaugeVec,
+    pub(super) rule_set_info: IntGaugeVec,
+    tasks: Mutex<BTreeMap<u16, Task>>,
+}
+
+fn name(name: &str) -> String {
+    format!("forewarn_{name}")
+}
+
+#[expect(clippy::cast_precision_loss, reason = "seconds of a gauge; exact for any time of this age")]
+fn seconds(ms: i64) -> f64 {
+    ms as f64 / 1000.0
+}
+
+/// The counters of the input law and what precedes it.
+struct Input {
+    records: IntCounterVec,
+    input: IntCounterVec,
+    ended: IntCounterVec,
+    filtered: IntCounterVec,
+    clamped: IntCounterVec,
+    cut: IntCounterVec,
+    behind: IntCounterVec,
+    dead: IntCounterVec,
+}
+
+impl Input {
+    fn register(catalogue: &mut Catalogue) -> Result<Self, MetricsError> {
+        let kind = &["kind"][..];
+        Ok(Self {
+            records: catalogue.counters(
+                &name("input_records_total"),
+                &["topic"],
+                "Records read from sources",
+            )?,
+            input: catalogue.counters(
+                &name("input_events_total"),
+                kind,
+                "Events, each once, at the task that ends it",
+            )?,
+            ended: catalogue.counters(
+                &name("events_total"),
+                &["kind", "result"],
+                "How they ended: applied, duplicate, late, filtered, unattributed, dead_letter",
+            )?,
+            filtered: catalogue.counters(
+                &name("events_filtered_total"),
+                &["kind", "reason"],
+                "Filtered events: test, internal, environment, unmapped, excluded",
+            )?,
+            clamped: catalogue.counters(
+                &name("events_clamped_total"),
+                kind,
+                "Events from the future, set to their record's timestamp",
+            )?,
+            cut: catalogue.counters(
+                &name("events_cut_total"),
+                kind,
+                "Events of which a string, list or map was cut to its limit",
+            )?,
+            behind: catalogue.counters(
+                &name("events_behind_total"),
+                kind,
+                "Events applied though older than the watermark",
+            )?,
+            dead: catalogue.counters(
+                &name("dead_letters_total"),
+                &["topic", "reason"],
+                "Records written to the dead letters",
+            )?,
+        })
+    }
+}
+
+impl Pipeline {
+    pub(super) fn register(catalogue: &mut Catalogue) -> Result<Self, MetricsError> {
+        let Input { records, input, ended, filtered, clamped, cut, behind, dead } =
+            Input::register(catalogue)?;
+        let partition = &["topic", "partition"][..];
+        let this = Self {
+            input_records: records,
+            input_events: input,
+            events: ended,
+            events_filtered: filtered,
+            events_clamped: clamped,
+            events_cut: cut,
+            events_behind: behind,
+            dead_letters: dead,
+            lag_records: catalogue.whole_gauges(
+                &name("consumer_lag_records"),
+                partition,
+                "Records between our position and the end, owned partitions only",
+            )?,
+            lag_seconds: catalogue.gauges(
+                &name("consumer_lag_seconds"),
+                partition,
+                "Age of the newest record read while more are waiting, else 0",
+            )?,
+            watermark: catalogue.gauges(
+                &name("watermark_timestamp_seconds"),
+                &["kind"],
+                "Event time up to which a kind of source is complete, lowest over the tasks",
+            )?,
+            journal_frames: catalogue.counters(
+                &name("journal_frames_total"),
+                &["origin"],
+                "Frames and ticks written to the journal",
+            )?,
+            journal_bytes: catalogue.counters(
+                &name("journal_bytes_total"),
+                &["origin"],
+                "Their bytes before compression",
+            )?,
+            journal_duplicates: catalogue
+                .counter(&name("journal_duplicates_total"), "Frames that were read before and dropped")?,
+            entities: catalogue.whole_gauges(&name("entities"), &["entity"], "Rows by kind of entity")?,
+            stage: catalogue.histograms(
+                &name("stage_duration_seconds"),
+                &["stage"],
+                "Time a batch spends in a stage",
+                &STAGE_SECONDS,
+            )?,
+            alert_latency: one(catalogue, "alert_latency_seconds", LATENCY, &LATENCY_SECONDS)?,
+            transaction: one(catalogue, "transaction_duration_seconds", TRANSACTION, &LONG_SECONDS)?,
+            rebalance: one(catalogue, "rebalance_duration_seconds", REBALANCE, &LONG_SECONDS)?,
+            restore: one(catalogue, "restore_duration_seconds", RESTORE, &LONG_SECONDS)?,
+            transactions: catalogue.counters(
+                &name("transactions_total"),
+                &["result"],
+                "Transactions by how they ended",
+            )?,
+            rebalances: catalogue.counters(
+                &name("rebalances_total"),
+                &["group"],
+                "Changes of the assignment",
+            )?,
+            produce_errors: catalogue.counters(
+                &name("produce_errors_total"),
+                &["topic", "reason"],
+                "Records that could not be written",
+            )?,
+            assigned: catalogue.whole_gauges(
+                &name("assigned_partitions"),
+                &["topic"],
+                "Partitions owned by this process",
+            )?,
+            state: state_gauges(catalogue)?,
+            last_progress: catalogue
+                .gauge(&name("last_progress_timestamp_seconds"), "When a worker last made progress")?,
+            checkpoint: catalogue
+                .gauge(&name("checkpoint_timestamp_seconds"), "When the last local checkpoint was written")?,
+            ready: catalogue.whole_gauge(&name("ready"), "1 while `/readyz` says yes")?,
+            app_state: catalogue.whole_gauges(
+                &name("app_state"),
+                &["state"],
+                "What the process is doing: one state is 1",
+            )?,
+            rule_set_info: catalogue.whole_gauges(
+                &name("rule_set_info"),
+                &["rule_set"],
+                "1 for the active rule set",
+            )?,
+            tasks: Mutex::default(),
+        };
+        let build = catalogue.whole_gauges(
+            &name("build_info"),
+            &["version", "revision"],
+            "1, with the build's identity",
+        )?;
+        let revision = option_env!("FOREWARN_REVISION").unwrap_or("unknown");
+        build.with_label_values(&[env!("CARGO_PKG_VERSION"), revision]).set(1);
+        this.begin();
+        Ok(this)
+    }
+
+    /// Series that must exist from the start, so that rates see the first increase.
+    fn begin(&self) {
+        for kind in Kind::ALL {
+            self.input_events.with_label_values(&[kind.name()]);
+            for outcome in Outcome::ALL {
+                self.events.with_label_values(&[kind.name(), outcome.name()]);
+            }
+        }
+        for result in Transacted::ALL {
+            self.transactions.with_label_values(&[result.name()]);
+        }
+        for group in Group::ALL {
+            self.rebalances.with_label_values(&[group.name()]);
+        }
+        for origin in Journaled::ALL {
+            self.journal_frames.with_label_values(&[origin.name()]);
+            self.journal_bytes.with_label_values(&[origin.name()]);
+        }
+        for stage in Stage::ALL {
+            self.stage.with_label_values(&[stage.name()]);
+        }
+        self.set_state(AppState::Starting);
+    }
+
+    /// Counts records read from a source topic.
+    pub fn read(&self, topic: &str, records: u64) {
+        self.input_records.with_label_values(&[topic]).inc_by(records);
+    }
+
+    /// Counts events that ended, at the one place where they end.
+    pub fn ended(&self, kind: Kind, outcome: Outcome, events: u64) {
+        self.input_events.with_label_values(&[kind.name()]).inc_by(events);
+        self.events.with_label_values(&[kind.name(), outcome.name()]).inc_by(events);
+    }
+
+    /// Counts events that intake filtered; they end there.
+    pub fn filtered(&self, kind: Kind, reason: &str, events: u64) {
+        self.events_filtered.with_label_values(&[kind.name(), reason]).inc_by(events);
+        self.ended(kind, Outcome::Filtered, events);
+    }
+
+    /// Counts events whose time was clamped.
+    pub fn clamped(&self, kind: Kind, events: u64) {
+        self.events_clamped.with_label_values(&[kind.name()]).inc_by(events);
+    }
+
+    /// Counts events of which something was cut.
+    pub fn cut(&self, kind: Kind, events: u64) {
+        self.events_cut.with_label_values(&[kind.name()]).inc_by(events);
+    }
+
+    /// Counts a dead letter; the event ends there.
+    pub fn dead_letter(&self, topic: &str, kind: Kind, reason: &str) {
+        self.dead_letters.with_label_values(&[topic, reason]).inc();
+        self.ended(kind, Outcome::DeadLetter, 1);
+    }
+
+    /// Sets the lag of an owned partition.
+    pub fn set_lag(&self, source: &SourcePartition, records: i64, ms: i64) {
+        let partition = source.partition.to_string();
+        let labels = [&*source.topic, partition.as_str()];
+        self.lag_records.with_label_values(&labels).set(records.max(0));
+        self.lag_seconds.with_label_values(&labels).set(seconds(ms.max(0)));
+    }
+
+    /// Forgets the lag of a partition that is no longer owned.
+    pub fn forget_partition(&self, source: &SourcePartition) {
+        let partition = source.partition.to_string();
+        let labels = [&*source.topic, partition.as_str()];
+        // A partition that never had a lag has nothing to remove.
+        let _ = self.lag_records.remove_label_values(&labels);
+        let _ = self.lag_seconds.remove_label_values(&labels);
+    }
+
+    /// Adds to the number of owned partitions of a topic (negative: revoked).
+    pub fn assigned(&self, topic: &str, partitions: i64) {
+        self.assigned.with_label_values(&[topic]).add(partitions);
+    }
+
+    /// Counts frames written to the journal.
+    pub fn journaled(&self, origin: Journaled, frames: u64, bytes: u64) {
+        self.journal_frames.with_label_values(&[origin.name()]).inc_by(frames);
+        self.journal_bytes.with_label_values(&[origin.name()]).inc_by(bytes);
+    }
+
+    /// Observes the time a batch spent in a stage.
+    pub fn observe(&self, stage: Stage, time: std::time::Duration) {
+        self.stage.with_label_values(&[stage.name()]).observe(time.as_secs_f64());
+    }
+
+    /// Observes the time from a source record's timestamp to the commit of the alert it led to.
+    pub fn alert_latency(&self, ms: i64) {
+        self.alert_latency.observe(seconds(ms.max(0)));
+    }
+
+    /// Counts a transaction.
+    pub fn transaction(&self, result: Transacted, time: std::time::Duration) {
+        self.transactions.with_label_values(&[result.name()]).inc();
+        self.transaction.observe(time.as_secs_f64());
+    }
+
+    /// Counts a change of the assignment.
+    pub fn rebalance(&self, group: Group, time: std::time::Duration) {
+        self.rebalances.with_label_values(&[group.name()]).inc();
+        self.rebalance.observe(time.as_secs_f64());
+    }
+
+    /// Observes how long a task took to be back at its committed position.
+    pub fn restored(&self, time: std::time::Duration) {
+        self.restore.observe(time.as_secs_f64());
+    }
+
+    /// Counts a record that could not be written.
+    pub fn produce_error(&self, topic: &str, reason: ProduceError) {
+        self.produce_errors.with_label_values(&[topic, reason.name()]).inc();
+    }
+
+    /// Sets a part of the state's size.
+    pub fn set_state_bytes(&self, part: StateBytes, bytes: u64) {
+        if let Some((_, gauge)) = self.state.iter().find(|(own, _)| *own == part) {
+            gauge.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+        }
+    }
+
+    /// Says that a worker made progress now.
+    pub fn progressed(&self, now: Timestamp) {
+        self.last_progress.set(seconds(now.0));
+    }
+
+    /// Says that a checkpoint was written now.
+    pub fn checkpointed(&self, now: Timestamp) {
+        self.checkpoint.set(seconds(now.0));
+    }
+
+    /// Says whether the process is ready.
+    pub fn set_ready(&self, ready: bool) {
+        self.ready.set(i64::from(ready));
+    }
+
+    /// Says what the process is doing.
+    pub fn set_state(&self, now: AppState) {
+        for state in AppState::ALL {
+            self.app_state.with_label_values(&[state.name()]).set(i64::from(state == now));
+        }
+    }
+
+    fn tasks(&self) -> MutexGuard<'_, BTreeMap<u16, Task>> {
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes in what a task says of itself, in place of what it said before.
+    pub fn set_task(&self, partition: u16, task: Task) {
+        let mut tasks = self.tasks();
+        tasks.insert(partition, task);
+        self.publish(&tasks);
+    }
+
+    /// Forgets a task that is no longer ours.
+    pub fn forget_task(&self, partition: u16) {
+        let mut tasks = self.tasks();
+        tasks.remove(&partition);
+        self.entities.reset();
+        self.watermark.reset();
+        self.publish(&tasks);
+    }
+
+    fn publish(&self, tasks: &BTreeMap<u16, Task>) {
+        let mut entities: BTreeMap<&str, u64> = BTreeMap::new();
+        for (kind, rows) in tasks.values().flat_map(|task| &task.entities) {
+            *entities.entry(kind).or_default() += rows;
+        }
+        for (kind, rows) in entities {
+            self.entities.with_label_values(&[kind]).set(i64::try_from(rows).unwrap_or(i64::MAX));
+        }
+        for (place, kind) in Kind::ALL.into_iter().enumerate() {
+            let lowest =
+                tasks.values().filter_map(|task| task.watermarks.get(place).copied().flatten()).min();
+            if let Some(lowest) = lowest {
+                self.watermark.with_label_values(&[kind.name()]).set(seconds(lowest.0));
+            }
+        }
+    }
+}
+
+const LATENCY: &str = "From a source record's timestamp to the commit of the alert it led to";
+const TRANSACTION: &str = "From the beginning of a transaction to its commit";
+const REBALANCE: &str = "From revocation to the new assignment";
+const RESTORE: &str = "From assignment of a task to live processing";
+
+fn one(
+    catalogue: &mut Catalogue,
+    own: &str,
+    help: &'static str,
+    buckets: &[f64],
+) -> Result<Histogram, MetricsError> {
+    Ok(catalogue.histograms(&name(own), &[], help, buckets)?.with_label_values::<&str>(&[]))
+}
+
+fn state_gauges(catalogue: &mut Catalogue) -> Result<Vec<(StateBytes, IntGauge)>, MetricsError> {
+    StateBytes::ALL
+        .into_iter()
+        .map(|part| {
+            let help = match part {
+                StateBytes::Hot => "Rows held in memory",
+                StateBytes::Sst => "Rows on disk",
+                StateBytes::Memtable => "Write buffers of the store",
+                StateBytes::BlockCache => "Block cache of the store",
+                StateBytes::PendingCompaction => "Bytes the store has still to compact",
+                StateBytes::DiskFree => "Free space of the state's file system",
+            };
+            Ok((part, catalogue.whole_gauge(&name(&format!("state_{}_bytes", part.name())), help)?))
+        })
+        .collect()
+}
