@@ -122,7 +122,12 @@ impl Taking {
     }
 
     /// Decodes, fetching schemas as they are met.
-    fn decode<'a>(&mut self, topic: usize, record: &intake::Record<'a>, out: &mut Decoded<'a>) -> Result<(), WorkerError> {
+    fn decode<'a>(
+        &mut self,
+        topic: usize,
+        record: &intake::Record<'a>,
+        out: &mut Decoded<'a>,
+    ) -> Result<(), WorkerError> {
         while let Err(NeedsSchema(id)) = self.intake.decode(topic, record, out) {
             self.supply(id)?;
         }
