@@ -1,9 +1,9 @@
 //! From verdicts to activations: when an episode of a rule begins, goes on and ends (`rules.md` §6, §7; `contracts.md` §5.1).
 
 use crate::event::{Timestamp, Value};
-use crate::rules::program::{Clear, Combine, Detector, Path, Rule};
+use crate::rules::program::{Clear, Combine, Detector, Path, Rule, Severity};
 
-use super::alert::{Observed, Severity};
+use super::alert::Observed;
 use super::detect::Judged;
 use super::firing::{Activation, Fate};
 use super::matches::{Seen, Subject};

@@ -2,12 +2,278 @@
 //!
 //! It sees no clock, no randomness, no I/O and no order of a hash map; time enters as journal records.
 //! It reads rows through [`store::Store`] and returns [`effects::Effects`]; who executes them is none of its business.
+//!
+//! The way of an event: [`Engine::step`] admits what a frame covers, [`ingest`] finds filters and rows, [`series`] count,
+//! [`detect`] and [`judge`] reach a verdict, [`gates`] and [`lifecycle`] turn it into decisions and alerts. Ticks move the
+//! watermarks on and run what [`timers`] wait for.
 
 pub mod alert;
 pub mod calendar;
+mod detect;
 pub mod effects;
+mod erase;
+mod firing;
+mod gates;
+mod ingest;
+mod judge;
+mod lifecycle;
+mod matches;
 pub mod number;
+mod plan;
+mod profile;
 pub mod rows;
+mod scene;
 pub mod series;
 pub mod significance;
+mod step;
 pub mod store;
+mod task;
+#[cfg(test)]
+mod tests;
+mod tick;
+mod tickets;
+mod timers;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::event::bytes::FormatError;
+use crate::event::{Kind, SourcePartition, Timestamp};
+use crate::journal::Entry;
+use crate::rules::program::Program;
+
+use calendar::Calendar;
+use plan::{KindMask, Plan};
+use rows::cache::Rows;
+use rows::deadlines::Deadlines;
+use store::{Checkpoint, DeadlineClock, RowKey, Store, StoreError};
+use task::Task;
+
+/// A record of the journal, as the engine takes it in.
+#[derive(Debug, Clone)]
+pub struct JournalRecord<'a> {
+    /// Its offset in the journal partition.
+    pub offset: i64,
+    /// Its `LogAppendTime`.
+    pub time: Timestamp,
+    /// Its content.
+    pub entry: Entry<'a>,
+}
+
+/// How a rule set becomes active.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Activation {
+    /// In the stream: new series are warming, `on_activate` is obeyed, midnight work is spread.
+    Live,
+    /// Before all history: nothing is warming, `on_activate` does nothing, midnight work is done at midnight.
+    Replay,
+}
+
+/// What makes one task different from another.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The deployment's id, part of every alert's identity.
+    pub application_id: Box<str>,
+    /// The journal partition.
+    pub partition: u16,
+    /// How many journal partitions there are.
+    pub partitions: u16,
+    /// Budget of rows in RAM, bytes.
+    pub hot_bytes: usize,
+    /// How rule sets become active.
+    pub activate: Activation,
+}
+
+/// Local midnight's work of a task is spread over this time, ms.
+const SPREAD_MS: u64 = 600_000;
+
+impl Settings {
+    const fn is_live(&self) -> bool {
+        matches!(self.activate, Activation::Live)
+    }
+
+    /// By how much a row's work at local midnight is put off, ms.
+    fn spread_ms(&self, row: &RowKey) -> i64 {
+        match self.activate {
+            Activation::Replay => 0,
+            Activation::Live => {
+                let share = xxhash_rust::xxh3::xxh3_64(&row.0) % SPREAD_MS;
+                i64::try_from(share).unwrap_or(0)
+            }
+        }
+    }
+}
+
+/// The task can't go on from this record.
+#[derive(Debug, thiserror::Error)]
+pub enum StepError {
+    /// Offsets of a source never reached the journal.
+    #[error(
+        "records of {}-{} are missing: offset {expected} is due, the frame begins at {found}\n  \
+         they were lost between intake and the journal; to go on without them, journal a source_moved record with a reason and an actor",
+        source_partition.topic, source_partition.partition
+    )]
+    Gap {
+        /// The source.
+        source_partition: SourcePartition,
+        /// The offset that is due.
+        expected: i64,
+        /// The offset that came.
+        found: i64,
+    },
+    /// A frame covers a source that was never announced.
+    #[error(
+        "source {}-{} was never announced to this journal partition\n  \
+         its source_added record is lost or lies before the journal's start; journal it again",
+        source_partition.topic, source_partition.partition
+    )]
+    Unannounced {
+        /// The source.
+        source_partition: SourcePartition,
+    },
+    /// The journal or the store holds bytes that this build can't read.
+    #[error("the record at this position can't be read: {0}")]
+    Format(#[from] FormatError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The journal holds rules that this build can't compile.
+    #[error("the rule set in the journal can't be activated by this build:\n{0}")]
+    Rules(String),
+}
+
+/// One task: a journal partition's rows and rules.
+#[derive(Debug)]
+pub struct Engine {
+    settings: Settings,
+    plan: Arc<Plan>,
+    task: Task,
+    rows: Rows,
+    deadlines: Deadlines,
+    calendar: Calendar,
+    /// Rows behind the highest watermark whose own kinds are not there yet.
+    waiting: BTreeMap<KindMask, BTreeSet<(Timestamp, RowKey)>>,
+    position: i64,
+    /// Far deadlines may be in the store only.
+    has_stored: bool,
+}
+
+impl Engine {
+    /// A task that begins at the start of its journal partition.
+    #[must_use]
+    pub fn new(settings: Settings) -> Self {
+        let hot_bytes = settings.hot_bytes;
+        Self {
+            settings,
+            plan: Arc::new(Plan::new(Arc::new(Program::default()))),
+            task: Task::new(),
+            rows: Rows::new(hot_bytes),
+            deadlines: Deadlines::new(),
+            calendar: Calendar::new(),
+            waiting: BTreeMap::new(),
+            position: 0,
+            has_stored: false,
+        }
+    }
+
+    /// A task that goes on from a checkpoint: `position` and `task` are [`Store::last_checkpoint`]'s.
+    ///
+    /// # Errors
+    /// If the task's state can't be read or its rules can't be compiled by this build.
+    pub fn resume(settings: Settings, position: i64, task: &[u8]) -> Result<Self, StepError> {
+        let mut engine = Self::new(settings);
+        engine.task = Task::decode(task)?;
+        engine.position = position;
+        engine.has_stored = true;
+        if engine.task.generation > 0 {
+            let program = step::compile(&engine.task.body)?;
+            engine.plan = Arc::new(Plan::new(Arc::new(program)));
+        }
+        Ok(engine)
+    }
+
+    /// The next journal offset to read.
+    #[must_use]
+    pub const fn position(&self) -> i64 {
+        self.position
+    }
+
+    /// The active rules.
+    #[must_use]
+    pub fn program(&self) -> &Program {
+        &self.plan.program
+    }
+
+    /// Journal time: the highest `LogAppendTime` read.
+    #[must_use]
+    pub const fn journal_time(&self) -> Timestamp {
+        self.task.journal_time
+    }
+
+    /// The watermark of a kind; [`Timestamp::MIN`] while it has none.
+    #[must_use]
+    pub fn watermark(&self, kind: Kind) -> Timestamp {
+        self.task.watermarks()[kind as usize]
+    }
+
+    /// Bytes of rows that the next checkpoint writes.
+    #[must_use]
+    pub fn dirty_bytes(&self) -> usize {
+        self.rows.dirty_bytes()
+    }
+
+    /// Bytes of rows in RAM.
+    #[must_use]
+    pub fn hot_bytes(&self) -> usize {
+        self.rows.bytes()
+    }
+
+    /// How many rows are in RAM.
+    #[must_use]
+    pub fn hot_rows(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// How many rows have an open alert.
+    #[must_use]
+    pub fn open_rows(&self) -> usize {
+        self.task.open.len()
+    }
+
+    /// The earliest journal time at which a tick could do anything, as long as all sources are quiet and caught up.
+    /// Ticks before it may be left out.
+    #[must_use]
+    pub fn next_due(&self) -> Option<Timestamp> {
+        if self.has_stored {
+            return Some(self.task.journal_time.plus(1));
+        }
+        let lateness = self.task.shortest_lateness_ms();
+        let waiting = self.waiting.values().filter_map(|rows| rows.first()).map(|(at, _)| *at).min();
+        let marks = self.deadlines.next(DeadlineClock::Watermark).into_iter().chain(waiting).min();
+        let marks = marks.map(|mark| mark.plus(lateness));
+        marks.into_iter().chain(self.deadlines.next(DeadlineClock::Journal)).min()
+    }
+
+    /// Everything that changed since the last checkpoint, to be written atomically.
+    ///
+    /// # Errors
+    /// If a row that waits can't be loaded.
+    pub fn checkpoint(&mut self, store: &mut dyn Store) -> Result<Checkpoint, StepError> {
+        for (at, key) in std::mem::take(&mut self.waiting).into_values().flatten() {
+            if let Some(row) = self.rows.get_mut(&key, store)? {
+                let armed = row.armed(DeadlineClock::Watermark);
+                let armed = self.deadlines.arm(&key, DeadlineClock::Watermark, at, armed);
+                row.set_armed(DeadlineClock::Watermark, Some(armed));
+            }
+        }
+        let (disarmed, armed) = self.deadlines.take_changes();
+        self.has_stored = true;
+        Ok(Checkpoint {
+            rows: self.rows.take_dirty(),
+            disarmed,
+            armed,
+            task: self.task.encode(),
+            position: self.position,
+        })
+    }
+}

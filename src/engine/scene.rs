@@ -39,7 +39,9 @@ pub struct Scene<'a> {
     pub user: Option<&'a [(Field, Value<'static>)]>,
     /// The journal record.
     pub offset: i64,
-    /// Where the watermark of each kind stands.
+    /// How many decisions there were before this record.
+    pub first_decision: usize,
+    /// Where the watermark of each kind stands: up to here timers have run.
     pub watermarks: [Timestamp; 7],
 }
 

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::event::bytes::{FormatError, Reader, put_bytes, put_signed, put_text, put_varint};
 use crate::event::{Kind, SourcePartition, Timestamp};
-use crate::journal::{Admission, Coverage, Covered};
+use crate::journal::Coverage;
+use crate::journal::coverage::{Admission, Covered};
 
-use super::plan::KindMask;
 use super::store::RowKey;
 
 /// Version of these bytes.
@@ -45,6 +45,8 @@ pub struct Task {
     pub covered: Covered,
     /// Highest `LogAppendTime` read.
     pub journal_time: Timestamp,
+    /// The watermark of each kind at the last tick: up to here timers have run.
+    pub timed: [Timestamp; 7],
     /// Generation of the active rules; 0: none yet.
     pub generation: i64,
     /// Hash of the active rules.
@@ -66,7 +68,7 @@ impl Task {
     /// A task that has read nothing.
     #[must_use]
     pub fn new() -> Self {
-        Self { journal_time: Timestamp::MIN, ..Self::default() }
+        Self { journal_time: Timestamp::MIN, timed: [Timestamp::MIN; 7], ..Self::default() }
     }
 
     /// Takes in an announced source.
@@ -133,11 +135,11 @@ impl Task {
         lowest.map(|watermark| watermark.unwrap_or(Timestamp::MIN))
     }
 
-    /// The greatest lateness of the sources of these kinds, ms: how far behind a tick their watermark is.
+    /// The shortest lateness of any source, ms: no watermark is nearer to a tick.
     #[must_use]
-    pub fn lateness_ms(&self, kinds: KindMask) -> i64 {
-        let concerned = |source: &&SourceState| !source.retired && kinds & (1 << source.kind as u8) != 0;
-        self.sources.iter().filter(concerned).map(|source| source.lateness_ms).max().unwrap_or(0)
+    pub fn shortest_lateness_ms(&self) -> i64 {
+        let active = self.sources.iter().filter(|source| !source.retired);
+        active.map(|source| source.lateness_ms).min().unwrap_or(0)
     }
 
     /// The place of a label, taken in if there is room.
@@ -181,6 +183,7 @@ impl Task {
         }
         self.covered.encode(&mut out);
         put_signed(&mut out, self.journal_time.0);
+        self.timed.iter().for_each(|time| put_signed(&mut out, time.0));
         put_signed(&mut out, self.generation);
         put_text(&mut out, &self.rule_set);
         put_varint(&mut out, self.body.len() as u64);
@@ -218,6 +221,9 @@ impl Task {
         }
         task.covered = Covered::decode(&mut reader)?;
         task.journal_time = reader.time()?;
+        for time in &mut task.timed {
+            *time = reader.time()?;
+        }
         task.generation = reader.signed()?;
         task.rule_set = reader.text()?.into();
         for _ in 0..reader.count()? {

@@ -14,10 +14,12 @@ pub(super) fn way(scope: &Scope<'_>, clear: &Clear) -> String {
             let mut text = format!("{} arrives", filter_text(scope, *filter));
             if !equal.is_empty() {
                 let fields: Vec<String> = equal.iter().map(path_text).collect();
-                text.push_str(&format!(" with the same {}", fields.join(" and ")));
+                text += " with the same ";
+                text += &fields.join(" and ");
             }
             if *for_ms > 0 {
-                text.push_str(&format!(" and nothing new follows for {}", span(*for_ms)));
+                text += " and nothing new follows for ";
+                text += &span(*for_ms);
             }
             text
         }
@@ -130,8 +132,8 @@ fn named<'a>(scope: &Scope<'a>, variable: &Variable) -> (String, Form<'a>) {
     match variable {
         Variable::Output(place, output) => match condition(scope, *place) {
             Some(condition) if *output == Output::Value => judged(scope, condition),
-            Some(condition) => output_of(scope, *output, noun(scope, condition)),
-            None => output_of(scope, *output, "the rule".to_owned()),
+            Some(condition) => output_of(scope, *output, &noun(scope, condition)),
+            None => output_of(scope, *output, "the rule"),
         },
         Variable::Path(path) => (path_text(path), Form::Plain),
         Variable::EntityPart => {
@@ -152,7 +154,7 @@ fn named<'a>(scope: &Scope<'a>, variable: &Variable) -> (String, Form<'a>) {
     }
 }
 
-fn output_of<'a>(scope: &Scope<'a>, output: Output, what: String) -> (String, Form<'a>) {
+fn output_of<'a>(scope: &Scope<'a>, output: Output, what: &str) -> (String, Form<'a>) {
     let (word, unit) = match output {
         Output::Met => ("state", Unit::Number),
         Output::Value => ("value", Unit::Number),

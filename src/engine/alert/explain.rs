@@ -7,7 +7,7 @@ use crate::rules::program::{Condition, Detector, SeriesIx};
 
 use super::ratio::ratio;
 use super::scope::{Scope, reached, rungs};
-use super::{Observed, Occasion, Unit, sentences, times};
+use super::{LocalZone, Observed, Occasion, Unit, sentences, times};
 
 /// The `explanation` of an alert.
 pub(super) fn explanation(occasion: &Occasion<'_>, scope: &Scope<'_>) -> Value<'static> {
@@ -26,8 +26,8 @@ pub(super) fn explanation(occasion: &Occasion<'_>, scope: &Scope<'_>) -> Value<'
 }
 
 fn explained(scope: &Scope<'_>, condition: &Condition, observed: &Observed) -> Value<'static> {
-    let zone = times::zone(times::zone_name(zone_source(scope, condition), scope.profile, scope.user));
-    let window = |window| times::interval(window, &zone);
+    let zone = LocalZone::named(times::zone_name(zone_source(scope, condition), scope.profile, scope.user));
+    let window = |window| times::interval(window, zone);
     let unit = match condition.detector {
         Detector::Event { .. } => None,
         Detector::Compare { .. } => Some(observed.measure_unit),

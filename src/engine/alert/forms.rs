@@ -2,14 +2,12 @@
 
 use std::borrow::Cow;
 
-use jiff::tz::TimeZone;
-
 use crate::engine::number::Exact;
 use crate::event::{Value, date_text};
 use crate::rules::program::Decimal;
 
 use super::Unit;
-use super::times::local_minute;
+use super::times::{LocalZone, local_minute};
 
 /// How a value is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,7 +49,7 @@ impl Datum<'_> {
 
     /// As a template writes it, times in this zone.
     #[must_use]
-    pub fn text(&self, zone: &TimeZone) -> String {
+    pub fn text(&self, zone: &LocalZone<'_>) -> String {
         match self {
             Self::Number(number, form) => written(*number, form),
             Self::Value(value, form) => value_text(value, form, zone),
@@ -59,7 +57,7 @@ impl Datum<'_> {
     }
 }
 
-fn value_text(value: &Value<'_>, form: &Form<'_>, zone: &TimeZone) -> String {
+fn value_text(value: &Value<'_>, form: &Form<'_>, zone: &LocalZone<'_>) -> String {
     let listed = |items: Vec<String>| if items.is_empty() { "-".to_owned() } else { items.join(", ") };
     match value {
         Value::Bool(value) => value.to_string(),
@@ -68,7 +66,7 @@ fn value_text(value: &Value<'_>, form: &Form<'_>, zone: &TimeZone) -> String {
             Some(number) => written(number, form),
             None => number.to_string(),
         },
-        Value::Time(time) => local_minute(*time, zone),
+        Value::Time(time) => local_minute(*time, *zone),
         Value::Date(day) => date_text(*day),
         Value::Text(text) if text.is_empty() => "-".to_owned(),
         Value::Text(text) => text.clone().into_owned(),
@@ -218,9 +216,7 @@ pub(super) fn exponent(code: &str) -> u32 {
 mod tests {
     use std::borrow::Cow;
 
-    use jiff::tz::TimeZone;
-
-    use super::{Datum, Form, exact, limit_text, written};
+    use super::{Datum, Form, LocalZone, exact, limit_text, written};
     use crate::engine::number::Exact;
     use crate::event::{Timestamp, Value};
     use crate::rules::program::Decimal;
@@ -285,7 +281,9 @@ mod tests {
 
     #[test]
     fn lists_and_maps_show_their_first_three() {
-        let text = |value: Value<'static>| Datum::Value(Cow::Owned(value), Form::Plain).text(&TimeZone::UTC);
+        let text = |value: Value<'static>| {
+            Datum::Value(Cow::Owned(value), Form::Plain).text(&LocalZone::named(None))
+        };
         let names = ["a", "b", "c", "d"].map(Value::text);
         assert_eq!(text(Value::List(names.to_vec())), "a, b, c");
         assert_eq!(text(Value::List(Vec::new())), "-");

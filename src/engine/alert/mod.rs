@@ -24,6 +24,7 @@ pub use ratio::{ratio, rule_ratio};
 pub use scope::{Scope, TableRow};
 pub use size::ALERT_BYTES_MAX;
 pub use template::{captured_paths, render};
+pub use times::LocalZone;
 
 use crate::event::{Field, Timestamp, Value};
 use crate::rules::program::{Path, Program, Rule, RuleIx, Severity};
@@ -335,7 +336,7 @@ pub struct Alert {
     pub summary: String,
     /// `data` of the contract, in the contract's order, without nulls and empty collections.
     pub data: Value<'static>,
-    /// CloudEvents attributes, in binary mode the `ce_…` headers: names without prefix.
+    /// `CloudEvents` attributes, in binary mode the `ce_…` headers: names without prefix.
     pub attributes: Vec<(&'static str, String)>,
 }
 

@@ -2,8 +2,6 @@
 
 use std::borrow::Cow;
 
-use jiff::tz::TimeZone;
-
 use crate::engine::number::Exact;
 use crate::event::{Field, Timestamp, Value};
 use crate::rules::program::{
@@ -12,7 +10,7 @@ use crate::rules::program::{
 
 use super::forms::{Datum, Form, exponent, form_of};
 use super::ids::plain;
-use super::{EntityRef, Observed, Unit, sentences, times};
+use super::{EntityRef, LocalZone, Observed, Unit, sentences};
 
 /// A row of a lookup table: its columns.
 pub type TableRow = [(Box<str>, Vec<Literal>)];
@@ -91,8 +89,8 @@ impl<'a> Scope<'a> {
 
     /// The zone that the account's people read times in.
     #[must_use]
-    pub fn account_zone(&self) -> TimeZone {
-        times::zone(field(self.profile, Field::Timezone).and_then(Value::as_text))
+    pub fn account_zone(&self) -> LocalZone<'a> {
+        LocalZone::named(field(self.profile, Field::Timezone).and_then(Value::as_text))
     }
 
     /// The condition at this place and what it saw.
@@ -115,17 +113,17 @@ impl<'a> Scope<'a> {
         let number = |number: Exact, unit: Unit| Some(Datum::Number(number, self.form(unit)));
         let count = |count: Option<u64>| number(Exact::whole(i64::try_from(count?).ok()?), Unit::Count);
         match output {
-            Output::Met => flag(observed.met),
+            Output::Met => Some(flag(observed.met)),
             Output::Value => number(observed.value?, observed.unit),
             Output::Threshold => {
                 let limit = reached(condition, observed)?.limit;
                 number(super::forms::fraction(limit), observed.unit)
             }
-            Output::Onset => time(observed.onset?),
+            Output::Onset => observed.onset.map(time),
             Output::Events => count(observed.events),
             Output::Accounts => count(observed.accounts),
             Output::Elapsed => number(Exact::whole(observed.elapsed_ms?), Unit::Ms),
-            Output::LastSeen => time(observed.last_seen?),
+            Output::LastSeen => observed.last_seen.map(time),
             Output::UsualGap => number(Exact::whole(observed.usual_gap_ms?), Unit::Ms),
             Output::Current => number(observed.current?, observed.measure_unit),
             Output::Previous => number(observed.previous?, observed.measure_unit),
@@ -138,12 +136,12 @@ impl<'a> Scope<'a> {
     fn whole(&self, output: Output) -> Option<Datum<'a>> {
         let mut each = self.observed.iter();
         match (output, self.rule.combine) {
-            (Output::Met, Combine::Any) => flag(each.any(|observed| observed.met)),
-            (Output::Met, _) => flag(each.all(|observed| observed.met)),
+            (Output::Met, Combine::Any) => Some(flag(each.any(|observed| observed.met))),
+            (Output::Met, _) => Some(flag(each.all(|observed| observed.met))),
             (Output::Onset, Combine::Any) => {
-                time(each.filter(|observed| observed.met).filter_map(|observed| observed.onset).min()?)
+                each.filter(|observed| observed.met).filter_map(|observed| observed.onset).min().map(time)
             }
-            (Output::Onset, _) => time(each.filter_map(|observed| observed.onset).max()?),
+            (Output::Onset, _) => each.filter_map(|observed| observed.onset).max().map(time),
             _ => None,
         }
     }
@@ -245,12 +243,12 @@ pub(super) fn rungs(condition: &Condition) -> &[Rung] {
     }
 }
 
-fn flag(value: bool) -> Option<Datum<'static>> {
-    Some(Datum::Value(Cow::Owned(Value::Bool(value)), Form::Plain))
+fn flag(value: bool) -> Datum<'static> {
+    Datum::Value(Cow::Owned(Value::Bool(value)), Form::Plain)
 }
 
-fn time(value: Timestamp) -> Option<Datum<'static>> {
-    Some(Datum::Value(Cow::Owned(Value::Time(value)), Form::Plain))
+fn time(value: Timestamp) -> Datum<'static> {
+    Datum::Value(Cow::Owned(Value::Time(value)), Form::Plain)
 }
 
 fn literal(literal: &Literal) -> Datum<'static> {

@@ -66,7 +66,7 @@ fn held(scope: &Scope<'_>, condition: &Condition, observed: &Observed) -> String
         }
         (Detector::Absence { .. }, Some(limit)) => match observed.last_seen {
             Some(last) => {
-                let last = local_minute(last, &scope.account_zone());
+                let last = local_minute(last, scope.account_zone());
                 format!("no {what} for {value} ({limit}), the last at {last}")
             }
             None => format!("no {what} for {value} ({limit})"),
@@ -89,14 +89,14 @@ fn prevented(scope: &Scope<'_>, condition: &Condition, observed: &Observed) -> O
         Detector::Event { .. } => format!("no {what}"),
         Detector::Count { window, .. } => {
             let limit = fraction(first?.limit);
-            let side = beyond(scope, first?.op, limit, observed.unit);
-            format!("{side} {what} in {}", window_text(*window))
+            let side = beyond(scope, &what, first?.op, limit, observed.unit);
+            format!("{side} in {}", window_text(*window))
         }
         Detector::Absence { count_as, .. } => {
             let allowed = allowed(first?, *count_as);
             match observed.last_seen {
                 Some(last) => {
-                    format!("{what} within {allowed} of {}", local_minute(last, &scope.account_zone()))
+                    format!("{what} within {allowed} of {}", local_minute(last, scope.account_zone()))
                 }
                 None => format!("{what} within {allowed}"),
             }
@@ -106,8 +106,8 @@ fn prevented(scope: &Scope<'_>, condition: &Condition, observed: &Observed) -> O
             let previous = observed.previous?;
             let bound =
                 if *difference { sum(previous, limit)? } else { grown(scope, *series, previous, limit)? };
-            let side = beyond(scope, first?.op, bound, observed.measure_unit);
-            format!("{side} {what} in {}", window_text(*window))
+            let side = beyond(scope, &what, first?.op, bound, observed.measure_unit);
+            format!("{side} in {}", window_text(*window))
         }
     })
 }
@@ -126,23 +126,23 @@ fn sum(one: Exact, other: Exact) -> Option<Exact> {
     Exact::ratio(num, one.den.checked_mul(other.den)?)
 }
 
-/// The values on the other side of a comparison: `128 or more`, `less than 2m5s of`.
-fn beyond(scope: &Scope<'_>, op: Comparator, bound: Exact, unit: Unit) -> String {
+/// The values on the other side of a comparison: `128 sessions or more`, `less than 2m5s of pricing`.
+fn beyond(scope: &Scope<'_>, what: &str, op: Comparator, bound: Exact, unit: Unit) -> String {
     if unit == Unit::Count {
         let (floor, whole) = (bound.num.div_euclid(bound.den), bound.num.rem_euclid(bound.den) == 0);
         return match op {
-            Comparator::Gte if whole => format!("{} or fewer", floor - 1),
-            Comparator::Gte | Comparator::Gt => format!("{floor} or fewer"),
-            Comparator::Lt if whole => format!("{floor} or more"),
-            Comparator::Lt | Comparator::Lte => format!("{} or more", floor + 1),
+            Comparator::Gte if whole => format!("{} {what} or fewer", floor - 1),
+            Comparator::Gte | Comparator::Gt => format!("{floor} {what} or fewer"),
+            Comparator::Lt if whole => format!("{floor} {what} or more"),
+            Comparator::Lt | Comparator::Lte => format!("{} {what} or more", floor + 1),
         };
     }
     let value = written(bound, &scope.form(unit));
     match op {
-        Comparator::Gte => format!("less than {value} of"),
-        Comparator::Gt => format!("at most {value} of"),
-        Comparator::Lt => format!("at least {value} of"),
-        Comparator::Lte => format!("more than {value} of"),
+        Comparator::Gte => format!("less than {value} of {what}"),
+        Comparator::Gt => format!("at most {value} of {what}"),
+        Comparator::Lt => format!("at least {value} of {what}"),
+        Comparator::Lte => format!("more than {value} of {what}"),
     }
 }
 

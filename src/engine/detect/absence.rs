@@ -114,13 +114,7 @@ pub(super) fn next_mark(
             }
         });
     }
-    let for_ms = rungs.first().map_or(0, |rung| limit_ms(rung, count_as));
-    let usual = view.series(series).1.and_then(|counted| counted.usual_gap_ms(for_ms));
-    if let (Some(times), Some(usual)) = (condition.guards.usual_gap, usual) {
-        let scale = 10_i128.pow(u32::from(times.scale));
-        let needed = (i128::from(times.mantissa) * i128::from(usual) + scale - 1).div_euclid(scale);
-        marks.push(from.plus(i64::try_from(needed).unwrap_or(i64::MAX)));
-    }
+    // A guard that fails now is looked at again with the days, like everything that holds.
     if holds {
         let today = view.calendar.day_of(zone, after.plus(-view.spread_ms));
         marks.push(view.calendar.midnight(zone, today + 1).plus(view.spread_ms));

@@ -3,9 +3,9 @@
 use crate::engine::alert::{Observed, Reason, Unit};
 use crate::engine::number::Exact;
 use crate::engine::series::{Measured, Span};
-use crate::engine::significance;
+use crate::engine::significance::{self, Tail};
 use crate::event::Timestamp;
-use crate::rules::program::{Comparator, Condition, Decimal, Detector, Rung, SeriesIx, Window};
+use crate::rules::program::{Condition, Detector, Rung, SeriesIx, Window};
 
 use super::{BLANK, Judged, View, at_least, is_upward, pane_end_from, rung, sliding, span_ms};
 
@@ -101,8 +101,10 @@ fn pair(view: &mut View<'_>, (series, window): (SeriesIx, &Window), upward: bool
 /// The p-value of the guard `significance`, if the rule has it.
 fn p_value(condition: &Condition, rungs: &[Rung], pair: &Pair) -> Option<f64> {
     condition.guards.significance?;
-    let spread = if condition.guards.own_dispersion { pair.previous.spread } else { None };
-    Some(significance::p_value(pair.current.events, pair.previous.events, is_upward(rungs), spread))
+    let spread = pair.previous.spread.filter(|_| condition.guards.own_dispersion);
+    let dispersion = spread.as_ref().map_or(1.0, significance::dispersion);
+    let tail = if is_upward(rungs) { Tail::Upper } else { Tail::Lower };
+    Some(significance::p_value(pair.current.events, pair.previous.events, dispersion, tail))
 }
 
 fn significant(condition: &Condition, pair: &Pair, gap: Exact, p_value: Option<f64>) -> bool {
@@ -124,18 +126,16 @@ fn significant(condition: &Condition, pair: &Pair, gap: Exact, p_value: Option<f
 pub(super) fn next_mark(
     view: &mut View<'_>,
     (series, window): (SeriesIx, &Window),
-    (holds, after): (bool, Timestamp),
+    after: Timestamp,
 ) -> Option<Timestamp> {
     if let Window::Days { days } = window {
         return view.midnight_while_seen(series, (window, days.saturating_mul(2)), after);
     }
-    let _ = holds;
-    let (shape, state) = view.series(series);
+    let (_, state) = view.series(series);
     let newest = state?.newest()?;
     // Both windows are past the newest match: nothing changes any more.
     if newest.plus(2 * span_ms(window)) < after {
         return None;
     }
-    let _ = shape;
     pane_end_from(window, after.plus(1))
 }

@@ -153,7 +153,7 @@ impl View<'_> {
                 absence::next_mark(self, condition, *series, (state, holds), after)
             }
             Detector::Compare { series, window, .. } => {
-                compare::next_mark(self, (*series, window), (holds, after))
+                compare::next_mark(self, (*series, window), after)
             }
         }
     }

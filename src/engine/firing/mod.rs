@@ -269,18 +269,22 @@ impl RuleState {
         if let Some(place) = self.episodes.iter().position(|episode| episode.dedup == dedup) {
             return place;
         }
-        if self.episodes.len() >= EPISODES_MAX
-            && let Some(idle) = self.idle_episode()
-        {
-            self.episodes.remove(idle);
-        }
-        self.episodes.push(Episode {
+        let new = Episode {
             dedup: dedup.to_vec(),
             conditions: vec![ConditionState::default(); shape.0],
             clearing: vec![None; shape.1],
             ..Episode::default()
-        });
-        self.episodes.len() - 1
+        };
+        match self.idle_episode().filter(|_| self.episodes.len() >= EPISODES_MAX) {
+            Some(idle) => {
+                self.episodes[idle] = new;
+                idle
+            }
+            None => {
+                self.episodes.push(new);
+                self.episodes.len() - 1
+            }
+        }
     }
 
     /// The episode that is missed least.

@@ -1,17 +1,61 @@
 //! What a row holds, and its bytes.
 
+use std::sync::Arc;
+
+use crate::engine::firing::Firing;
+use crate::engine::profile::Profile;
 use crate::engine::series::SeriesState;
-use crate::event::bytes::{FormatError, Reader, put_varint};
+use crate::engine::store::DeadlineClock;
+use crate::engine::tickets::Ticket;
+use crate::event::bytes::{FormatError, Reader, put_signed, put_text, put_varint};
+use crate::event::{Kind, Timestamp};
 use crate::rules::program::Series;
 
 /// Format of the bytes.
 const VERSION: u8 = 1;
 
-/// An entity's state: the sum of what the active rules need.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+/// How many event ids of a kind an account remembers (`contracts.md` §2.1).
+const IDS_MAX: usize = 32;
+/// The same for the kinds with many events.
+const IDS_MAX_BUSY: usize = 16;
+
+/// Bits of the byte behind the version: which parts a row has.
+const HAS_FIRST: u8 = 1;
+const HAS_IDS: u8 = 1 << 1;
+const HAS_PROFILE: u8 = 1 << 2;
+const HAS_TICKET: u8 = 1 << 3;
+const HAS_FIRING: u8 = 1 << 4;
+const HAS_WATERMARK_DEADLINE: u8 = 1 << 5;
+const HAS_JOURNAL_DEADLINE: u8 = 1 << 6;
+const HAS_PARTS: u8 = 1 << 7;
+
+/// An entity's state: the sum of what the active rules need, and what is known of the entity itself.
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Row {
     /// States by the key of their series, in order.
     series: Vec<(u32, SeriesState)>,
+    /// Event time of the first event that met a filter.
+    first_event: Option<Timestamp>,
+    /// Ids of the newest events, by kind; only accounts have them.
+    ids: Vec<Ids>,
+    /// What the row is armed for, by clock.
+    armed: [Option<Timestamp>; 2],
+    /// What rules remember.
+    pub firing: Firing,
+    /// The newest profile of the account or user.
+    pub profile: Option<Arc<Profile>>,
+    /// The ticket, in a ticket's row.
+    pub ticket: Option<Box<Ticket>>,
+    /// The parts of an account's rows of one kind, in the row that lists them.
+    pub parts: Vec<Box<str>>,
+}
+
+/// Ids of the newest events of one kind; the oldest is overwritten.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Ids {
+    kind: Kind,
+    next: u8,
+    seen: Vec<u64>,
 }
 
 impl Row {
@@ -46,19 +90,108 @@ impl Row {
         self.series.retain(|(key, state)| keep(*key, state));
     }
 
+    /// Event time of the entity's first event.
+    #[must_use]
+    pub const fn first_event(&self) -> Option<Timestamp> {
+        self.first_event
+    }
+
+    /// Event time of the newest match of any series.
+    #[must_use]
+    pub fn newest(&self) -> Option<Timestamp> {
+        self.series.iter().filter_map(|(_, state)| state.newest()).max()
+    }
+
+    /// Takes note of an event that met a filter.
+    pub fn note_event(&mut self, time: Timestamp) {
+        if self.first_event.is_none_or(|first| time < first) {
+            self.first_event = Some(time);
+        }
+    }
+
+    /// Takes an event id in; false if it is among the newest of its kind already.
+    pub fn note_id(&mut self, kind: Kind, id: u64) -> bool {
+        let most = match kind {
+            Kind::Usage | Kind::ErrorLog => IDS_MAX_BUSY,
+            _ => IDS_MAX,
+        };
+        let Some(ids) = self.ids.iter_mut().find(|ids| ids.kind == kind) else {
+            self.ids.push(Ids { kind, next: 0, seen: vec![id] });
+            return true;
+        };
+        if ids.seen.contains(&id) {
+            return false;
+        }
+        if ids.seen.len() < most {
+            ids.seen.push(id);
+        } else {
+            let next = usize::from(ids.next) % most;
+            ids.seen[next] = id;
+            ids.next = u8::try_from((next + 1) % most).unwrap_or(0);
+        }
+        true
+    }
+
+    /// What the row is armed for on a clock.
+    #[must_use]
+    pub const fn armed(&self, clock: DeadlineClock) -> Option<Timestamp> {
+        self.armed[clock as usize]
+    }
+
+    /// Remembers what the row is armed for.
+    pub const fn set_armed(&mut self, clock: DeadlineClock, at: Option<Timestamp>) {
+        self.armed[clock as usize] = at;
+    }
+
     /// Whether it holds nothing, so that it need not be stored.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.series.is_empty()
+        *self == Self::default()
     }
 
-    /// Appends the row: version, series by key.
+    /// Appends the row: version, what it has, series by key, and the rest.
     pub fn encode(&self, out: &mut Vec<u8>) {
+        let flag = |set: bool, bit: u8| if set { bit } else { 0 };
         out.push(VERSION);
+        out.push(
+            flag(self.first_event.is_some(), HAS_FIRST)
+                | flag(!self.ids.is_empty(), HAS_IDS)
+                | flag(self.profile.is_some(), HAS_PROFILE)
+                | flag(self.ticket.is_some(), HAS_TICKET)
+                | flag(!self.firing.is_empty(), HAS_FIRING)
+                | flag(self.armed[0].is_some(), HAS_WATERMARK_DEADLINE)
+                | flag(self.armed[1].is_some(), HAS_JOURNAL_DEADLINE)
+                | flag(!self.parts.is_empty(), HAS_PARTS),
+        );
         put_varint(out, self.series.len() as u64);
         for (key, state) in &self.series {
             out.extend_from_slice(&key.to_le_bytes());
             state.encode(out);
+        }
+        for time in self.first_event.into_iter().chain(self.armed.into_iter().flatten()) {
+            put_signed(out, time.0);
+        }
+        if !self.ids.is_empty() {
+            put_varint(out, self.ids.len() as u64);
+            for ids in &self.ids {
+                out.push(ids.kind as u8);
+                out.push(ids.next);
+                put_varint(out, ids.seen.len() as u64);
+                ids.seen.iter().for_each(|id| out.extend_from_slice(&id.to_le_bytes()));
+            }
+        }
+        if let Some(profile) = &self.profile {
+            profile.encode(out);
+        }
+        if let Some(ticket) = &self.ticket {
+            ticket.encode(out);
+        }
+        if !self.firing.is_empty() {
+            self.firing.encode(out);
+        }
+        if !self.parts.is_empty() {
+            put_varint(out, self.parts.len() as u64);
+            self.parts.iter().for_each(|part| put_text(out, part));
         }
     }
 
@@ -72,22 +205,64 @@ impl Row {
         if version != VERSION {
             return Err(FormatError::Version(version));
         }
+        let flags = reader.byte()?;
+        let has = |bit: u8| flags & bit != 0;
         let count = reader.count()?;
         let mut series = Vec::with_capacity(count);
         for _ in 0..count {
             let key = reader.take(4)?.try_into().map_err(|_| FormatError::Truncated)?;
             series.push((u32::from_le_bytes(key), SeriesState::decode(&mut reader)?));
         }
-        if !reader.is_empty() || !series.is_sorted_by(|a, b| a.0 < b.0) {
+        let mut row = Self { series, ..Self::default() };
+        let mut time = |has: bool| if has { reader.time().map(Some) } else { Ok(None) };
+        row.first_event = time(has(HAS_FIRST))?;
+        row.armed = [time(has(HAS_WATERMARK_DEADLINE))?, time(has(HAS_JOURNAL_DEADLINE))?];
+        if has(HAS_IDS) {
+            for _ in 0..reader.count()? {
+                row.ids.push(ids(&mut reader)?);
+            }
+        }
+        if has(HAS_PROFILE) {
+            row.profile = Some(Arc::new(Profile::decode(&mut reader)?));
+        }
+        if has(HAS_TICKET) {
+            row.ticket = Some(Box::new(Ticket::decode(&mut reader)?));
+        }
+        if has(HAS_FIRING) {
+            row.firing = Firing::decode(&mut reader)?;
+        }
+        if has(HAS_PARTS) {
+            for _ in 0..reader.count()? {
+                row.parts.push(reader.text()?.into());
+            }
+        }
+        if !reader.is_empty() || !row.series.is_sorted_by(|a, b| a.0 < b.0) {
             return Err(FormatError::Malformed("row"));
         }
-        Ok(Self { series })
+        Ok(row)
     }
 
     /// Bytes it holds on the heap.
     #[must_use]
     pub fn heap_bytes(&self) -> usize {
         let states: usize = self.series.iter().map(|(_, state)| state.heap_bytes()).sum();
-        states + self.series.capacity() * size_of::<(u32, SeriesState)>()
+        let ids: usize = self.ids.iter().map(|ids| size_of::<Ids>() + ids.seen.capacity() * 8).sum();
+        let profile = self.profile.as_ref().map_or(0, |profile| 64 + profile.fields.len() * 64);
+        let ticket = self.ticket.as_ref().map_or(0, |ticket| 256 + ticket.kept.len() * 512);
+        let parts: usize = self.parts.iter().map(|part| size_of::<Box<str>>() + part.len()).sum();
+        let series = self.series.capacity() * size_of::<(u32, SeriesState)>();
+        states + series + ids + profile + ticket + parts + self.firing.heap_bytes()
     }
+}
+
+fn ids(reader: &mut Reader<'_>) -> Result<Ids, FormatError> {
+    let kind = Kind::from_number(reader.byte()?).ok_or(FormatError::Malformed("kind"))?;
+    let next = reader.byte()?;
+    let count = reader.count()?;
+    let mut seen = Vec::with_capacity(count);
+    for _ in 0..count {
+        let id = reader.take(8)?.try_into().map_err(|_| FormatError::Truncated)?;
+        seen.push(u64::from_le_bytes(id));
+    }
+    Ok(Ids { kind, next, seen })
 }

@@ -70,4 +70,4 @@ fn is_empty(value: &Value<'_>) -> bool {
 mod tests;
 
 #[cfg(test)]
-pub use tests::decoded;
+pub(crate) use tests::decoded;

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use apache_avro::Schema;
+use apache_avro::reader::datum::GenericDatumReader;
 use apache_avro::types::Value as Avro;
-use apache_avro::{Schema, from_avro_datum};
 use expect_test::expect_file;
 use serde_json::{Map, Value as Json, json};
 
@@ -11,8 +12,9 @@ use super::{ALERT_SCHEMA, AvroError, DECISION_SCHEMA, from_json, to_avro, to_jso
 use crate::event::{Timestamp, Value};
 
 /// Reads Avro with `apache-avro`; nulls are left out.
-pub fn decoded(schema: &Schema, mut bytes: &[u8]) -> Value<'static> {
-    let read = from_avro_datum(schema, &mut bytes, None).unwrap();
+pub(crate) fn decoded(schema: &Schema, mut bytes: &[u8]) -> Value<'static> {
+    let reader = GenericDatumReader::builder(schema).build().unwrap();
+    let read = reader.read_value(&mut bytes).unwrap();
     assert!(bytes.is_empty(), "bytes are left over");
     converted(read).unwrap()
 }
@@ -49,7 +51,7 @@ fn filled(schema: &Schema, count: &mut i64) -> Value<'static> {
     match schema {
         Schema::Boolean => Value::Bool(number % 2 == 0),
         Schema::Int | Schema::Long => Value::Int(number),
-        Schema::Double => Value::Double(number as f64 + 0.5),
+        Schema::Double => Value::Double(f64::from(i32::try_from(number).unwrap()) + 0.5),
         Schema::String => Value::text(format!("text {number}")),
         Schema::Enum(symbols) => Value::text(symbols.symbols[0].clone()),
         Schema::Date => Value::Date(i32::try_from(number).unwrap()),

@@ -138,6 +138,34 @@ fn everything_a_rule_says_is_there() {
     assert_eq!(sample.len(), 10);
 }
 
+#[test]
+fn rows_across_accounts_and_rows_of_persons_say_whose_they_are() {
+    let (mut across, mut person) = (program(), program());
+    across.rules[0].entity.account = false;
+    person.rules[0].entity = part("user", Field::UserId);
+    with_full(|occasion| {
+        let entity = EntityRef { account: None, part: Some("slack") };
+        let alert = build(&Occasion { program: &across, rule: &across.rules[0], entity, ..occasion.clone() });
+        assert_eq!(alert.key, "integration:slack");
+        assert_eq!(alert.dedup_key, "engagement-decline/integration/slack");
+        assert_eq!(shown(&alert.data, &["account"]), "-");
+        let keys = r#"{"type":"integration","id":"slack","keys":{"integration":"slack"}}"#;
+        assert_eq!(shown(&alert.data, &["entity"]), keys);
+        survives(ALERT_SCHEMA, &alert.data);
+
+        let entity = EntityRef { account: Some("acme"), part: Some("u1") };
+        let unknown =
+            Occasion { program: &person, rule: &person.rules[0], entity, profile: None, ..occasion.clone() };
+        let alert = build(&unknown);
+        assert_eq!(alert.key, "acme");
+        let user = r#"{"type":"user","id":"acme/u1","account_id":"acme","user_id":"u1"}"#;
+        assert_eq!(shown(&alert.data, &["entity"]), user);
+        assert_eq!(shown(&alert.data, &["response", "owner"]), r#"{"role":"csm"}"#);
+        assert_eq!(shown(&alert.data, &["response", "audience"]), r#""customer""#);
+        survives(ALERT_SCHEMA, &alert.data);
+    });
+}
+
 /// JSON and Avro must say the same as the record they were made of.
 #[track_caller]
 fn survives(schema: &str, data: &Value<'_>) {

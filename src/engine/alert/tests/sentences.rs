@@ -48,7 +48,7 @@ fn a_count_speaks_in_whole_events() {
         [
             "6 login.failed in 10 minutes (at least 5)",
             "login.failed <= 2 for 1 hour",
-            "4 or fewer login.failed in 10 minutes",
+            "4 login.failed or fewer in 10 minutes",
         ],
     );
     let condition = condition_count(Comparator::Gt, Decimal::whole(10));
@@ -58,18 +58,20 @@ fn a_count_speaks_in_whole_events() {
         [
             "11 different user_id of login.failed in 10 minutes (more than 10)",
             "different user_id of login.failed <= 10 in 10 minutes",
-            "10 or fewer different user_id of login.failed in 10 minutes",
+            "10 different user_id of login.failed or fewer in 10 minutes",
         ],
     );
 }
 
 #[test]
 fn a_drop_says_how_many_would_have_been_enough() {
-    for (op, enough) in [(Comparator::Lt, "2 or more"), (Comparator::Lte, "3 or more")] {
+    for (op, enough) in
+        [(Comparator::Lt, "2 login.failed or more"), (Comparator::Lte, "3 login.failed or more")]
+    {
         let program = one(condition_count(op, Decimal::whole(2)), Measure::Count, Vec::new());
         let observed = [observed(Exact::whole(1), Unit::Count)];
         let sentence = would_not_have_fired_if(&scope(&program, &observed));
-        assert_eq!(sentence, Some(format!("{enough} login.failed in 10 minutes")));
+        assert_eq!(sentence, Some(format!("{enough} in 10 minutes")));
     }
 }
 
@@ -116,7 +118,7 @@ fn a_change_is_told_in_the_measure_that_would_have_been_enough() {
         [
             "login.failed 120 to 72 in 30 days (-40%, at most -40%)",
             "login.failed change > -40% in 30 days",
-            "73 or more login.failed in 30 days",
+            "73 login.failed or more in 30 days",
         ],
     );
     let growth = compare(Comparator::Gte, Decimal { mantissa: 25, scale: 2 }, false);
@@ -137,7 +139,7 @@ fn a_change_is_told_in_the_measure_that_would_have_been_enough() {
         [
             "login.failed 100 to 150 in 30 days (50, more than 20)",
             "login.failed difference <= 20 in 30 days",
-            "120 or fewer login.failed in 30 days",
+            "120 login.failed or fewer in 30 days",
         ],
     );
 }
@@ -180,7 +182,7 @@ fn of_several_conditions_those_count_that_decide() {
     check(
         &program,
         &seen,
-        ["9 a in 1 hour (at least 5); 5 b in 1 hour (at least 5)", "-", "4 or fewer b in 1 hour"],
+        ["9 a in 1 hour (at least 5); 5 b in 1 hour (at least 5)", "-", "4 b or fewer in 1 hour"],
     );
     program.rules[0].combine = Combine::Any;
     program.rules[0].entity = account();
@@ -190,10 +192,10 @@ fn of_several_conditions_those_count_that_decide() {
         [
             "9 a in 1 hour (at least 5); 5 b in 1 hour (at least 5)",
             "-",
-            "4 or fewer a in 1 hour and 4 or fewer b in 1 hour",
+            "4 a or fewer in 1 hour and 4 b or fewer in 1 hour",
         ],
     );
     let mut one_met = seen.clone();
     one_met[1].met = false;
-    check(&program, &one_met, ["9 a in 1 hour (at least 5)", "-", "4 or fewer a in 1 hour"]);
+    check(&program, &one_met, ["9 a in 1 hour (at least 5)", "-", "4 a or fewer in 1 hour"]);
 }

@@ -1,0 +1,132 @@
+//! Accounts and what belongs to them: which rows there are, what a new profile changes, and how all of it is forgotten.
+
+use super::rows::key::{KeyParts, account_range};
+use super::step::{Turn, account_key};
+use super::store::{DeadlineClock, RowKey};
+use super::{Engine, StepError};
+
+/// Most rows of one kind that an account may have (`rules.md` §15).
+const fn most_rows(kind: &str) -> usize {
+    match kind.as_bytes() {
+        b"user" => 10_000,
+        b"ticket" => 2_000,
+        _ => 500,
+    }
+}
+
+/// The key of the row that lists an account's rows of one kind.
+fn list_key(kind: &str, account: &str) -> RowKey {
+    KeyParts { kind: &format!("list:{kind}"), account: Some(account), part: "" }.encode()
+}
+
+impl Engine {
+    /// Lists a row of an account when it is new; the longest idle one makes room.
+    pub(super) fn register(
+        &mut self,
+        key: &RowKey,
+        parts: &KeyParts<'_>,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), StepError> {
+        let Some(account) = parts.account.filter(|_| parts.kind != "account") else { return Ok(()) };
+        if self.rows.get(key, turn.store)?.is_some() {
+            return Ok(());
+        }
+        let list = self.rows.get_or_insert(&list_key(parts.kind, account), turn.store)?;
+        list.parts.push(parts.part.into());
+        // Making room costs a look at every row, so it is made for many.
+        let most = most_rows(parts.kind);
+        let crowd = if list.parts.len() > most { list.parts.clone() } else { Vec::new() };
+        if !crowd.is_empty() {
+            self.evict(parts.kind, account, &crowd, turn)?;
+        }
+        self.rows.get_or_insert(key, turn.store)?;
+        Ok(())
+    }
+
+    fn evict(
+        &mut self,
+        kind: &str,
+        account: &str,
+        crowd: &[Box<str>],
+        turn: &mut Turn<'_>,
+    ) -> Result<(), StepError> {
+        let mut idle: Vec<(Option<crate::event::Timestamp>, Box<str>)> = Vec::with_capacity(crowd.len());
+        for part in crowd {
+            let key = KeyParts { kind, account: Some(account), part }.encode();
+            let newest = self.rows.get(&key, turn.store)?.map(super::rows::row::Row::newest);
+            idle.extend(newest.map(|newest| (newest, part.clone())));
+        }
+        idle.sort();
+        let room = (most_rows(kind) / 20).max(1);
+        for (_, part) in idle.into_iter().take(room) {
+            let key = KeyParts { kind, account: Some(account), part: &part }.encode();
+            self.erase_row(&key, turn)?;
+            turn.effects.tally.evicted += 1;
+        }
+        Ok(())
+    }
+
+    /// Forgets an account and all that belongs to it; its open alerts are withdrawn.
+    pub(super) fn erase_account(&mut self, account: &str, turn: &mut Turn<'_>) -> Result<(), StepError> {
+        let mut kinds: Vec<Box<str>> = vec!["user".into(), "ticket".into()];
+        for entity in self.plan.entities.iter().filter(|entity| entity.account) {
+            kinds.extend(entity.part.as_ref().map(|part| part.name.clone()));
+        }
+        kinds.sort();
+        kinds.dedup();
+        for kind in kinds {
+            let list = list_key(&kind, account);
+            let parts = self.rows.get(&list, turn.store)?.map(|row| row.parts.clone()).unwrap_or_default();
+            for part in parts {
+                self.erase_row(&KeyParts { kind: &kind, account: Some(account), part: &part }.encode(), turn)?;
+            }
+            self.rows.remove(&list, turn.store)?;
+        }
+        self.erase_row(&account_key(account), turn)
+    }
+
+    /// Forgets a row; its open alerts are withdrawn.
+    pub(super) fn erase_row(&mut self, key: &RowKey, turn: &mut Turn<'_>) -> Result<(), StepError> {
+        if self.rows.get(key, turn.store)?.is_none() {
+            return Ok(());
+        }
+        self.with_row(key, turn, |scene| {
+            scene.on_erased();
+            Vec::new()
+        })?;
+        if let Some(row) = self.rows.remove(key, turn.store)? {
+            for clock in [DeadlineClock::Watermark, DeadlineClock::Journal] {
+                if let Some(armed) = row.armed(clock) {
+                    self.deadlines.disarm(key, clock, armed);
+                }
+            }
+        }
+        let parts = KeyParts::decode(key)?;
+        if let Some(account) = parts.account.filter(|_| parts.kind != "account")
+            && let Some(list) = self.rows.get_mut(&list_key(parts.kind, account), turn.store)?
+        {
+            list.parts.retain(|part| **part != *parts.part);
+        }
+        Ok(())
+    }
+
+    /// A new profile may have changed who owns the account's open alerts.
+    pub(super) fn after_profile(&mut self, account: &str, turn: &mut Turn<'_>) -> Result<(), StepError> {
+        let mut keys: Vec<RowKey> = Vec::new();
+        for entity in self.plan.entities.iter().filter(|entity| entity.account) {
+            let kind = entity.part.as_ref().map_or("account", |part| &part.name);
+            keys.extend(self.task.open.range(account_range(kind, account)).cloned());
+        }
+        keys.sort_unstable();
+        keys.dedup();
+        for key in keys {
+            self.with_row(&key, turn, |scene| {
+                for alert in 0..scene.row.firing.alerts.len() {
+                    scene.revise_alert(alert);
+                }
+                scene.plan.rule_places().collect()
+            })?;
+        }
+        Ok(())
+    }
+}

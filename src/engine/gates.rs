@@ -1,0 +1,182 @@
+//! The gates that an activation passes before it becomes an alert, and the decisions they leave (`contracts.md` §5.1, §6).
+
+use crate::event::{Field, Timestamp, Value};
+use crate::rules::program::{Combine, Match, Mode, Path};
+
+use super::alert::{DecisionInput, Observed, Reason, Verdict, decision};
+use super::firing::Fate;
+use super::matches::{Subject, find, holds};
+use super::scene::{Case, Scene};
+
+/// What `scope` can name: the account and the row's user.
+struct Owners<'a> {
+    account: Option<&'a str>,
+    profile: Option<&'a [(Field, Value<'static>)]>,
+    user: Option<&'a [(Field, Value<'static>)]>,
+}
+
+impl Subject for Owners<'_> {
+    fn value<'s>(&'s self, path: &Path) -> Option<std::borrow::Cow<'s, Value<'s>>> {
+        match path {
+            Path::Account(Field::AccountId) => {
+                self.account.map(|account| std::borrow::Cow::Owned(Value::text(account)))
+            }
+            Path::Account(field) => find(self.profile, *field).map(std::borrow::Cow::Borrowed),
+            Path::User(field) => find(self.user, *field).map(std::borrow::Cow::Borrowed),
+            Path::AccountArr => match find(self.profile, Field::ArrMinor) {
+                Some(Value::Int(minor)) => Some(std::borrow::Cow::Owned(Value::Int(minor / 100))),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+}
+
+impl Scene<'_> {
+    /// Runs the gates of an activation that is not decided yet.
+    pub fn pass_gates(&mut self, case: Case, observed: &[Observed]) {
+        let Some(activation) = self.episode(case).and_then(|episode| episode.activation) else { return };
+        let before = match activation.fate {
+            Fate::New => None,
+            Fate::Withheld(reason) => Some(reason),
+            Fate::Opened | Fate::Merged | Fate::Suppressed => return,
+        };
+        let alert = self.alert_of(case);
+        let hit = self.first_gate(case, observed, activation.at, alert);
+        match (hit, alert) {
+            (Some((reason, until)), _) if lifts(reason) => {
+                if before != Some(reason) {
+                    self.set_fate(case, Fate::Withheld(reason));
+                    self.decide(case, observed, (Verdict::Withheld, Some(reason)), until);
+                }
+            }
+            (Some((reason, _)), _) => {
+                self.set_fate(case, Fate::Suppressed);
+                self.suppress(case, observed, reason);
+            }
+            (None, Some(alert)) => {
+                self.tally(case.rule).activations += 1;
+                self.tally(case.rule).merged += 1;
+                self.join(case, alert, observed);
+                self.decide(case, observed, (Verdict::Merged, Some(Reason::Family)), None);
+            }
+            (None, None) => {
+                self.tally(case.rule).activations += 1;
+                self.open(case, observed);
+                self.decide(case, observed, (Verdict::Opened, None), None);
+            }
+        }
+    }
+
+    /// The first gate that holds an activation, and when it may lift.
+    fn first_gate(
+        &mut self,
+        case: Case,
+        observed: &[Observed],
+        at: Timestamp,
+        alert: Option<usize>,
+    ) -> Option<(Reason, Option<Timestamp>)> {
+        let (rule, now) = (self.rule(case), self.now());
+        if !self.in_scope(&rule.scope) {
+            return Some((Reason::OutOfScope, None));
+        }
+        if rule.mode == Mode::Shadow {
+            return Some((Reason::Shadow, None));
+        }
+        if let Some(reason) = guard(rule.combine, observed) {
+            return Some((reason, None));
+        }
+        if rule.expires_after_ms.is_some_and(|after| at.plus(after) <= now) {
+            return Some((Reason::ExpiredBeforeEmit, None));
+        }
+        if alert.is_some() {
+            return None;
+        }
+        let until = self.episode(case)?.opened?.plus(rule.policy.cooldown_ms);
+        if until > now { Some((Reason::Cooldown, Some(until))) } else { None }
+    }
+
+    /// Whether the row is one that the rule's scope names.
+    #[must_use]
+    pub fn in_scope(&self, scope: &Match) -> bool {
+        scope.0.is_empty()
+            || holds(
+                scope,
+                &Owners { account: self.entity.account, profile: self.profile, user: self.user },
+            )
+    }
+
+    fn set_fate(&mut self, case: Case, fate: Fate) {
+        if let Some(activation) = self.episode_mut(case).and_then(|episode| episode.activation.as_mut()) {
+            activation.fate = fate;
+        }
+    }
+
+    /// `when` is false: the activation is over, and what was withheld stays unsaid.
+    pub fn deactivate(&mut self, case: Case, observed: &[Observed]) {
+        let Some(activation) = self.episode_mut(case).and_then(|episode| episode.activation.take()) else {
+            return;
+        };
+        if let Fate::Withheld(reason) = activation.fate {
+            self.suppress(case, observed, reason);
+        }
+    }
+
+    /// The end of an activation that never became an alert.
+    fn suppress(&mut self, case: Case, observed: &[Observed], reason: Reason) {
+        self.tally(case.rule).activations += 1;
+        if reason != Reason::Shadow {
+            let suppressed = &mut self.tally(case.rule).suppressed;
+            suppressed.resize(Reason::ALL.len(), 0);
+            suppressed[reason as usize] += 1;
+        }
+        self.decide(case, observed, (Verdict::Suppressed, Some(reason)), None);
+    }
+
+    /// Leaves a decision.
+    fn decide(
+        &mut self,
+        case: Case,
+        observed: &[Observed],
+        (verdict, reason): (Verdict, Option<Reason>),
+        until: Option<Timestamp>,
+    ) {
+        let rule = self.rule(case);
+        let Some(episode) = self.episode(case) else { return };
+        let alert_id = self.alert_of(case).and_then(|alert| self.row.firing.alerts.get(alert));
+        let index = self.effects.decisions.len() - self.first_decision;
+        let built = decision(&DecisionInput {
+            at: self.now(),
+            program: &self.plan.program,
+            rule,
+            entity: self.entity,
+            dedup: &episode.dedup,
+            verdict,
+            reason,
+            last: verdict != Verdict::Withheld,
+            until,
+            alert_id: alert_id
+                .filter(|_| matches!(verdict, Verdict::Opened | Verdict::Merged))
+                .map(|alert| &*alert.alert_id),
+            observed,
+            journal_partition: self.settings.partition,
+            journal_offset: self.offset,
+            index: u32::try_from(index).unwrap_or(u32::MAX),
+        });
+        self.effects.decisions.push(built);
+    }
+}
+
+/// Whether what a gate holds may still open.
+const fn lifts(reason: Reason) -> bool {
+    !matches!(reason, Reason::OutOfScope | Reason::Shadow | Reason::ExpiredBeforeEmit | Reason::Holdout)
+}
+
+/// The guard that fails, if that keeps `when` from counting: of `all` the first, of `any` only if none is met.
+fn guard(combine: Combine, observed: &[Observed]) -> Option<Reason> {
+    let failing = || observed.iter().filter_map(|seen| seen.guard).min();
+    match combine {
+        Combine::Any if observed.iter().any(|seen| seen.met) => None,
+        _ => failing(),
+    }
+}

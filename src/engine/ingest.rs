@@ -1,0 +1,378 @@
+//! The way of one event: known or new, whose, which filters, which rows, which verdicts.
+
+use std::hash::Hasher;
+
+use crate::event::bytes::put_value;
+use crate::event::{Event, Field, Kind, Timestamp, Traffic, Value};
+use crate::rules::program::{Clear, FilterIx, Path, RuleIx, SeriesIx};
+
+use super::firing::{ClearSeen, Proof, RuleState};
+use super::judge::Cause;
+use super::matches::{Seen, Subject};
+use super::plan::{Touch, measured_path};
+use super::scene::{Case, Scene};
+use super::series::{Floor, Sample, Sampled, Taken};
+
+/// Usage events of people: automated ones match only filters that name `traffic` (`contracts.md` §2.2).
+const HUMAN: [&str; 8] =
+    ["login.", "session.", "page.", "feature.", "workflow.", "onboarding.", "search.", "message."];
+
+/// Whether an event is one that only people cause.
+#[must_use]
+pub fn is_human(event: &Event<'_>) -> bool {
+    let listed = || HUMAN.iter().any(|head| event.name.starts_with(head)) || &*event.name == "article.viewed";
+    event.kind == Kind::Usage && listed()
+}
+
+/// Whether a filter may see an event at all.
+#[must_use]
+pub fn admits_traffic(event: &Event<'_>, names_traffic: bool) -> bool {
+    names_traffic || event.traffic != Traffic::Automated || !is_human(event)
+}
+
+/// What an event is called in evidence: its name and its telling fields.
+#[must_use]
+pub fn label(event: &Event<'_>) -> String {
+    let mut label = event.name.to_string();
+    let mut add = |value: Option<&Value<'_>>| {
+        if let Some(text) = value.and_then(Value::as_text) {
+            label.push(' ');
+            label.push_str(text);
+        }
+    };
+    for name in ["page", "feature", "workflow", "step", "reason", "limit"] {
+        add(event.property(name));
+    }
+    for field in [
+        Field::Integration,
+        Field::Service,
+        Field::ErrorCode,
+        Field::DeclineCode,
+        Field::RootCause,
+        Field::Category,
+    ] {
+        add(event.get(field).as_deref());
+    }
+    label
+}
+
+/// An event on its way into one row.
+pub struct Arrival<'a, 'e> {
+    /// The event, as filters see it there.
+    pub seen: Seen<'a, 'e>,
+    /// It as evidence.
+    pub proof: Proof,
+    /// What it does to the row.
+    pub touches: &'a [(FilterIx, Touch)],
+}
+
+/// What became of an event in a row.
+#[derive(Debug, Default)]
+pub struct Reception {
+    /// Something took it in.
+    pub applied: bool,
+    /// Rules whose deadlines may have changed.
+    pub rules: Vec<RuleIx>,
+}
+
+/// Hash of the values of some fields.
+fn hash_of(paths: &[Path], seen: &impl Subject) -> u64 {
+    let mut hasher = xxhash_rust::xxh3::Xxh3::new();
+    let mut bytes = Vec::new();
+    for path in paths {
+        bytes.clear();
+        match seen.value(path) {
+            Some(value) => put_value(&mut bytes, &value),
+            None => bytes.push(u8::MAX),
+        }
+        hasher.write(&bytes);
+    }
+    hasher.finish()
+}
+
+impl Scene<'_> {
+    /// Takes an event into the row, and judges what it touches.
+    pub fn receive(&mut self, arrival: &Arrival<'_, '_>) -> Reception {
+        let event = arrival.seen.event;
+        let mut reception = Reception::default();
+        self.prepare(arrival, &mut reception.rules);
+        self.row.note_event(event.time);
+        let mut cases: Vec<Case> = Vec::new();
+        let resets = |touch: &Touch| matches!(touch, Touch::Reset(_) | Touch::Disarm(..));
+        // A reset comes first: it ends what was before, not what comes with it.
+        for pass in [true, false] {
+            for (_, touch) in arrival.touches.iter().filter(|(_, touch)| resets(touch) == pass) {
+                reception.applied |= self.take(*touch, arrival, &mut cases);
+            }
+        }
+        cases.sort_by_key(|case| (case.rule, case.episode));
+        cases.dedup();
+        for case in cases {
+            if self.is_disproved(case, event.time) {
+                self.disprove(case);
+            }
+            self.look_at(case, Cause::Event(&arrival.seen));
+        }
+        self.forget_episodes(&reception.rules);
+        reception
+    }
+
+    /// Makes the states of the rules that an event touches; those that are new or changed look at what is there first.
+    fn prepare(&mut self, arrival: &Arrival<'_, '_>, rules: &mut Vec<RuleIx>) {
+        for (_, touch) in arrival.touches {
+            match touch {
+                Touch::Add(series) | Touch::Reset(series) => {
+                    rules.extend_from_slice(&self.plan.judges[usize::from(series.0)]);
+                }
+                Touch::Match(rule, _) | Touch::Disarm(rule, _) | Touch::Clear(rule, _) => rules.push(*rule),
+                Touch::Attach(..) => {}
+            }
+        }
+        rules.sort_unstable();
+        rules.dedup();
+        for rule in rules.iter() {
+            self.prepare_rule(*rule);
+        }
+    }
+
+    /// Makes a rule's state in the row, if it has none.
+    pub fn prepare_rule(&mut self, rule: RuleIx) {
+        let (own, plan) = (self.plan.rule(rule), self.plan.rule_plan(rule));
+        let known = self.row.firing.rule(own.key).map(|state| state.version);
+        if known == Some(plan.version) {
+            return;
+        }
+        let shape = (own.conditions.len(), own.clear.len());
+        if known.is_none() {
+            self.row.firing.rules.push(RuleState::new(own.key, plan.version));
+        }
+        let Some(state) = self.row.firing.rule_mut(own.key) else { return };
+        state.version = plan.version;
+        if !plan.events_only {
+            state.episode(&[], shape);
+        }
+        for episode in &mut state.episodes {
+            episode.conditions.resize_with(shape.0, Default::default);
+            episode.clearing.clear();
+            episode.clearing.resize(shape.1, None);
+        }
+        let baseline = match known {
+            Some(_) => true,
+            None => {
+                self.settings.is_live() && own.on_activate == crate::rules::program::OnActivate::Baseline
+            }
+        };
+        if baseline && !plan.events_only && self.row.first_event().is_some() {
+            self.look_at(Case { rule, episode: 0 }, Cause::Baseline);
+        }
+    }
+
+    fn take(&mut self, touch: Touch, arrival: &Arrival<'_, '_>, cases: &mut Vec<Case>) -> bool {
+        match touch {
+            Touch::Add(series) => self.add(series, arrival, cases),
+            Touch::Reset(series) => {
+                self.reset(series, arrival.seen.event.time, cases);
+                true
+            }
+            Touch::Match(rule, place) => self.take_match_in(rule, place, arrival, cases),
+            Touch::Disarm(rule, place) => {
+                let case = Case { rule, episode: 0 };
+                if let Some(episode) = self.episode_mut(case)
+                    && let Some(state) = episode.conditions.get_mut(usize::from(place))
+                {
+                    state.until = state.until.max(Some(arrival.seen.event.time));
+                }
+                cases.push(case);
+                true
+            }
+            Touch::Clear(rule, place) => self.take_clear(rule, place, arrival, cases),
+            Touch::Attach(rule, place) => {
+                let plan = self.plan;
+                let attach = &plan.rule(rule).alert.attach[usize::from(place)];
+                let Some(value) = arrival.seen.value(&attach.field) else { return false };
+                let value = value.into_owned().into_owned();
+                self.row.firing.attach(attach.key, attach.max, arrival.seen.event.time, value);
+                true
+            }
+        }
+    }
+
+    /// What an event gives a series; `None`: it lacks the measured field.
+    fn sample(&self, series: SeriesIx, seen: &impl Subject, event: &Event<'_>) -> Option<Sample> {
+        let own = &self.plan.program.series[usize::from(series.0)];
+        let value = match measured_path(&own.measure) {
+            Some(path) => Some(Sampled::of(&own.measure, seen.value(path)?.as_ref())?),
+            None => None,
+        };
+        let weight = if event.kind == Kind::ErrorLog { event.occurrences() } else { 1 };
+        Some(Sample { time: event.time, weight, value })
+    }
+
+    /// The local day of a time, where a series needs it.
+    fn local_day(&mut self, series: SeriesIx, time: Timestamp) -> Option<i32> {
+        let own = &self.plan.program.series[usize::from(series.0)];
+        if !matches!(own.window, crate::rules::program::Window::Days { .. }) {
+            return None;
+        }
+        let zone = super::detect::zone_of(self.calendar, &own.zone, self.profile, self.user);
+        Some(self.calendar.day_of(zone, time))
+    }
+
+    fn floor(&self, series: SeriesIx) -> Floor {
+        let own = &self.plan.program.series[usize::from(series.0)];
+        Floor(self.watermarks[self.plan.filter(own.filter).kind as usize])
+    }
+
+    fn add(&mut self, series: SeriesIx, arrival: &Arrival<'_, '_>, cases: &mut Vec<Case>) -> bool {
+        let event = arrival.seen.event;
+        let Some(sample) = self.sample(series, &arrival.seen, event) else { return false };
+        let (day, floor) = (self.local_day(series, event.time), self.floor(series));
+        let plan = self.plan;
+        let own = &plan.program.series[usize::from(series.0)];
+        let state = self.row.series_mut(own);
+        if state.add(own, &sample, day, floor) == Taken::Late {
+            return false;
+        }
+        for rule in &plan.judges[usize::from(series.0)] {
+            let case = Case { rule: *rule, episode: 0 };
+            if !cases.contains(&case) {
+                self.prove(case, arrival.proof);
+                cases.push(case);
+            }
+        }
+        true
+    }
+
+    /// Takes a match in as evidence, and counts it if it is late for an open alert.
+    fn prove(&mut self, case: Case, proof: Proof) {
+        let late = proof.time < self.watermark(case.rule);
+        if let Some(episode) = self.episode_mut(case) {
+            episode.prove(proof);
+        }
+        if late
+            && let Some(alert) = self.alert_of(case)
+            && let Some(open) = self.row.firing.alerts.get_mut(alert)
+        {
+            open.late_events = open.late_events.saturating_add(1);
+        }
+    }
+
+    fn reset(&mut self, series: SeriesIx, time: Timestamp, cases: &mut Vec<Case>) {
+        let day = self.local_day(series, time);
+        let plan = self.plan;
+        let own = &plan.program.series[usize::from(series.0)];
+        self.row.series_mut(own).reset(own, time, day);
+        for rule in &plan.judges[usize::from(series.0)] {
+            let case = Case { rule: *rule, episode: 0 };
+            if let Some(episode) = self.episode_mut(case)
+                && !episode.member
+            {
+                episode.evidence.retain(|proof| proof.time > time);
+            }
+            cases.push(case);
+        }
+    }
+
+    fn take_match_in(
+        &mut self,
+        rule: RuleIx,
+        place: u8,
+        arrival: &Arrival<'_, '_>,
+        cases: &mut Vec<Case>,
+    ) -> bool {
+        let plan = self.plan;
+        let own = plan.rule(rule);
+        let (event, seen) = (arrival.seen.event, &arrival.seen);
+        let cleared = self.row.firing.rule(own.key).is_some_and(|state| {
+            state.clears.iter().any(|clear| {
+                let equal = match own.clear.get(usize::from(clear.place)) {
+                    Some(Clear::Event { equal, .. }) => hash_of(equal, seen),
+                    _ => return false,
+                };
+                clear.time >= event.time && clear.equal == equal
+            })
+        });
+        if cleared {
+            return true;
+        }
+        let dedup: Vec<Value<'static>> = own
+            .dedup
+            .iter()
+            .map(|path| {
+                seen.value(path).map_or_else(|| Value::text(""), |value| value.into_owned().into_owned())
+            })
+            .collect();
+        let Some(state) = self.row.firing.rule_mut(own.key) else { return false };
+        let episode = state.episode(&dedup, (own.conditions.len(), own.clear.len()));
+        let case = Case { rule, episode };
+        self.prove(case, arrival.proof);
+        self.take_match(case, usize::from(place), seen);
+        cases.push(case);
+        true
+    }
+
+    fn take_clear(
+        &mut self,
+        rule: RuleIx,
+        place: u8,
+        arrival: &Arrival<'_, '_>,
+        cases: &mut Vec<Case>,
+    ) -> bool {
+        let plan = self.plan;
+        let own = plan.rule(rule);
+        let Some(Clear::Event { equal, .. }) = own.clear.get(usize::from(place)) else { return false };
+        let time = arrival.seen.event.time;
+        let events_only = plan.rule_plan(rule).events_only;
+        let remembers = self.remembers_clears(rule);
+        let Some(state) = self.row.firing.rule_mut(own.key) else { return false };
+        if remembers {
+            let equal = hash_of(equal, &arrival.seen);
+            state.remember_clear(ClearSeen { time, place, equal });
+        }
+        for (number, episode) in state.episodes.iter_mut().enumerate() {
+            let open = episode.member || (events_only && episode.activation.is_some());
+            let same = equal.iter().all(|path| {
+                let own = episode.captured.iter().find(|(own, _)| own == path).map(|(_, value)| value);
+                arrival.seen.value(path).as_deref() == own
+            });
+            if open && same && episode.last_evidence.is_none_or(|last| time >= last) {
+                let since = &mut episode.clearing[usize::from(place)];
+                *since = Some(since.map_or(time, |since| since.min(time)));
+                cases.push(Case { rule, episode: number });
+            }
+        }
+        true
+    }
+
+    /// Episodes of event rules that nothing waits for are forgotten.
+    fn forget_episodes(&mut self, rules: &[RuleIx]) {
+        let now = self.now();
+        for rule in rules.iter().filter(|rule| self.plan.rule_plan(**rule).events_only) {
+            let own = self.plan.rule(*rule);
+            if let Some(state) = self.row.firing.rule_mut(own.key) {
+                state.episodes.retain(|episode| !episode.is_over(now, own.policy.cooldown_ms));
+            }
+        }
+    }
+
+    /// A ticket's contribution to a series leaves this row, because its attributes changed.
+    pub fn withdraw(&mut self, series: SeriesIx, arrival: &Arrival<'_, '_>) -> Vec<RuleIx> {
+        let event = arrival.seen.event;
+        let plan = self.plan;
+        let own = &plan.program.series[usize::from(series.0)];
+        let Some(sample) = self.sample(series, &arrival.seen, event) else { return Vec::new() };
+        let day = self.local_day(series, event.time);
+        if self.row.series(own.key).is_some() {
+            self.row.series_mut(own).remove(own, &sample, day);
+        }
+        let rules = plan.judges[usize::from(series.0)].clone();
+        for rule in &rules {
+            let case = Case { rule: *rule, episode: 0 };
+            if let Some(episode) = self.episode_mut(case) {
+                episode.disprove(&arrival.proof);
+                self.look_at(case, Cause::Moved);
+            }
+        }
+        rules
+    }
+}

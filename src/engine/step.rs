@@ -1,0 +1,522 @@
+//! The loop over one journal record.
+
+use std::sync::Arc;
+
+use crate::event::{Event, Field, Kind, Timestamp, Value};
+use crate::journal::coverage::Admission;
+use crate::journal::{Entry, Frame, System};
+use crate::rules::program::{FilterIx, Program};
+
+use super::effects::{Effects, Outcome};
+use super::firing::Proof;
+use super::ingest::{Arrival, admits_traffic, label};
+use super::matches::{Seen, holds};
+use super::plan::{Plan, Touch};
+use super::profile::Profile;
+use super::rows::key::KeyParts;
+use super::scene::Scene;
+use super::store::{DeadlineClock, RowKey, Store, StoreError};
+use super::task::SeriesAge;
+use super::tickets::Ticket;
+use super::{Engine, JournalRecord, StepError};
+
+/// What a record means to the functions that work on it.
+pub(super) struct Turn<'a> {
+    pub(super) offset: i64,
+    pub(super) first_decision: usize,
+    pub(super) store: &'a mut dyn Store,
+    pub(super) effects: &'a mut Effects,
+}
+
+/// Compiles the body of a rules record.
+pub(super) fn compile(body: &[(Box<str>, Box<str>)]) -> Result<Program, StepError> {
+    let files: Vec<(&str, &str)> = body.iter().map(|(name, text)| (&**name, &**text)).collect();
+    match crate::rules::load(&files, crate::rules::Options::default()) {
+        Ok(loaded) => Ok(loaded.program),
+        Err(mistakes) => Err(StepError::Rules(mistakes.to_string())),
+    }
+}
+
+/// The key of an account's own row.
+pub(super) fn account_key(account: &str) -> RowKey {
+    KeyParts { kind: "account", account: Some(account), part: "" }.encode()
+}
+
+impl Engine {
+    /// Loads the rows that the record's events obviously touch, in one go.
+    ///
+    /// # Errors
+    /// If the store fails or a row or event can't be read.
+    pub fn prefetch(&mut self, record: &JournalRecord<'_>, store: &mut dyn Store) -> Result<(), StepError> {
+        let Entry::Frame(frame) = &record.entry else { return Ok(()) };
+        let mut keys: Vec<RowKey> = Vec::new();
+        let mut cursor = frame.cursor();
+        let mut event = Event::new(Kind::Usage, "", Timestamp(0));
+        while cursor.next_into(&mut event)? {
+            let Some(account) = event.account.as_deref() else { continue };
+            keys.push(account_key(account));
+            for entity in self.plan.entities.iter().filter(|entity| entity.part.is_some()) {
+                let Some(part) = &entity.part else { continue };
+                let seen = Seen { event: &event, ticket: None, profile: None, user: None };
+                let value = super::matches::Subject::value(&seen, &part.path);
+                let text = value.as_deref().and_then(Value::as_text);
+                keys.extend(KeyParts::of(entity, Some(account), text).map(|parts| parts.encode()));
+            }
+            if event.kind == Kind::Ticket
+                && let Some(Value::Text(ticket)) = event.get(Field::TicketId).as_deref()
+            {
+                keys.push(KeyParts { kind: "ticket", account: Some(account), part: ticket }.encode());
+            }
+        }
+        keys.sort_unstable();
+        keys.dedup();
+        self.rows.prefetch(&keys, store)?;
+        Ok(())
+    }
+
+    /// Takes a journal record in and adds what follows to the effects.
+    ///
+    /// # Errors
+    /// If something is missing before the record, it can't be read, or the store fails. The task must then stop: what it
+    /// has in RAM is of no use.
+    pub fn step(
+        &mut self,
+        record: &JournalRecord<'_>,
+        store: &mut dyn Store,
+        effects: &mut Effects,
+    ) -> Result<(), StepError> {
+        self.task.journal_time = self.task.journal_time.max(record.time);
+        effects.tally.rules.resize_with(self.plan.program.rules.len(), Default::default);
+        let first_decision = effects.decisions.len();
+        let mut turn = Turn { offset: record.offset, first_decision, store, effects };
+        match &record.entry {
+            Entry::Frame(frame) => self.take_frame(frame, record.time, &mut turn)?,
+            Entry::System(system) => self.obey(system, &mut turn)?,
+        }
+        self.position = record.offset + 1;
+        Ok(())
+    }
+
+    fn obey(&mut self, system: &System, turn: &mut Turn<'_>) -> Result<(), StepError> {
+        match system {
+            System::Rules { generation, rule_set, body, .. } => {
+                if *generation > self.task.generation {
+                    let program = compile(body)?;
+                    self.task.generation = *generation;
+                    self.task.rule_set = rule_set.clone();
+                    self.task.body.clone_from(body);
+                    self.activate(Arc::new(program), turn)?;
+                }
+            }
+            System::SourceAdded { source, kind, first, lateness_ms } => {
+                self.task.add_source(source, *kind, *first, *lateness_ms);
+            }
+            System::SourceMoved { source, kind, first, .. } => {
+                self.task.move_source(source, *kind, *first);
+            }
+            System::SourceRetired { source, .. } => self.task.retire_source(source),
+            System::Quarantine { partition, offset, .. } => {
+                if *partition == i32::from(self.settings.partition) {
+                    self.task.quarantined.insert(*offset);
+                }
+            }
+            System::Mapping { .. } => {}
+        }
+        Ok(())
+    }
+
+    /// Makes a program the active one. Series that it shares with the one before keep their age.
+    pub(super) fn activate(&mut self, program: Arc<Program>, turn: &mut Turn<'_>) -> Result<(), StepError> {
+        let new = Plan::new(program);
+        let stays = |key: u32| {
+            let same = |plan: &Plan| plan.rule_of_key(key).map(|rule| (plan.rule(rule).mode, plan.rule_plan(rule).family));
+            same(&self.plan).is_some() && same(&self.plan) == same(&new)
+        };
+        let gone: Vec<u32> =
+            self.plan.program.rules.iter().map(|rule| rule.key).filter(|key| !stays(*key)).collect();
+        let open: Vec<RowKey> = self.task.open.iter().cloned().collect();
+        for key in open {
+            self.with_row(&key, turn, |scene| {
+                scene.on_rules_gone(&|key| gone.contains(&key));
+                Vec::new()
+            })?;
+        }
+        let began = if self.settings.is_live() { self.task.journal_time } else { Timestamp::MIN };
+        let known = std::mem::take(&mut self.task.series);
+        for series in &new.program.series {
+            let age = known.get(&series.key).copied().unwrap_or(SeriesAge { began });
+            self.task.series.insert(series.key, age);
+        }
+        self.plan = Arc::new(new);
+        let rules = self.plan.program.rules.len();
+        turn.effects.tally.rules.resize_with(rules, Default::default);
+        Ok(())
+    }
+
+    fn take_frame(
+        &mut self,
+        frame: &Frame<'_>,
+        time: Timestamp,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), StepError> {
+        let tick = frame.is_tick().then_some(time);
+        // By source of the frame: its place in the task and the first offset that is new; none: all is known.
+        let mut new: Vec<Option<(u16, i64)>> = Vec::with_capacity(frame.sources.len());
+        for coverage in &frame.sources {
+            new.push(match self.task.admit(coverage) {
+                Admission::From(first) => self.task.place(&coverage.source).map(|place| (place, first)),
+                Admission::Duplicate => {
+                    turn.effects.tally.journal_duplicates += u64::from(tick.is_none());
+                    None
+                }
+                Admission::Gap { expected, found } => {
+                    let source_partition = coverage.source.clone();
+                    return Err(StepError::Gap { source_partition, expected, found });
+                }
+                Admission::Unknown => {
+                    return Err(StepError::Unannounced { source_partition: coverage.source.clone() });
+                }
+            });
+        }
+        if tick.is_none() {
+            let skipped = self.task.quarantined.contains(&turn.offset);
+            self.take_events(frame, &new, skipped, turn)?;
+        }
+        for (coverage, known) in frame.sources.iter().zip(&new) {
+            if let Some((place, _)) = known {
+                self.task.advance(*place, coverage.watermark, tick.filter(|_| coverage.caught_up));
+            }
+        }
+        if tick.is_some() {
+            self.run_timers(turn)?;
+        }
+        Ok(())
+    }
+
+    fn take_events(
+        &mut self,
+        frame: &Frame<'_>,
+        new: &[Option<(u16, i64)>],
+        skipped: bool,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), StepError> {
+        let watermarks = self.task.watermarks();
+        let mut cursor = frame.cursor();
+        let mut event = Event::new(Kind::Usage, "", Timestamp(0));
+        while cursor.next_into(&mut event)? {
+            let source = usize::from(event.position.source);
+            let Some((place, first)) = new.get(source).copied().flatten() else { continue };
+            if event.position.offset < first {
+                continue;
+            }
+            let outcome = if skipped { Outcome::DeadLetter } else { self.take_event(&event, place, turn)? };
+            let kind = event.kind as usize;
+            turn.effects.tally.events[kind][outcome as usize] += 1;
+            if outcome == Outcome::Applied && event.time < watermarks[kind] {
+                turn.effects.tally.behind[kind] += 1;
+            }
+        }
+        Ok(())
+    }
+
+    fn take_event(&mut self, event: &Event<'_>, source: u16, turn: &mut Turn<'_>) -> Result<Outcome, StepError> {
+        let Some(account) = event.account.as_deref() else { return Ok(Outcome::Unattributed) };
+        let key = account_key(account);
+        let row = self.rows.get_or_insert(&key, turn.store)?;
+        if event.id != 0 && !row.note_id(event.kind, event.id) {
+            return Ok(Outcome::Duplicate);
+        }
+        if event.kind == Kind::Account {
+            self.take_profile(event, account, turn)?;
+            return Ok(Outcome::Applied);
+        }
+        let profile = row.profile.clone();
+        let fields = profile.as_ref().map(|profile| profile.fields.as_slice());
+        let ticket = self.take_ticket(event, account, (source, fields), turn)?;
+        let attributes = ticket.as_ref().map(|ticket| ticket.attributes.as_slice());
+        let seen = Seen { event, ticket: attributes, profile: fields, user: None };
+        let plan = Arc::clone(&self.plan);
+        let matched: Vec<FilterIx> = plan
+            .filters(event.kind, &event.name)
+            .iter()
+            .copied()
+            .filter(|ix| {
+                let filter = plan.filter(*ix);
+                admits_traffic(event, filter.names_traffic) && holds(&filter.matches, &seen)
+            })
+            .collect();
+        if matched.is_empty() {
+            return Ok(Outcome::Applied);
+        }
+        let proof = self.proof(event, source);
+        self.keep_for_moving(event, account, (&matched, source), turn)?;
+        self.deliver(&seen, (&matched, proof), turn)
+    }
+
+    /// An event as evidence.
+    fn proof(&mut self, event: &Event<'_>, source: u16) -> Proof {
+        Proof {
+            time: event.time,
+            offset: event.position.offset,
+            source,
+            label: self.task.label(&label(event), &event.name),
+            weight: if event.kind == Kind::ErrorLog { event.occurrences() } else { 1 },
+        }
+    }
+
+    /// Takes an event into every row that its filters touch.
+    fn deliver(
+        &mut self,
+        seen: &Seen<'_, '_>,
+        (matched, proof): (&[FilterIx], Proof),
+        turn: &mut Turn<'_>,
+    ) -> Result<Outcome, StepError> {
+        let plan = Arc::clone(&self.plan);
+        let account = seen.event.account.as_deref();
+        let mut applied = false;
+        let mut touched = false;
+        for place in 0..plan.entities.len() {
+            let own = |ix: &FilterIx| {
+                let ix = *ix;
+                plan.uses[usize::from(ix.0)]
+                    .iter()
+                    .filter(move |it| usize::from(it.entity) == place)
+                    .map(move |it| (ix, it.touch))
+            };
+            let touches: Vec<(FilterIx, Touch)> = matched.iter().flat_map(own).collect();
+            if touches.is_empty() {
+                continue;
+            }
+            let entity = &plan.entities[place];
+            let part = entity.part.as_ref().and_then(|part| super::matches::Subject::value(seen, &part.path));
+            let text = part.as_deref().map(key_text);
+            let Some(parts) = KeyParts::of(entity, account, text.as_deref()) else { continue };
+            touched = true;
+            let key = parts.encode();
+            self.register(&key, &parts, turn)?;
+            self.with_row(&key, turn, |scene| {
+                let seen = Seen { user: scene.user, ..*seen };
+                let reception = scene.receive(&Arrival { seen, proof, touches: &touches });
+                applied |= reception.applied;
+                reception.rules
+            })?;
+        }
+        Ok(if applied || !touched { Outcome::Applied } else { Outcome::Late })
+    }
+
+    /// Works on a row: with its account's profile and its user at hand. The closure returns the rules whose deadlines may
+    /// have changed; the row is armed for them afterwards.
+    pub(super) fn with_row(
+        &mut self,
+        key: &RowKey,
+        turn: &mut Turn<'_>,
+        work: impl FnOnce(&mut Scene<'_>) -> Vec<crate::rules::program::RuleIx>,
+    ) -> Result<(), StepError> {
+        let parts = KeyParts::decode(key)?;
+        let profile = match parts.account {
+            Some(account) => self.profile(account, turn.store)?,
+            None => None,
+        };
+        let row = self.rows.get_or_insert(key, turn.store)?;
+        let user = match parts.kind {
+            "user" => row.profile.clone().or_else(|| {
+                profile.as_ref().and_then(|profile| profile.contact(parts.part)).map(Arc::new)
+            }),
+            _ => None,
+        };
+        let plan = Arc::clone(&self.plan);
+        let mut scene = Scene {
+            plan: &plan,
+            settings: &self.settings,
+            task: &mut self.task,
+            calendar: &mut self.calendar,
+            effects: turn.effects,
+            key,
+            entity: super::alert::EntityRef {
+                account: parts.account,
+                part: if parts.part.is_empty() { None } else { Some(parts.part) },
+            },
+            profile: profile.as_ref().map(|profile| profile.fields.as_slice()),
+            user: user.as_ref().map(|user| user.fields.as_slice()),
+            offset: turn.offset,
+            first_decision: turn.first_decision,
+            watermarks: [Timestamp::MIN; 7],
+            row,
+        };
+        scene.watermarks = scene.task.timed;
+        let rules = work(&mut scene);
+        let marks: Vec<Timestamp> = rules
+            .into_iter()
+            .filter_map(|rule| scene.next_mark(rule, scene.watermark(rule)))
+            .collect();
+        let journal = scene.next_journal();
+        let mut arm = |clock: DeadlineClock, at: Option<Timestamp>| {
+            if let Some(at) = at {
+                let armed = self.deadlines.arm(key, clock, at, row.armed(clock));
+                row.set_armed(clock, Some(armed));
+            }
+        };
+        arm(DeadlineClock::Watermark, marks.into_iter().min());
+        arm(DeadlineClock::Journal, journal);
+        Ok(())
+    }
+
+    /// The newest profile of an account.
+    pub(super) fn profile(
+        &mut self,
+        account: &str,
+        store: &mut dyn Store,
+    ) -> Result<Option<Arc<Profile>>, StoreError> {
+        Ok(self.rows.get(&account_key(account), store)?.and_then(|row| row.profile.clone()))
+    }
+
+    /// Merges a ticket's attributes; what they were decides where its earlier events counted, so those move first.
+    fn take_ticket(
+        &mut self,
+        event: &Event<'_>,
+        account: &str,
+        (source, profile): (u16, Option<&[(Field, Value<'static>)]>),
+        turn: &mut Turn<'_>,
+    ) -> Result<Option<Ticket>, StepError> {
+        if event.kind != Kind::Ticket {
+            return Ok(None);
+        }
+        let Some(id) = event.get(Field::TicketId).as_deref().and_then(Value::as_text).map(str::to_owned) else {
+            return Ok(None);
+        };
+        let parts = KeyParts { kind: "ticket", account: Some(account), part: &id };
+        let key = parts.encode();
+        self.register(&key, &parts, turn)?;
+        let row = self.rows.get_or_insert(&key, turn.store)?;
+        let ticket = row.ticket.get_or_insert_default();
+        let before = (**ticket).clone();
+        let changed = ticket.merge(event);
+        let now = (**ticket).clone();
+        if changed {
+            for kept in &before.kept {
+                self.relocate(kept, (&before, &now), (source, profile), turn)?;
+            }
+        }
+        Ok(Some(now))
+    }
+
+    /// Moves what one earlier event of a ticket contributed to where it belongs now.
+    fn relocate(
+        &mut self,
+        kept: &Event<'static>,
+        (before, now): (&Ticket, &Ticket),
+        (_, profile): (u16, Option<&[(Field, Value<'static>)]>),
+        turn: &mut Turn<'_>,
+    ) -> Result<(), StepError> {
+        let plan = Arc::clone(&self.plan);
+        let old = Seen { event: kept, ticket: Some(&before.attributes), profile, user: None };
+        let new = Seen { ticket: Some(&now.attributes), ..old };
+        let proof = self.proof(kept, kept.position.source);
+        for ix in plan.filters(kept.kind, &kept.name) {
+            let filter = plan.filter(*ix);
+            if !plan.moves[usize::from(ix.0)] || !admits_traffic(kept, filter.names_traffic) {
+                continue;
+            }
+            let (was, is) = (holds(&filter.matches, &old), holds(&filter.matches, &new));
+            for it in &plan.uses[usize::from(ix.0)] {
+                let Touch::Add(series) = it.touch else { continue };
+                let entity = &plan.entities[usize::from(it.entity)];
+                let place = |seen: &Seen<'_, '_>, holds: bool| {
+                    let part =
+                        entity.part.as_ref().and_then(|part| super::matches::Subject::value(seen, &part.path));
+                    let text = part.as_deref().map(key_text);
+                    let parts = KeyParts::of(entity, kept.account.as_deref(), text.as_deref());
+                    parts.filter(|_| holds).map(|parts| parts.encode())
+                };
+                let (from, to) = (place(&old, was), place(&new, is));
+                if from == to {
+                    continue;
+                }
+                let touches = [(*ix, it.touch)];
+                if let Some(key) = from {
+                    self.with_row(&key, turn, |scene| {
+                        scene.withdraw(series, &Arrival { seen: old, proof, touches: &touches })
+                    })?;
+                }
+                if let Some(key) = to {
+                    let parts = KeyParts::decode(&key)?;
+                    self.register(&key, &parts, turn)?;
+                    self.with_row(&key, turn, |scene| {
+                        scene.receive(&Arrival { seen: new, proof, touches: &touches }).rules
+                    })?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps an event in its ticket's row, if its contributions may have to move.
+    fn keep_for_moving(
+        &mut self,
+        event: &Event<'_>,
+        account: &str,
+        (_, source): (&[FilterIx], u16),
+        turn: &mut Turn<'_>,
+    ) -> Result<(), StepError> {
+        let plan = Arc::clone(&self.plan);
+        let moves = plan.filters(event.kind, &event.name).iter().any(|ix| plan.moves[usize::from(ix.0)]);
+        let Some(Value::Text(id)) = event.get(Field::TicketId).as_deref().cloned() else { return Ok(()) };
+        if event.kind != Kind::Ticket || !moves {
+            return Ok(());
+        }
+        let key = KeyParts { kind: "ticket", account: Some(account), part: &id }.encode();
+        let row = self.rows.get_or_insert(&key, turn.store)?;
+        let mut kept = event.clone().into_owned();
+        kept.position.source = source;
+        row.ticket.get_or_insert_default().keep(kept);
+        Ok(())
+    }
+
+    fn take_profile(&mut self, event: &Event<'_>, account: &str, turn: &mut Turn<'_>) -> Result<(), StepError> {
+        match &*event.name {
+            "account.updated" => {
+                let new = Profile::of(event);
+                let row = self.rows.get_or_insert(&account_key(account), turn.store)?;
+                let older = row.profile.as_ref().is_some_and(|known| known.version > new.version);
+                if !older {
+                    row.profile = Some(Arc::new(new));
+                    self.after_profile(account, turn)?;
+                }
+            }
+            "user.updated" => {
+                let Some(user) = event.user.as_deref() else { return Ok(()) };
+                let parts = KeyParts { kind: "user", account: Some(account), part: user };
+                let key = parts.encode();
+                self.register(&key, &parts, turn)?;
+                let row = self.rows.get_or_insert(&key, turn.store)?;
+                let mut new = Profile::of(event);
+                new.version = event.time.0;
+                if row.profile.as_ref().is_none_or(|known| known.version <= new.version) {
+                    row.profile = Some(Arc::new(new));
+                }
+            }
+            "account.erased" => self.erase_account(account, turn)?,
+            "user.erased" => {
+                if let Some(user) = event.user.as_deref() {
+                    let key = KeyParts { kind: "user", account: Some(account), part: user }.encode();
+                    self.erase_row(&key, turn)?;
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+/// A value as the part of a key.
+fn key_text(value: &Value<'_>) -> String {
+    match value {
+        Value::Text(text) => text.clone().into_owned(),
+        Value::Int(number) => number.to_string(),
+        Value::Double(number) => number.to_string(),
+        Value::Bool(flag) => flag.to_string(),
+        Value::Time(time) => time.to_string(),
+        Value::Date(day) => crate::event::date_text(*day),
+        Value::List(_) | Value::Map(_) => String::new(),
+    }
+}

@@ -1,0 +1,4 @@
+//! The engine as a whole, through virtual time.
+
+mod driver;
+mod rules;

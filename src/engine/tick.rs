@@ -1,0 +1,156 @@
+//! What a tick does: watermarks move on, and what waited for them or for journal time is done, in a fixed order.
+
+use std::collections::BTreeSet;
+
+use crate::event::Timestamp;
+use crate::rules::program::RuleIx;
+
+use super::scene::lowest;
+use super::step::Turn;
+use super::store::{DeadlineClock, RowKey};
+use super::{Engine, StepError};
+
+/// Rows taken from the index of deadlines at a time.
+const BATCH: usize = 4096;
+
+impl Engine {
+    /// Runs the timers that are due: those of the watermark by mark, rule and row, then those of journal time.
+    pub(super) fn run_timers(&mut self, turn: &mut Turn<'_>) -> Result<(), StepError> {
+        let watermarks = self.task.watermarks();
+        let mut to = self.task.timed;
+        for (timed, watermark) in to.iter_mut().zip(watermarks) {
+            *timed = (*timed).max(watermark);
+        }
+        let from = self.task.timed;
+        self.run_marks(from, to, turn)?;
+        self.task.timed = to;
+        self.run_journal(turn)
+    }
+
+    fn run_marks(
+        &mut self,
+        from: [Timestamp; 7],
+        to: [Timestamp; 7],
+        turn: &mut Turn<'_>,
+    ) -> Result<(), StepError> {
+        let rows = self.due_rows(&to, turn)?;
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let keys: Vec<RowKey> = rows.iter().cloned().collect();
+        self.rows.prefetch(&keys, turn.store)?;
+        let mut queue: BTreeSet<(Timestamp, RuleIx, RowKey)> = BTreeSet::new();
+        for key in &rows {
+            for (mark, rule) in self.marks(key, |kinds| lowest(&from, kinds), turn)? {
+                if mark <= lowest(&to, self.plan.rule_plan(rule).kinds) {
+                    queue.insert((mark, rule, key.clone()));
+                }
+            }
+        }
+        while let Some((mark, rule, key)) = queue.pop_first() {
+            let mut next = None;
+            self.with_row(&key, turn, |scene| {
+                scene.on_mark(rule, mark);
+                next = scene.next_mark(rule, mark);
+                Vec::new()
+            })?;
+            if let Some(next) = next
+                && next <= lowest(&to, self.plan.rule_plan(rule).kinds)
+            {
+                queue.insert((next, rule, key));
+            }
+        }
+        let highest = to.into_iter().max().unwrap_or(Timestamp::MIN);
+        for key in rows {
+            self.rearm(&key, (&to, highest), turn)?;
+        }
+        Ok(())
+    }
+
+    /// The rows that may have something due at these watermarks.
+    fn due_rows(&mut self, to: &[Timestamp; 7], turn: &mut Turn<'_>) -> Result<BTreeSet<RowKey>, StepError> {
+        let highest = to.iter().copied().max().unwrap_or(Timestamp::MIN);
+        let mut rows = BTreeSet::new();
+        loop {
+            let due = self.deadlines.due(DeadlineClock::Watermark, highest, BATCH, turn.store)?;
+            let last = due.len() < BATCH;
+            for deadline in due {
+                if let Some(row) = self.rows.get_mut(&deadline.row, turn.store)? {
+                    row.set_armed(DeadlineClock::Watermark, None);
+                    rows.insert(deadline.row);
+                }
+            }
+            if last {
+                break;
+            }
+        }
+        for (kinds, waiting) in &mut self.waiting {
+            let mark = lowest(to, *kinds);
+            while waiting.first().is_some_and(|(at, _)| *at <= mark) {
+                rows.extend(waiting.pop_first().map(|(_, key)| key));
+            }
+        }
+        Ok(rows)
+    }
+
+    /// The next mark of every rule in a row, each after where its watermark stood.
+    fn marks(
+        &mut self,
+        key: &RowKey,
+        after: impl Fn(u8) -> Timestamp,
+        turn: &mut Turn<'_>,
+    ) -> Result<Vec<(Timestamp, RuleIx)>, StepError> {
+        let mut marks = Vec::new();
+        self.with_row(key, turn, |scene| {
+            for rule in scene.plan.rule_places() {
+                let after = after(scene.plan.rule_plan(rule).kinds);
+                marks.extend(scene.next_mark(rule, after).map(|mark| (mark, rule)));
+            }
+            Vec::new()
+        })?;
+        Ok(marks)
+    }
+
+    /// Arms a row for what comes next; what lies behind the highest watermark waits for its own kinds.
+    fn rearm(
+        &mut self,
+        key: &RowKey,
+        (to, highest): (&[Timestamp; 7], Timestamp),
+        turn: &mut Turn<'_>,
+    ) -> Result<(), StepError> {
+        let mut ahead: Option<Timestamp> = None;
+        for (mark, rule) in self.marks(key, |kinds| lowest(to, kinds), turn)? {
+            if mark <= highest {
+                let kinds = self.plan.rule_plan(rule).kinds;
+                self.waiting.entry(kinds).or_default().insert((mark, key.clone()));
+            } else {
+                ahead = Some(ahead.map_or(mark, |ahead| ahead.min(mark)));
+            }
+        }
+        if let (Some(at), Some(row)) = (ahead, self.rows.get_mut(key, turn.store)?) {
+            let armed = self.deadlines.arm(key, DeadlineClock::Watermark, at, row.armed(DeadlineClock::Watermark));
+            row.set_armed(DeadlineClock::Watermark, Some(armed));
+        }
+        Ok(())
+    }
+
+    fn run_journal(&mut self, turn: &mut Turn<'_>) -> Result<(), StepError> {
+        let now = self.task.journal_time;
+        loop {
+            let due = self.deadlines.due(DeadlineClock::Journal, now, BATCH, turn.store)?;
+            let last = due.len() < BATCH;
+            for deadline in due {
+                if let Some(row) = self.rows.get_mut(&deadline.row, turn.store)? {
+                    row.set_armed(DeadlineClock::Journal, None);
+                    self.with_row(&deadline.row, turn, |scene| {
+                        scene.on_journal_time();
+                        scene.plan.rule_places().collect()
+                    })?;
+                }
+            }
+            if last {
+                return Ok(());
+            }
+        }
+    }
+}
