@@ -4,6 +4,7 @@
 //! each has two implementations, one on the real thing and one in memory.
 
 pub mod clock;
+pub mod detect_worker;
 pub mod http;
 pub mod intake_worker;
 pub mod kafka;

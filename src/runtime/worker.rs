@@ -4,9 +4,9 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use super::sink::SinkError;
 use super::source::SourceError;
+use crate::engine::StepError;
 use crate::engine::store::StoreError;
 use crate::event::SourcePartition;
-use crate::event::bytes::FormatError;
 use crate::intake::breaker::Tripped;
 
 /// The order to stop, shared by all workers of the process. It can only get more urgent.
@@ -76,19 +76,28 @@ pub enum WorkerError {
         /// Which limit.
         tripped: Tripped,
     },
-    /// A journal record can't be read.
-    #[error("journal record {partition}/{offset} can't be read: {error}")]
+    /// A task can't go on from a journal record.
+    #[error("the task of journal partition {partition} stopped at offset {offset}: {error}")]
     Journal {
-        /// Its partition.
+        /// The journal partition.
         partition: i32,
-        /// Its offset.
+        /// The record's offset.
         offset: i64,
-        /// What is wrong.
-        error: FormatError,
+        /// Why.
+        error: Box<StepError>,
     },
+    /// The state store can't be opened.
+    #[error(transparent)]
+    Open(#[from] super::rocks::OpenError),
 }
 
 impl WorkerError {
+    /// A task can't go on from the record at this partition and offset.
+    #[must_use]
+    pub fn journal((partition, offset): (i32, i64), error: StepError) -> Self {
+        Self::Journal { partition, offset, error: Box::new(error) }
+    }
+
     /// Whether a new worker may succeed where this one failed. Otherwise the process ends, and people look.
     #[must_use]
     pub const fn heals(&self) -> bool {
@@ -96,7 +105,9 @@ impl WorkerError {
             Self::Source(_) | Self::Sink(_) | Self::Lost(_) | Self::Unacknowledged(_) | Self::Registry(_) => {
                 true
             }
-            Self::Store(_) | Self::Aborted | Self::Breaker { .. } | Self::Journal { .. } => false,
+            Self::Store(_) | Self::Open(_) | Self::Aborted | Self::Breaker { .. } | Self::Journal { .. } => {
+                false
+            }
         }
     }
 }
