@@ -4,6 +4,7 @@
 //! (journal records, entity rows) into effects; a runtime executes the effects in a fixed order.
 //! `ARCHITECTURE.md` says where everything lives and what must stay true.
 
+pub mod cli;
 pub mod config;
 pub mod document;
 pub mod engine;

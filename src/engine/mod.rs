@@ -192,6 +192,15 @@ impl Engine {
         Ok(engine)
     }
 
+    /// Runs this program from before the first record on, or again after [`Engine::resume`]: for whoever compiles rules
+    /// himself instead of journaling them. Series without age have been there for ever.
+    pub fn install(&mut self, program: Arc<Program>) {
+        for series in &program.series {
+            self.task.series.entry(series.key).or_insert(task::SeriesAge { began: Timestamp::MIN });
+        }
+        self.plan = Arc::new(Plan::new(program));
+    }
+
     /// The next journal offset to read.
     #[must_use]
     pub const fn position(&self) -> i64 {

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use super::expect::{Actual, compare};
 use super::line::{Line, topic_of};
-use super::{Harness, ReplayError, engine, sources};
+use super::{Harness, ReplayError, sources};
 use crate::document::{Mistakes, Span};
 use crate::engine::effects::Effects;
 use crate::engine::store::Store;
 use crate::event::record::to_json;
 use crate::event::{Field, Kind, Timestamp, Value};
-use crate::intake::text::Scorer;
+use crate::intake::text::{LexiconError, Scorer};
 use crate::rules::{Case, Loaded, What, profile_record};
 
 /// How one test went.
@@ -42,6 +42,8 @@ enum CaseError {
     Rules(#[from] Mistakes),
     #[error(transparent)]
     Replay(#[from] ReplayError),
+    #[error(transparent)]
+    Lexicon(#[from] LexiconError),
     #[error("this build can't make a source stall; the test is not run")]
     Stall,
 }
@@ -49,13 +51,13 @@ enum CaseError {
 /// Runs the tests of all rules whose id `wanted` admits, in their order; each on an empty engine and store.
 pub fn run_tests<S: Store + Default>(
     loaded: &Loaded,
-    scorer: &dyn Fn() -> Scorer,
+    scorer: &dyn Fn() -> Result<Scorer, LexiconError>,
     wanted: &dyn Fn(&str) -> bool,
 ) -> Vec<CaseReport> {
     let mut reports = Vec::new();
     for tests in loaded.tests.iter().filter(|tests| wanted(&tests.rule)) {
         for case in &tests.cases {
-            let differences = match run::<S>(loaded, &tests.rule, case, scorer()) {
+            let differences = match scorer().map_err(CaseError::from).and_then(|scorer| run::<S>(loaded, &tests.rule, case, scorer)) {
                 Ok(actual) => compare(case, &actual),
                 Err(error) => vec![error.to_string()],
             };
@@ -79,7 +81,7 @@ fn run<S: Store + Default>(
     ids.extend(case.with.iter().map(|id| &**id));
     let program = Arc::new(loaded.program_of(&ids, case.lookups.as_ref())?);
     let mut harness =
-        Harness::new(move || engine(Arc::clone(&program)), S::default(), (sources(&[]), scorer))?;
+        Harness::new(program, S::default(), (sources(&[]), scorer))?;
     harness.begin(case.start);
     let mut actual = Actual::default();
     for line in lines(case) {

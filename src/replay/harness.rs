@@ -1,9 +1,10 @@
 //! Drives one engine and one store with lines and ticks, step by step.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use super::ReplayError;
 use super::line::{Line, LineError};
+use super::{ReplayError, settings};
 use crate::engine::effects::Effects;
 use crate::engine::store::Store;
 use crate::engine::{Engine, JournalRecord};
@@ -11,6 +12,7 @@ use crate::event::{Kind, SourcePartition, Timestamp};
 use crate::intake::text::Scorer;
 use crate::intake::{DeadLetter, Decoded, Intake, Record, SchemaId, SourceSettings};
 use crate::journal::{Coverage, Entry, Frame, FrameBuilder, System};
+use crate::rules::program::Program;
 
 const SECOND_MS: i64 = 1000;
 
@@ -46,14 +48,17 @@ pub struct Report {
 #[derive(Debug, Clone)]
 struct Own {
     partition: SourcePartition,
+    /// The last offset that was read.
     last: i64,
+    /// The last offset that the engine was told of: a line without events waits for the next frame or tick.
+    covered: i64,
     watermark: Timestamp,
     lateness_ms: i64,
 }
 
 /// An engine with its rows and its input.
 pub struct Harness<S> {
-    make: Box<dyn Fn() -> Engine>,
+    program: Arc<Program>,
     engine: Engine,
     store: S,
     intake: Intake,
@@ -72,19 +77,19 @@ pub struct Harness<S> {
 }
 
 impl<S: Store> Harness<S> {
-    /// Announces partition 0 of every source, so that every kind ticks from the beginning. `make` builds the engine, and
-    /// builds it again whenever it is reopened; the store must be empty.
+    /// Announces partition 0 of every source, so that every kind ticks from the beginning. The program is active
+    /// before all history; the store must be empty.
     ///
     /// # Errors
     /// If the engine refuses the announcements.
     pub fn new(
-        make: impl Fn() -> Engine + 'static,
+        program: Arc<Program>,
         store: S,
         (sources, scorer): (Vec<SourceSettings>, Scorer),
     ) -> Result<Self, ReplayError> {
         let mut harness = Self {
-            engine: make(),
-            make: Box::new(make),
+            engine: Engine::new(settings()),
+            program,
             store,
             intake: Intake::new(sources.clone(), scorer),
             topics: sources,
@@ -98,6 +103,7 @@ impl<S: Store> Harness<S> {
             effects: Effects::default(),
             report: Report::default(),
         };
+        harness.engine.install(Arc::clone(&harness.program));
         for place in 0..harness.topics.len() {
             harness.announce(place, 0)?;
         }
@@ -134,7 +140,7 @@ impl<S: Store> Harness<S> {
             return Ok(*place);
         }
         let (kind, lateness_ms) = (settings.kind, settings.lateness_ms);
-        let own = Own { partition: source.clone(), last: -1, watermark: Timestamp::MIN, lateness_ms };
+        let own = Own { partition: source.clone(), last: -1, covered: -1, watermark: Timestamp::MIN, lateness_ms };
         self.sources.push(own);
         let place = self.sources.len() - 1;
         self.places.insert(source.clone(), place);
@@ -164,7 +170,7 @@ impl<S: Store> Harness<S> {
         self.offset += 1;
         let Some(own) = self.sources.get(place) else { return Ok(()) };
         let offset = line.offset.unwrap_or(own.last + 1);
-        let bytes = self.frame(line, topic, (place, offset));
+        let Some(bytes) = self.frame(line, topic, (place, offset)) else { return Ok(()) };
         let number = self.report.lines;
         for _ in 0..=usize::from(self.twice) {
             let entry = Entry::parse(&bytes).map_err(|source| ReplayError::Frame { number, source })?;
@@ -173,8 +179,8 @@ impl<S: Store> Harness<S> {
         Ok(())
     }
 
-    /// The frame of a line: its events, and that its source is covered up to it.
-    fn frame(&mut self, line: &Line, topic: usize, (place, offset): (usize, i64)) -> Vec<u8> {
+    /// The frame of a line: its events, and that its source is covered up to it; none if it has no events.
+    fn frame(&mut self, line: &Line, topic: usize, (place, offset): (usize, i64)) -> Option<Vec<u8>> {
         let record = Record {
             partition: line.partition,
             offset,
@@ -195,16 +201,15 @@ impl<S: Store> Harness<S> {
             self.builder.push(event, 0);
         }
         self.book(&decoded, place, offset);
+        let own = self.sources.get_mut(place)?;
+        own.last = own.last.max(offset);
+        let newest = newest?;
+        own.watermark = own.watermark.max(Timestamp::plus(newest, -own.lateness_ms));
+        let from = offset.min(own.covered + 1);
+        own.covered = own.covered.max(offset);
         let mut bytes = Vec::new();
-        if let Some(own) = self.sources.get_mut(place) {
-            let newest = newest.map_or(Timestamp::MIN, |time: Timestamp| time.plus(-own.lateness_ms));
-            own.watermark = own.watermark.max(newest);
-            let from = offset.min(own.last + 1);
-            own.last = own.last.max(offset);
-            let coverage = own.coverage(from, offset);
-            self.builder.finish(0, &[coverage], &mut bytes);
-        }
-        bytes
+        self.builder.finish(0, &[own.coverage(from, offset)], &mut bytes);
+        Some(bytes)
     }
 
     fn refuse(&mut self, id: SchemaId) {
@@ -243,9 +248,10 @@ impl<S: Store> Harness<S> {
             self.next_tick = at.plus(SECOND_MS);
             self.now = self.now.max(Some(at));
             for _ in 0..=usize::from(self.twice) {
-                let sources = self.sources.iter().map(|own| own.coverage(own.last + 1, own.last)).collect();
+                let sources = self.sources.iter().map(|own| own.coverage(own.covered + 1, own.last)).collect();
                 self.deliver(Entry::Frame(Frame::tick(sources)))?;
             }
+            self.sources.iter_mut().for_each(|own| own.covered = own.last);
         }
         Ok(())
     }
@@ -267,7 +273,7 @@ impl<S: Store> Harness<S> {
     /// # Errors
     /// If the store fails.
     pub fn commit(&mut self) -> Result<(), ReplayError> {
-        let checkpoint = self.engine.checkpoint();
+        let checkpoint = self.engine.checkpoint(&mut self.store)?;
         Ok(self.store.checkpoint(&checkpoint)?)
     }
 
@@ -277,8 +283,10 @@ impl<S: Store> Harness<S> {
     /// If the store fails, or the engine can't read what it wrote.
     pub fn reopen(&mut self) -> Result<(), ReplayError> {
         self.commit()?;
-        self.engine = (self.make)();
-        self.engine.resume(&mut self.store)?;
+        if let Some((position, task)) = self.store.last_checkpoint()? {
+            self.engine = Engine::resume(settings(), position, &task)?;
+            self.engine.install(Arc::clone(&self.program));
+        }
         Ok(())
     }
 

@@ -15,14 +15,11 @@ pub use cases::{CaseReport, run_tests};
 pub use harness::{Dead, Harness, Report};
 pub use line::{Line, LineError, topic_of};
 
-use std::sync::Arc;
-
 use crate::engine::store::StoreError;
-use crate::engine::{Engine, EngineError, Settings};
+use crate::engine::{Activation, Settings, StepError};
 use crate::event::bytes::FormatError;
 use crate::intake::SourceSettings;
 use crate::intake::mapping::Mapping;
-use crate::rules::program::Program;
 
 /// Why a replay can't go on. Bad records are none of these: they are counted as dead letters.
 #[derive(Debug, thiserror::Error)]
@@ -37,7 +34,7 @@ pub enum ReplayError {
     },
     /// The engine refused a record.
     #[error(transparent)]
-    Engine(#[from] EngineError),
+    Engine(#[from] StepError),
     /// The rows could not be read or written.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -51,14 +48,15 @@ pub enum ReplayError {
     },
 }
 
-/// An engine on which rules are active before the first line.
-#[must_use]
-pub fn engine(program: Arc<Program>) -> Engine {
-    Engine::for_replay(settings(), program)
-}
-
+/// A task of its own: one journal partition, rules active before all history.
 fn settings() -> Settings {
-    Settings { application_id: "replay".into(), partition: 0, partitions: 1, hot_bytes: 64 << 20 }
+    Settings {
+        application_id: "replay".into(),
+        partition: 0,
+        partitions: 1,
+        hot_bytes: 64 << 20,
+        activate: Activation::Replay,
+    }
 }
 
 /// The sources of a replay: the topics of the contract, and those that mappings name.
