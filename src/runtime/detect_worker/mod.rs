@@ -34,6 +34,8 @@ use crate::event::{Kind, SourcePartition, Timestamp};
 const COMMIT_MS: i64 = 25;
 /// The same for those that only move the position on, ms.
 const QUIET_COMMIT_MS: i64 = 1000;
+/// How often sizes, watermarks and lags are reported, ms.
+const REPORT_MS: i64 = 1000;
 /// Longest wait for a transaction when partitions are given up or a checkpoint is due, ms.
 const PATIENCE_MS: i64 = 60_000;
 
@@ -76,6 +78,7 @@ pub struct DetectWorker<S, K, T> {
     source: S,
     desk: Desk<K, T>,
     next_checkpoint: Timestamp,
+    next_report: Timestamp,
 }
 
 /// The worker without its source: what records are taken into.
@@ -104,7 +107,7 @@ impl<S: Source, K: Sink, T: Store> DetectWorker<S, K, T> {
             last_commit: Timestamp::MIN,
             failed: None,
         };
-        Self { source, desk, next_checkpoint }
+        Self { source, desk, next_checkpoint, next_report: now }
     }
 
     /// Works until told to stop, then commits and checkpoints what it has taken in.
@@ -143,6 +146,10 @@ impl<S: Source, K: Sink, T: Store> DetectWorker<S, K, T> {
         }
         let now = self.desk.parts.clock.now();
         self.desk.commit_if_due(now)?;
+        if now >= self.next_report {
+            self.next_report = now.plus(REPORT_MS);
+            self.desk.report(now, &self.source);
+        }
         self.checkpoint_if_due(now)
     }
 
@@ -185,7 +192,7 @@ impl<S: Source, K: Sink, T: Store> DetectWorker<S, K, T> {
         for task in &mut self.desk.tasks {
             task.checkpoint()?;
         }
-        self.desk.report(now, &self.source);
+        self.desk.parts.metrics.pipeline.checkpointed(now);
         Ok(())
     }
 
@@ -371,7 +378,6 @@ impl<K: Sink, T: Store> Desk<K, T> {
         pipeline.set_state_bytes(StateBytes::Hot, hot as u64);
         pipeline
             .set_state_bytes(StateBytes::Sst, self.tasks.iter().map(|task| task.store().size_bytes()).sum());
-        pipeline.checkpointed(now);
         self.tell_probes();
     }
 }

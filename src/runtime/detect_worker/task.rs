@@ -132,16 +132,12 @@ impl<T: Store> Task<T> {
         }
     }
 
-    /// Whether a checkpoint taken now would not be ahead of what is published.
-    pub const fn may_checkpoint(&self) -> bool {
-        self.engine.position() <= self.committed
-    }
-
-    /// Writes what changed since the last checkpoint.
+    /// Writes what changed since the last checkpoint. All that was taken in must be committed.
     ///
     /// # Errors
     /// If the store fails.
     pub fn checkpoint(&mut self) -> Result<(), WorkerError> {
+        debug_assert!(self.engine.position() <= self.committed, "a checkpoint ahead of what is published");
         let place = (self.partition.partition, self.engine.position());
         let checkpoint =
             self.engine.checkpoint(&mut self.store).map_err(|error| WorkerError::journal(place, error))?;

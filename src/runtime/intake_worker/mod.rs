@@ -20,6 +20,7 @@ use self::frames::{Frames, Slot};
 use self::letters::Letters;
 use self::take::Taking;
 use super::clock::Clock;
+use super::http::{Pulse, Unready};
 use super::metrics::{Group, Journaled, Metrics};
 use super::registry::Registry;
 use super::sink::{Outgoing, Sink};
@@ -71,6 +72,8 @@ pub struct IntakeParts {
     pub clock: Arc<dyn Clock + Send + Sync>,
     /// What it counts.
     pub metrics: Arc<Metrics>,
+    /// What it tells the probes.
+    pub pulse: Arc<Pulse>,
 }
 
 /// An intake worker.
@@ -79,6 +82,7 @@ pub struct IntakeWorker<S, K> {
     sink: K,
     taking: Taking,
     clock: Arc<dyn Clock + Send + Sync>,
+    pulse: Arc<Pulse>,
     next_tick: Timestamp,
     tokens: Vec<u64>,
 }
@@ -87,13 +91,13 @@ impl<S: Source, K: Sink> IntakeWorker<S, K> {
     /// A worker that owns nothing yet. The sink must be a plain one.
     #[must_use]
     pub fn new(source: S, sink: K, parts: IntakeParts) -> Self {
-        let IntakeParts { settings, intake, registry, clock, metrics } = parts;
+        let IntakeParts { settings, intake, registry, clock, metrics, pulse } = parts;
         let now = clock.now();
         let frames = Frames::new(settings.journal.clone(), settings.partitions, settings.mapping);
         let letters =
             Letters::new(settings.dead_letters.clone(), settings.dialect, settings.instance.clone());
         let taking = Taking::new(settings, intake, registry, frames, letters, metrics, now);
-        Self { source, sink, taking, clock, next_tick: now, tokens: Vec::new() }
+        Self { source, sink, taking, clock, pulse, next_tick: now, tokens: Vec::new() }
     }
 
     /// Works until told to stop, then finishes what it has taken in.
@@ -114,6 +118,7 @@ impl<S: Source, K: Sink> IntakeWorker<S, K> {
     pub fn turn(&mut self, wait: Duration) -> Result<(), WorkerError> {
         self.taking.now = self.clock.now();
         let now = self.taking.now;
+        self.pulse.beat(now);
         if now >= self.next_tick {
             self.tick()?;
         } else {
@@ -222,6 +227,8 @@ impl<S: Source, K: Sink> IntakeWorker<S, K> {
             self.taking.metrics.pipeline.assigned(&partition.topic, 1);
             info!(topic = &*partition.topic, partition = partition.partition, start, high, "reading");
         }
+        self.pulse.set(Unready::Starting, false);
+        self.pulse.set(Unready::Unassigned, self.taking.frames.slots().is_empty());
         self.taking.metrics.pipeline.rebalance(Group::Intake, elapsed(begun, self.clock.now()));
         Ok(())
     }
@@ -283,6 +290,7 @@ impl<S: Source, K: Sink> IntakeWorker<S, K> {
         let begun = self.clock.now();
         self.settle(None)?;
         self.taking.frames.disown(partitions);
+        self.pulse.set(Unready::Unassigned, self.taking.frames.slots().is_empty());
         for partition in partitions {
             self.taking.metrics.pipeline.assigned(&partition.topic, -1);
             self.taking.metrics.pipeline.forget_partition(partition);

@@ -7,6 +7,7 @@ use crate::intake::{SourceSettings, partition_of};
 use crate::journal::coverage::{Admission, Covered};
 use crate::journal::{Entry, Frame};
 use crate::runtime::clock::VirtualClock;
+use crate::runtime::http::Health;
 use crate::runtime::memory_log::{Given, MemoryLog, MemorySink, MemorySource, Stored, TimeOf};
 
 const PARTITIONS: usize = 3;
@@ -50,6 +51,7 @@ impl World {
             registry: None,
             clock: self.clock.clone(),
             metrics: self.metrics.clone(),
+            pulse: Health::default().worker("intake", self.clock.now()),
         };
         IntakeWorker::new(self.log.source("intake", &["usage"]), self.log.sink(), parts)
     }
