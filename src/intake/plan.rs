@@ -24,6 +24,8 @@ enum Origin {
 pub struct Plan {
     pub kind: Kind,
     pub name: Option<Box<str>>,
+    /// Whether no other plan looks at what was found, so that it may be moved.
+    pub last: bool,
     when: Vec<Vec<(Origin, Test)>>,
     /// The list to unpack: its slot, and the inner lists.
     unpack: Option<(u16, Vec<Vec<Step>>)>,
@@ -35,21 +37,14 @@ pub struct Plan {
 impl Plan {
     /// The plan of a topic that has the canonical form.
     pub fn canonical(kind: Kind, trie: &mut Trie, slots: &mut u16) -> Self {
-        let mut plan = Self {
-            kind,
-            name: None,
-            when: Vec::new(),
-            unpack: None,
-            direct: Vec::new(),
-            assigns: Vec::new(),
-        };
+        let mut plan = Self::empty(kind);
         plan.take_canonical(&[], trie, slots);
         plan
     }
 
     /// The plan of a mapping.
     pub fn of(mapping: &Mapping, trie: &mut Trie, slots: &mut u16) -> Self {
-        let mut plan = Self::canonical_free(mapping.kind);
+        let mut plan = Self::empty(mapping.kind);
         plan.name = Some(mapping.name.clone());
         let mut lists = mapping.unpack.iter();
         plan.unpack = lists.next().map(|first| (trie.want(first, slots), lists.cloned().collect()));
@@ -78,8 +73,16 @@ impl Plan {
         plan
     }
 
-    const fn canonical_free(kind: Kind) -> Self {
-        Self { kind, name: None, when: Vec::new(), unpack: None, direct: Vec::new(), assigns: Vec::new() }
+    const fn empty(kind: Kind) -> Self {
+        Self {
+            kind,
+            name: None,
+            last: false,
+            when: Vec::new(),
+            unpack: None,
+            direct: Vec::new(),
+            assigns: Vec::new(),
+        }
     }
 
     fn take_canonical(&mut self, own: &[(Property, Vec<From>)], trie: &mut Trie, slots: &mut u16) {
@@ -195,7 +198,6 @@ impl Plan {
         &self,
         found: &mut Found<'a>,
         record: &Record<'a>,
-        last: bool,
         out: &mut Decoded<'a>,
         finish: &mut dyn FnMut(&mut Decoded<'a>, Draft<'a>, Option<Bad>),
     ) -> bool {
@@ -205,7 +207,7 @@ impl Plan {
             }
             let mut draft = Draft::new(out.blank(self.kind));
             let bad = self.assign(&mut draft, &View { found, item: None, record }).err();
-            if last {
+            if self.last {
                 for (slot, value) in found.drain(..) {
                     self.put(&mut draft, slot, value);
                 }
@@ -248,8 +250,11 @@ impl Plan {
                     convert::convert(set, found).map_err(|why| failed(&set.target, why))?
                 }
             };
-            if let Some(value) = value {
-                draft.put(&set.target, value);
+            match value {
+                Some(value) => draft.put(&set.target, value),
+                None => {
+                    draft.unmapped |= set.map.is_some() && set.target == Target::Field(self.kind.name_field())
+                }
             }
         }
         Ok(())

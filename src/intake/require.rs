@@ -27,8 +27,14 @@ pub fn check(event: &Event<'_>) -> Result<(), Bad> {
     }
 }
 
+/// The value of a field outside the envelope, borrowed.
+pub fn value<'e, 'a>(event: &'e Event<'a>, field: Field) -> Option<&'e Value<'a>> {
+    let place = event.fields.binary_search_by_key(&field, |(own, _)| *own).ok()?;
+    event.fields.get(place).map(|(_, value)| value)
+}
+
 fn has(event: &Event<'_>, field: Field) -> bool {
-    event.fields.binary_search_by_key(&field, |(own, _)| *own).is_ok()
+    value(event, field).is_some()
 }
 
 fn all(event: &Event<'_>, fields: &[Field]) -> Result<(), Bad> {

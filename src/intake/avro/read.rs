@@ -104,15 +104,15 @@ impl<'a> Cursor<'a> {
     pub fn skip(&mut self, shape: &Shape, shapes: &Shapes, depth: u8) -> Result<(), AvroError> {
         match shape {
             Shape::Null => {}
-            Shape::Bool => drop(self.take(1)?),
-            Shape::Float => drop(self.take(4)?),
-            Shape::Double => drop(self.take(8)?),
-            Shape::Int | Shape::Long | Shape::Time(_) | Shape::Date | Shape::Enum(_) => drop(self.long()?),
+            Shape::Bool => _ = self.take(1)?,
+            Shape::Float => _ = self.take(4)?,
+            Shape::Double => _ = self.take(8)?,
+            Shape::Int | Shape::Long | Shape::Time(_) | Shape::Date | Shape::Enum(_) => _ = self.long()?,
             Shape::Text | Shape::Uuid { prefixed: true } | Shape::Decimal { size: None, .. } => {
-                drop(self.bytes()?)
+                _ = self.bytes()?;
             }
-            Shape::Uuid { prefixed: false } => drop(self.take(16)?),
-            Shape::Fixed(size) | Shape::Decimal { size: Some(size), .. } => drop(self.take(*size)?),
+            Shape::Uuid { prefixed: false } => _ = self.take(16)?,
+            Shape::Fixed(size) | Shape::Decimal { size: Some(size), .. } => _ = self.take(*size)?,
             Shape::Array(item) => self.skip_blocks(item, false, shapes, depth)?,
             Shape::Map(item) => self.skip_blocks(item, true, shapes, depth)?,
             Shape::Union(branches) => {
@@ -140,7 +140,7 @@ impl<'a> Cursor<'a> {
         loop {
             match self.block()? {
                 (0, _) => return Ok(()),
-                (_, Some(size)) => drop(self.take(size)?),
+                (_, Some(size)) => _ = self.take(size)?,
                 (count, None) => {
                     for _ in 0..count {
                         self.item()?;

@@ -1,6 +1,9 @@
 //! Mappings: how records of a foreign shape become canonical events (`contracts.md` §3).
 
 pub(super) mod convert;
+mod parse;
+#[cfg(test)]
+mod tests;
 
 use crate::event::{Field, Kind, Value};
 
