@@ -26,7 +26,12 @@ rules:
   family: access
   entity: account
   when:
-    count: {topic: usage, where: {event: login.failed}, within: 10m, gte: 3}
+    count:
+      topic: usage
+      where: {event: login.failed}
+      within: 10m
+      gte: 3
+      reset: {topic: usage, where: {event: login.succeeded}}
   clear: {event: {topic: usage, where: {event: login.succeeded}}}
   expires_after: 2h
   alert:
@@ -300,6 +305,10 @@ impl World {
             }
         }
         fate.heal();
+        // The last one may still have to rebuild what its predecessors knew.
+        while worker.desk.tasks.len() < 2 || worker.desk.tasks.iter().any(Task::is_silent) {
+            worker.turn(Duration::from_millis(30)).unwrap();
+        }
         worker.finish(&Stop::default()).unwrap();
         deaths
     }
@@ -326,8 +335,8 @@ fn alerts_and_their_state_are_published_with_the_position() {
         let wanted = format!(r#""action":"{action}""#);
         alerts.iter().filter(|(_, value)| value.as_ref().unwrap().contains(&wanted)).count()
     };
-    assert!(actions("opened") >= 9, "{alerts:#?}");
-    assert_eq!(actions("opened"), actions("resolved") + 3, "the last round opened three");
+    // Six runs of failures each, five of which end.
+    assert_eq!((actions("opened"), actions("resolved")), (18, 15));
     assert!(alerts.iter().all(|(key, _)| ["acme", "globex", "initech"].contains(&key.as_deref().unwrap())));
 
     // Of each alert the state topic holds the newest revision, of closed ones nothing.
