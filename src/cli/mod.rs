@@ -21,7 +21,8 @@ use clap::{Parser, Subcommand};
 use crate::document::Mistakes;
 
 /// Ends every `--help`.
-const EXIT_CODES: &str = "Exit codes: 0 ok, 1 failed, 2 usage or invalid configuration, rules, mappings or input.";
+const EXIT_CODES: &str =
+    "Exit codes: 0 ok, 1 failed, 2 usage or invalid configuration, rules, mappings or input.";
 
 /// What was asked for.
 #[derive(Debug, Parser)]

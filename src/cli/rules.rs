@@ -92,12 +92,19 @@ fn row(loaded: &Loaded, rule: &Rule) -> [String; 5] {
         Mode::Shadow => "shadow",
     };
     let each = |show: &dyn Fn(&Detector) -> String| {
-        let mut shown: Vec<String> = rule.conditions.iter().map(|condition| show(&condition.detector)).collect();
+        let mut shown: Vec<String> =
+            rule.conditions.iter().map(|condition| show(&condition.detector)).collect();
         shown.dedup();
         shown.join(" ")
     };
     let windows = each(&|detector| window(loaded, detector));
-    [rule.id.to_string(), status.to_owned(), rule.entity.kind(), each(&|detector| name(detector).to_owned()), windows]
+    [
+        rule.id.to_string(),
+        status.to_owned(),
+        rule.entity.kind(),
+        each(&|detector| name(detector).to_owned()),
+        windows,
+    ]
 }
 
 const fn name(detector: &Detector) -> &'static str {
@@ -135,7 +142,11 @@ fn span(window: Window) -> String {
 }
 
 /// Columns as wide as their widest cell.
-fn table<const N: usize>(out: &mut dyn Write, head: &[String; N], rows: &[[String; N]]) -> std::io::Result<()> {
+fn table<const N: usize>(
+    out: &mut dyn Write,
+    head: &[String; N],
+    rows: &[[String; N]],
+) -> std::io::Result<()> {
     let mut widths = [0; N];
     for row in rows.iter().chain([head]) {
         for (width, cell) in widths.iter_mut().zip(row) {
@@ -143,7 +154,8 @@ fn table<const N: usize>(out: &mut dyn Write, head: &[String; N], rows: &[[Strin
         }
     }
     for row in [head].into_iter().chain(rows) {
-        let cells: Vec<String> = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        let cells: Vec<String> =
+            row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
         writeln!(out, "{}", cells.join("  ").trim_end())?;
     }
     Ok(())

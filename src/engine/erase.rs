@@ -78,7 +78,10 @@ impl Engine {
             let list = list_key(&kind, account);
             let parts = self.rows.get(&list, turn.store)?.map(|row| row.parts.clone()).unwrap_or_default();
             for part in parts {
-                self.erase_row(&KeyParts { kind: &kind, account: Some(account), part: &part }.encode(), turn)?;
+                self.erase_row(
+                    &KeyParts { kind: &kind, account: Some(account), part: &part }.encode(),
+                    turn,
+                )?;
             }
             self.rows.remove(&list, turn.store)?;
         }

@@ -158,9 +158,7 @@ impl Scene<'_> {
         }
         let baseline = match known {
             Some(_) => true,
-            None => {
-                self.settings.is_live() && own.on_activate == crate::rules::program::OnActivate::Baseline
-            }
+            None => self.settings.is_live() && own.on_activate == crate::rules::program::OnActivate::Baseline,
         };
         if baseline && !plan.events_only && self.row.first_event().is_some() {
             self.look_at(Case { rule, episode: 0 }, Cause::Baseline);

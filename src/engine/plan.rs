@@ -230,7 +230,12 @@ impl Plan {
     }
 
     /// Indexes a condition; its filter.
-    fn index_condition(&mut self, rule: RuleIx, entity: u16, (number, condition): (u8, &Condition)) -> FilterIx {
+    fn index_condition(
+        &mut self,
+        rule: RuleIx,
+        entity: u16,
+        (number, condition): (u8, &Condition),
+    ) -> FilterIx {
         let series = match &condition.detector {
             Detector::Event { filter } => {
                 self.add_use(*filter, entity, Touch::Match(rule, number));
@@ -300,7 +305,9 @@ pub const fn compares_days(condition: &Condition) -> bool {
 pub const fn measured_path(measure: &Measure) -> Option<&Path> {
     match measure {
         Measure::Count | Measure::ShareOf(_) => None,
-        Measure::Distinct(path) | Measure::Sum(path) | Measure::Mean(path) | Measure::Last(path) => Some(path),
+        Measure::Distinct(path) | Measure::Sum(path) | Measure::Mean(path) | Measure::Last(path) => {
+            Some(path)
+        }
         Measure::SumDistinct { of, .. } => Some(of),
     }
 }

@@ -129,7 +129,9 @@ impl Engine {
     pub(super) fn activate(&mut self, program: Arc<Program>, turn: &mut Turn<'_>) -> Result<(), StepError> {
         let new = Plan::new(program);
         let stays = |key: u32| {
-            let same = |plan: &Plan| plan.rule_of_key(key).map(|rule| (plan.rule(rule).mode, plan.rule_plan(rule).family));
+            let same = |plan: &Plan| {
+                plan.rule_of_key(key).map(|rule| (plan.rule(rule).mode, plan.rule_plan(rule).family))
+            };
             same(&self.plan).is_some() && same(&self.plan) == same(&new)
         };
         let gone: Vec<u32> =
@@ -219,7 +221,12 @@ impl Engine {
         Ok(())
     }
 
-    fn take_event(&mut self, event: &Event<'_>, source: u16, turn: &mut Turn<'_>) -> Result<Outcome, StepError> {
+    fn take_event(
+        &mut self,
+        event: &Event<'_>,
+        source: u16,
+        turn: &mut Turn<'_>,
+    ) -> Result<Outcome, StepError> {
         let Some(account) = event.account.as_deref() else { return Ok(Outcome::Unattributed) };
         let key = account_key(account);
         let row = self.rows.get_or_insert(&key, turn.store)?;
@@ -319,9 +326,10 @@ impl Engine {
         };
         let row = self.rows.get_or_insert(key, turn.store)?;
         let user = match parts.kind {
-            "user" => row.profile.clone().or_else(|| {
-                profile.as_ref().and_then(|profile| profile.contact(parts.part)).map(Arc::new)
-            }),
+            "user" => row
+                .profile
+                .clone()
+                .or_else(|| profile.as_ref().and_then(|profile| profile.contact(parts.part)).map(Arc::new)),
             _ => None,
         };
         let plan = Arc::clone(&self.plan);
@@ -345,10 +353,8 @@ impl Engine {
         };
         scene.watermarks = scene.task.timed;
         let rules = work(&mut scene);
-        let marks: Vec<Timestamp> = rules
-            .into_iter()
-            .filter_map(|rule| scene.next_mark(rule, scene.watermark(rule)))
-            .collect();
+        let marks: Vec<Timestamp> =
+            rules.into_iter().filter_map(|rule| scene.next_mark(rule, scene.watermark(rule))).collect();
         let journal = scene.next_journal();
         let mut arm = |clock: DeadlineClock, at: Option<Timestamp>| {
             if let Some(at) = at {
@@ -381,7 +387,8 @@ impl Engine {
         if event.kind != Kind::Ticket {
             return Ok(None);
         }
-        let Some(id) = event.get(Field::TicketId).as_deref().and_then(Value::as_text).map(str::to_owned) else {
+        let Some(id) = event.get(Field::TicketId).as_deref().and_then(Value::as_text).map(str::to_owned)
+        else {
             return Ok(None);
         };
         let parts = KeyParts { kind: "ticket", account: Some(account), part: &id };
@@ -422,8 +429,10 @@ impl Engine {
                 let Touch::Add(series) = it.touch else { continue };
                 let entity = &plan.entities[usize::from(it.entity)];
                 let place = |seen: &Seen<'_, '_>, holds: bool| {
-                    let part =
-                        entity.part.as_ref().and_then(|part| super::matches::Subject::value(seen, &part.path));
+                    let part = entity
+                        .part
+                        .as_ref()
+                        .and_then(|part| super::matches::Subject::value(seen, &part.path));
                     let text = part.as_deref().map(key_text);
                     let parts = KeyParts::of(entity, kept.account.as_deref(), text.as_deref());
                     parts.filter(|_| holds).map(|parts| parts.encode())
@@ -472,7 +481,12 @@ impl Engine {
         Ok(())
     }
 
-    fn take_profile(&mut self, event: &Event<'_>, account: &str, turn: &mut Turn<'_>) -> Result<(), StepError> {
+    fn take_profile(
+        &mut self,
+        event: &Event<'_>,
+        account: &str,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), StepError> {
         match &*event.name {
             "account.updated" => {
                 let new = Profile::of(event);

@@ -57,7 +57,10 @@ pub fn run_tests<S: Store + Default>(
     let mut reports = Vec::new();
     for tests in loaded.tests.iter().filter(|tests| wanted(&tests.rule)) {
         for case in &tests.cases {
-            let differences = match scorer().map_err(CaseError::from).and_then(|scorer| run::<S>(loaded, &tests.rule, case, scorer)) {
+            let differences = match scorer()
+                .map_err(CaseError::from)
+                .and_then(|scorer| run::<S>(loaded, &tests.rule, case, scorer))
+            {
                 Ok(actual) => compare(case, &actual),
                 Err(error) => vec![error.to_string()],
             };
@@ -80,8 +83,7 @@ fn run<S: Store + Default>(
     let mut ids = vec![rule];
     ids.extend(case.with.iter().map(|id| &**id));
     let program = Arc::new(loaded.program_of(&ids, case.lookups.as_ref())?);
-    let mut harness =
-        Harness::new(program, S::default(), (sources(&[]), scorer))?;
+    let mut harness = Harness::new(program, S::default(), (sources(&[]), scorer))?;
     harness.begin(case.start);
     let mut actual = Actual::default();
     for line in lines(case) {

@@ -140,7 +140,8 @@ impl<S: Store> Harness<S> {
             return Ok(*place);
         }
         let (kind, lateness_ms) = (settings.kind, settings.lateness_ms);
-        let own = Own { partition: source.clone(), last: -1, covered: -1, watermark: Timestamp::MIN, lateness_ms };
+        let own =
+            Own { partition: source.clone(), last: -1, covered: -1, watermark: Timestamp::MIN, lateness_ms };
         self.sources.push(own);
         let place = self.sources.len() - 1;
         self.places.insert(source.clone(), place);
@@ -248,7 +249,8 @@ impl<S: Store> Harness<S> {
             self.next_tick = at.plus(SECOND_MS);
             self.now = self.now.max(Some(at));
             for _ in 0..=usize::from(self.twice) {
-                let sources = self.sources.iter().map(|own| own.coverage(own.covered + 1, own.last)).collect();
+                let sources =
+                    self.sources.iter().map(|own| own.coverage(own.covered + 1, own.last)).collect();
                 self.deliver(Entry::Frame(Frame::tick(sources)))?;
             }
             self.sources.iter_mut().for_each(|own| own.covered = own.last);

@@ -4,7 +4,9 @@
 //! each has two implementations, one on the real thing and one in memory.
 
 pub mod clock;
+pub mod detect_worker;
 pub mod http;
+pub mod intake_worker;
 pub mod kafka;
 pub mod logs;
 pub mod memory_log;
@@ -14,3 +16,5 @@ pub mod registry;
 pub mod rocks;
 pub mod sink;
 pub mod source;
+pub mod system;
+pub mod worker;

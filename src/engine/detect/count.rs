@@ -25,7 +25,8 @@ pub(super) fn judge(
     let reached = number > 0;
     let mut guard = None;
     if reached && !upward {
-        guard = view.unknown_before(series, bounds.0, |since| since <= bounds.0 || covers(window, since, bounds.0));
+        guard = view
+            .unknown_before(series, bounds.0, |since| since <= bounds.0 || covers(window, since, bounds.0));
     }
     if reached && guard.is_none() && !enough_days(view, condition, series, &measured) {
         guard = Some(Reason::NotSignificant);

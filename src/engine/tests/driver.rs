@@ -73,7 +73,8 @@ impl World {
         };
         world.install();
         for kind in Kind::ALL {
-            let added = System::SourceAdded { source: source(kind), kind, first: 0, lateness_ms: LATENESS_MS };
+            let added =
+                System::SourceAdded { source: source(kind), kind, first: 0, lateness_ms: LATENESS_MS };
             world.step(start, Entry::System(added));
         }
         world

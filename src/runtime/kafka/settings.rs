@@ -48,34 +48,6 @@ impl Group {
     }
 }
 
-/// Properties that the operator may not set, as the design fixes them.
-pub const RESERVED: &[&str] = &[
-    "acks",
-    "auto.offset.reset",
-    "bootstrap.servers",
-    "client.id",
-    "enable.auto.commit",
-    "enable.auto.offset.store",
-    "enable.gapless.guarantee",
-    "enable.idempotence",
-    "enable.partition.eof",
-    "group.id",
-    "group.instance.id",
-    "group.protocol",
-    "isolation.level",
-    "max.in.flight",
-    "max.in.flight.requests.per.connection",
-    "message.timeout.ms",
-    "metadata.broker.list",
-    "partition.assignment.strategy",
-    "partitioner",
-    "request.required.acks",
-    "retries",
-    "session.timeout.ms",
-    "transaction.timeout.ms",
-    "transactional.id",
-];
-
 /// Largest record that we write: a source's largest (1 MiB by default) and what a dead letter adds to it.
 pub(super) const MAX_RECORD_BYTES: &str = "2097152";
 
@@ -228,7 +200,8 @@ impl Connection {
 mod tests {
     use std::time::Duration;
 
-    use super::{Connection, Group, RESERVED};
+    use super::{Connection, Group};
+    use crate::config::RESERVED;
 
     fn connection() -> Connection {
         Connection::new("broker:9092", "risk-eu-1", "pod-0")
