@@ -15,7 +15,7 @@ use forewarn::runtime::memory_store::MemoryStore;
 use self::model::{Expected, Known, MINUTE, Oracle};
 
 /// Streams in a test run.
-const STREAMS: u64 = 3_000;
+const STREAMS: u64 = 2_000;
 /// A Monday, midnight.
 const START: i64 = 1_767_571_200_000;
 const EVENTS: usize = 60;
@@ -177,6 +177,12 @@ fn the_engine_agrees_with_the_oracle() {
         withdrawn += found.iter().filter(|revision| revision.action == "withdrawn").count();
         if only.is_some() && expected != found {
             arrivals.iter().for_each(|arrival| println!("{}", describe(arrival)));
+            let missing = expected.iter().filter(|revision| !found.contains(revision)).map(|revision| ("missing", revision));
+            let extra = found.iter().filter(|revision| !expected.contains(revision)).map(|revision| ("unexpected", revision));
+            for (what, revision) in missing.chain(extra) {
+                let at = (revision.at - START) / MINUTE;
+                println!("{what}: {at} {} {} {}", revision.rule, revision.entity, revision.action);
+            }
         }
         assert_eq!(found, expected, "ORACLE_SEED={seed}: the engine is on the left");
     }

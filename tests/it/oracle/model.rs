@@ -97,7 +97,7 @@ impl Oracle {
                 self.touch_silence(now, event.account, event.time);
             }
             "connection.failed" => self.judge_panes(now, event.account, event.part, None),
-            "connection.restored" => self.judge_panes(now, event.account, event.part, Some(event.time)),
+            "connection.restored" => self.judge_panes_again(now, event.account, event.part, Some(event.time)),
             "invoice.payment_failed" => self.declined(now, &event),
             _ => self.paid(now, &event),
         }
@@ -110,7 +110,7 @@ impl Oracle {
         for (rule, account, part) in rows {
             match rule {
                 "count" => self.judge_count_again(now, account, part),
-                "panes" => self.judge_panes(now, account, part, None),
+                "panes" => self.judge_panes_again(now, account, part, None),
                 "silence" => self.judge_silence(now, account),
                 _ => {}
             }
@@ -155,6 +155,13 @@ impl Oracle {
         }
     }
 
+    // A condition that is not true is judged at its newest event; one that is, or whose alert is open, at the watermark if
+    // that is later.
+    fn judged_at(&self, key: (&'static str, &'static str, &'static str), newest: i64) -> i64 {
+        let again = self.episodes.get(&key).is_some_and(|episode| episode.active || episode.opened.is_some());
+        if again { newest.max(self.watermark) } else { newest }
+    }
+
     // --- count: 3 failures of a user within 10 minutes, exact; a login starts the count anew and clears
 
     fn count_value(&self, account: &str, part: &str, t: i64) -> i64 {
@@ -186,7 +193,7 @@ impl Oracle {
 
     fn judge_count_again(&mut self, now: i64, account: &'static str, part: &'static str) {
         let episode = self.episodes.entry(("count", account, part)).or_default();
-        if episode.active || episode.opened.is_some() || episode.disarmed {
+        if episode.active || episode.opened.is_some() {
             self.settle_count(now, account, part);
         }
     }
@@ -194,7 +201,7 @@ impl Oracle {
     fn settle_count(&mut self, now: i64, account: &'static str, part: &'static str) {
         let key = ("count", account, part);
         let Some(newest) = self.newest(&["login.failed", "login.succeeded"], account, part) else { return };
-        let t = newest.max(self.watermark);
+        let t = self.judged_at(key, newest);
         let met = self.count_value(account, part, t) >= 3;
         let last_failure = self.newest(&["login.failed"], account, part).unwrap_or(i64::MIN);
         let episode = self.episodes.entry(key).or_default();
@@ -223,10 +230,17 @@ impl Oracle {
         counts.map(|known| known.occurrences).sum()
     }
 
+    fn judge_panes_again(&mut self, now: i64, account: &'static str, part: &'static str, restored: Option<i64>) {
+        let episode = self.episodes.entry(("panes", account, part)).or_default();
+        if episode.active || episode.opened.is_some() {
+            self.judge_panes(now, account, part, restored);
+        }
+    }
+
     fn judge_panes(&mut self, now: i64, account: &'static str, part: &'static str, restored: Option<i64>) {
         let key = ("panes", account, part);
         let Some(newest) = self.newest(&["connection.failed"], account, part) else { return };
-        let t = newest.max(self.watermark);
+        let t = self.judged_at(key, newest);
         let value = self.panes_value(account, part, t);
         let watermark = self.watermark;
         let episode = self.episodes.entry(key).or_default();
@@ -302,6 +316,7 @@ impl Oracle {
         let episode = self.episodes.entry(key).or_default();
         if episode.active && watermark - last < SILENCE_FOR {
             episode.active = false;
+            episode.disarmed = false;
             let action = if time <= episode.fired_for { "withdrawn" } else { "resolved" };
             self.close(now, key, action);
         }
