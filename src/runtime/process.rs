@@ -108,32 +108,38 @@ pub fn run(config: Config, mappings: &[Mapping], create_topics: bool) -> Result<
     let clock = Box::new(SystemClock);
     let _server =
         Server::open(config.http.listen, Arc::clone(&process.health), Arc::clone(&process.metrics), clock)?;
-    process.check_topics(create_topics)?;
-    let mut threads = Vec::new();
-    if config.roles.detect {
-        let memory = Arc::new(RocksMemory::new(ROCKS_BYTES.0, ROCKS_BYTES.1));
-        for thread in 0..config.threads.detect {
-            threads.push(process.spawn_detect(thread, Arc::clone(&memory))?);
-        }
-    }
-    if config.roles.intake {
-        for thread in 0..config.threads.intake {
-            threads.push(process.spawn_intake(thread, mappings)?);
-        }
-    }
-    process.health.started();
-    process.metrics.pipeline.set_state(AppState::Running);
-    let mut end = Ok(());
-    for thread in threads {
-        let result = thread.join().map_err(|_| ProcessError::Thread).and_then(|result| Ok(result?));
-        end = end.and(result);
-    }
-    end
+    process.work(mappings, create_topics)
 }
 
 type Thread = std::thread::JoinHandle<Result<(), WorkerError>>;
 
 impl Process {
+    /// Runs the workers until all have ended.
+    fn work(&self, mappings: &[Mapping], create_topics: bool) -> Result<(), ProcessError> {
+        self.check_topics(create_topics)?;
+        let config = &self.config;
+        let mut threads = Vec::new();
+        if config.roles.detect {
+            let memory = Arc::new(RocksMemory::new(ROCKS_BYTES.0, ROCKS_BYTES.1));
+            for thread in 0..config.threads.detect {
+                threads.push(self.spawn_detect(thread, Arc::clone(&memory))?);
+            }
+        }
+        if config.roles.intake {
+            for thread in 0..config.threads.intake {
+                threads.push(self.spawn_intake(thread, mappings)?);
+            }
+        }
+        self.health.started();
+        self.metrics.pipeline.set_state(AppState::Running);
+        let mut end = Ok(());
+        for thread in threads {
+            let result = thread.join().map_err(|_| ProcessError::Thread).and_then(|result| Ok(result?));
+            end = end.and(result);
+        }
+        end
+    }
+
     /// Makes the topics of ours if told to, and checks what correctness leans on.
     fn check_topics(&self, create: bool) -> Result<(), ProcessError> {
         let admin = Admin::open(&self.connection)?;
@@ -311,3 +317,6 @@ fn registry(config: &RegistryConfig) -> Registry {
         },
     })
 }
+
+#[cfg(test)]
+mod tests;
