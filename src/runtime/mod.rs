@@ -5,6 +5,7 @@
 
 pub mod clock;
 pub mod detect_worker;
+pub mod group;
 pub mod http;
 pub mod intake_worker;
 pub mod kafka;
@@ -12,8 +13,10 @@ pub mod logs;
 pub mod memory_log;
 pub mod memory_store;
 pub mod metrics;
+pub mod process;
 pub mod registry;
 pub mod rocks;
+pub mod shutdown;
 pub mod sink;
 pub mod source;
 pub mod system;

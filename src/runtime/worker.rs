@@ -61,6 +61,9 @@ pub enum WorkerError {
     /// The schema registry does not answer.
     #[error(transparent)]
     Registry(#[from] super::registry::RegistryError),
+    /// The lexicon can't be used.
+    #[error(transparent)]
+    Lexicon(#[from] crate::intake::text::LexiconError),
     /// The order to end at once came while something was under way.
     #[error("ended before it had finished")]
     Aborted,
@@ -105,9 +108,12 @@ impl WorkerError {
             Self::Source(_) | Self::Sink(_) | Self::Lost(_) | Self::Unacknowledged(_) | Self::Registry(_) => {
                 true
             }
-            Self::Store(_) | Self::Open(_) | Self::Aborted | Self::Breaker { .. } | Self::Journal { .. } => {
-                false
-            }
+            Self::Lexicon(_)
+            | Self::Store(_)
+            | Self::Open(_)
+            | Self::Aborted
+            | Self::Breaker { .. }
+            | Self::Journal { .. } => false,
         }
     }
 }

@@ -48,7 +48,7 @@ pub struct DetectSettings {
     pub partitions: u16,
     /// Where alerts and decisions go.
     pub topics: OutputTopics,
-    /// Budget of rows in RAM, bytes a task.
+    /// Budget of rows in RAM, bytes, shared by the worker's tasks.
     pub hot_bytes: usize,
     /// Time between local checkpoints of a task, ms.
     pub checkpoint_ms: i64,
@@ -156,10 +156,11 @@ impl<S: Source, K: Sink, T: Store> DetectWorker<S, K, T> {
     /// Opens the tasks of new partitions and finds out where they begin.
     fn assigned(&mut self, partitions: &[SourcePartition]) -> Result<(), WorkerError> {
         let begun = self.desk.parts.clock.now();
+        let hot_bytes = self.desk.parts.settings.hot_bytes / partitions.len().max(1);
         for partition in partitions {
             let committed = self.source.committed(partition)?;
             let (low, high) = self.source.bounds(partition)?;
-            let start = self.desk.open(partition, committed, low)?;
+            let start = self.desk.open(partition, committed, low, hot_bytes)?;
             self.source.seek(partition, start)?;
             info!(partition = partition.partition, start, committed, low, high, "task opened");
         }
@@ -248,6 +249,7 @@ impl<K: Sink, T: Store> Desk<K, T> {
         partition: &SourcePartition,
         committed: Option<i64>,
         low: i64,
+        hot_bytes: usize,
     ) -> Result<i64, WorkerError> {
         let mut store = (self.parts.open_store)(partition.partition, false)?;
         let mut checkpoint = store.last_checkpoint()?;
@@ -263,7 +265,7 @@ impl<K: Sink, T: Store> Desk<K, T> {
             application_id: self.parts.settings.application_id.as_str().into(),
             partition: number(partition),
             partitions: self.parts.settings.partitions,
-            hot_bytes: self.parts.settings.hot_bytes,
+            hot_bytes,
             activate: Activation::Live,
         };
         let engine = match checkpoint {

@@ -12,6 +12,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use super::settings::MAX_RECORD_BYTES;
 use super::{Connection, REQUEST_TIMEOUT};
+use crate::config::Topics;
 
 /// A topic as it should be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,79 +54,29 @@ pub enum AdminError {
 
 const DAY_MS: i64 = 86_400_000;
 
-/// The topics of an application (`contracts.md` §1); those of the business side have the names given.
-#[derive(Debug, Clone)]
-pub struct OwnTopics {
-    /// Prefix of the internal ones.
-    pub application_id: String,
-    /// Partitions of the journal.
-    pub journal_partitions: i32,
-    /// Alerts.
-    pub alerts: String,
-    /// Newest revision of each open alert.
-    pub alerts_state: String,
-    /// Decisions.
-    pub decisions: String,
-}
-
-impl OwnTopics {
-    /// The topics with the names of the contract.
-    #[must_use]
-    pub fn new(application_id: &str, journal_partitions: i32) -> Self {
-        Self {
-            application_id: application_id.to_owned(),
-            journal_partitions,
-            alerts: "risk.alerts".to_owned(),
-            alerts_state: "risk.alerts.state".to_owned(),
-            decisions: "risk.decisions".to_owned(),
-        }
-    }
-
-    /// The journal's name.
-    #[must_use]
-    pub fn journal(&self) -> String {
-        format!("{}-journal", self.application_id)
-    }
-
-    /// The changelog's name.
-    #[must_use]
-    pub fn changelog(&self) -> String {
-        format!("{}-changelog", self.application_id)
-    }
-
-    /// The dead letters' name.
-    #[must_use]
-    pub fn dead_letters(&self) -> String {
-        format!("{}-dlq", self.application_id)
-    }
-
-    /// All of them as they should be.
-    #[must_use]
-    pub fn plans(&self) -> Vec<TopicPlan> {
-        let plan = |name: String, partitions, cleanup: &str, more: &[(&'static str, String)]| TopicPlan {
-            name,
-            partitions,
-            config: std::iter::once(("cleanup.policy", cleanup.to_owned()))
-                .chain(more.iter().cloned())
-                .collect(),
-        };
-        let n = self.journal_partitions;
-        let days = |days: i64| (days * DAY_MS).to_string();
-        let own_time = ("message.timestamp.type", "LogAppendTime".to_owned());
-        vec![
-            plan(self.journal(), n, "delete", &[own_time, ("retention.ms", days(7))]),
-            plan(self.changelog(), n, "compact", &[("delete.retention.ms", days(1))]),
-            plan(
-                self.dead_letters(),
-                n,
-                "delete",
-                &[("retention.ms", days(14)), ("max.message.bytes", MAX_RECORD_BYTES.to_owned())],
-            ),
-            plan(self.alerts.clone(), n, "delete", &[]),
-            plan(self.alerts_state.clone(), n, "compact", &[]),
-            plan(self.decisions.clone(), n, "delete", &[]),
-        ]
-    }
+/// The topics of an application as they should be (`contracts.md` §1).
+#[must_use]
+pub fn plans(topics: &Topics, journal_partitions: u16) -> Vec<TopicPlan> {
+    let partitions = i32::from(journal_partitions);
+    let plan = |name: &String, cleanup: &str, more: &[(&'static str, String)]| TopicPlan {
+        name: name.clone(),
+        partitions,
+        config: std::iter::once(("cleanup.policy", cleanup.to_owned())).chain(more.iter().cloned()).collect(),
+    };
+    let days = |days: i64| (days * DAY_MS).to_string();
+    let append_time = ("message.timestamp.type", "LogAppendTime".to_owned());
+    vec![
+        plan(&topics.journal, "delete", &[append_time, ("retention.ms", days(7))]),
+        plan(&topics.changelog, "compact", &[("delete.retention.ms", days(1))]),
+        plan(
+            &topics.dead_letters,
+            "delete",
+            &[("retention.ms", days(14)), ("max.message.bytes", MAX_RECORD_BYTES.to_owned())],
+        ),
+        plan(&topics.alerts, "delete", &[]),
+        plan(&topics.alerts_state, "compact", &[]),
+        plan(&topics.decisions, "delete", &[]),
+    ]
 }
 
 /// The client for topics.
@@ -142,16 +93,16 @@ impl Admin {
         Ok(Self { client: connection.admin().create()? })
     }
 
-    /// Makes the topics that do not exist; returns their names. Those that exist are left as they are.
+    /// Makes the topics that do not exist, with so many replicas (-1: the cluster's default); returns their names. Those
+    /// that exist are left as they are.
     ///
     /// # Errors
     /// If the cluster does not answer or refuses one.
-    pub fn create(&self, plans: &[TopicPlan]) -> Result<Vec<String>, AdminError> {
+    pub fn create(&self, plans: &[TopicPlan], replicas: i32) -> Result<Vec<String>, AdminError> {
         let topics: Vec<NewTopic<'_>> = plans
             .iter()
             .map(|plan| {
-                // -1: the cluster's default.
-                let new = NewTopic::new(&plan.name, plan.partitions, TopicReplication::Fixed(-1));
+                let new = NewTopic::new(&plan.name, plan.partitions, TopicReplication::Fixed(replicas));
                 plan.config.iter().fold(new, |new, (name, value)| new.set(name, value))
             })
             .collect();
@@ -246,26 +197,30 @@ fn wait_for<T>(answer: impl Future<Output = T>) -> T {
 
 #[cfg(test)]
 mod tests {
-    use super::OwnTopics;
+    use super::plans;
+    use crate::config::Topics;
 
     #[test]
     fn the_journals_time_is_the_brokers() {
-        let plans = OwnTopics::new("risk-eu-1", 12).plans();
-        let journal = plans.iter().find(|plan| plan.name == "risk-eu-1-journal").unwrap();
+        let name = str::to_owned;
+        let topics = Topics {
+            journal: name("journal"),
+            changelog: name("changelog"),
+            dead_letters: name("dlq"),
+            alerts: name("alerts"),
+            alerts_state: name("state"),
+            decisions: name("decisions"),
+        };
+        let plans = plans(&topics, 12);
+        let journal = plans.iter().find(|plan| plan.name == "journal").unwrap();
         assert_eq!(journal.partitions, 12);
         assert!(journal.config.contains(&("message.timestamp.type", "LogAppendTime".to_owned())));
         assert!(journal.config.contains(&("retention.ms", "604800000".to_owned())));
-        let names: Vec<_> = plans.iter().map(|plan| plan.name.as_str()).collect();
-        assert_eq!(
-            names,
-            [
-                "risk-eu-1-journal",
-                "risk-eu-1-changelog",
-                "risk-eu-1-dlq",
-                "risk.alerts",
-                "risk.alerts.state",
-                "risk.decisions"
-            ]
-        );
+        let compacted: Vec<_> = plans
+            .iter()
+            .filter(|plan| plan.config.contains(&("cleanup.policy", "compact".to_owned())))
+            .map(|plan| plan.name.as_str())
+            .collect();
+        assert_eq!(compacted, ["changelog", "state"]);
     }
 }

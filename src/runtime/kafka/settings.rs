@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use rdkafka::ClientConfig;
 
+use crate::config::{Config, Properties};
+
 /// How to reach the cluster, and who we are to it.
 #[derive(Debug, Clone)]
 pub struct Connection {
@@ -67,6 +69,24 @@ impl Connection {
         }
     }
 
+    /// The connection that a configuration describes.
+    #[must_use]
+    pub fn of(config: &Config) -> Self {
+        let revealed = |properties: &Properties| {
+            properties.iter().map(|(name, value)| (name.clone(), value.reveal().to_owned())).collect()
+        };
+        Self {
+            bootstrap_servers: config.kafka.bootstrap_servers.clone(),
+            application_id: config.application_id.clone(),
+            instance: config.instance.clone(),
+            session_timeout: config.kafka.session_timeout,
+            properties: revealed(&config.kafka.properties),
+            consumer: revealed(&config.kafka.consumer),
+            producer: revealed(&config.kafka.producer),
+            admin: revealed(&config.kafka.admin),
+        }
+    }
+
     /// The name of a consumer group.
     #[must_use]
     pub fn group_id(&self, group: Group) -> String {
@@ -111,7 +131,8 @@ impl Connection {
                 // transaction is about to change. Without it a member that takes over may find those before the last
                 // commit, and publish again what that commit published.
                 ("isolation.level", "read_committed"),
-                ("auto.offset.reset", "earliest"),
+                // Offsets that are gone must be noticed, not skipped: where to begin is always said.
+                ("auto.offset.reset", "error"),
                 ("enable.auto.commit", "false"),
                 ("enable.auto.offset.store", "false"),
                 ("enable.partition.eof", "false"),

@@ -121,8 +121,12 @@ impl KafkaSource {
                     if !self.batch.forward(partition) {
                         return Err(SourceError(format!("{partition:?} is unknown to the client")));
                     }
-                    let start = self.starts.iter().find(|(own, _)| own == partition);
-                    let start = start.map_or(Offset::Invalid, |(_, offset)| Offset::Offset(*offset));
+                    let sought = self.starts.iter().find(|(own, _)| own == partition);
+                    let start = match sought {
+                        Some((_, offset)) => Some(*offset),
+                        None => self.committed(partition)?,
+                    };
+                    let start = start.map_or(Offset::Beginning, Offset::Offset);
                     assignment
                         .add_partition_offset(&partition.topic, partition.partition, start)
                         .map_err(failed)?;

@@ -30,8 +30,8 @@ fn topic(connection: &Connection, name: &str, partitions: i32) -> String {
         config: vec![("message.timestamp.type", "LogAppendTime".to_owned())],
     };
     let admin = Admin::open(connection).unwrap();
-    assert_eq!(admin.create(std::slice::from_ref(&plan)).unwrap(), [name.clone()]);
-    assert_eq!(admin.create(std::slice::from_ref(&plan)).unwrap(), [] as [String; 0]);
+    assert_eq!(admin.create(std::slice::from_ref(&plan), -1).unwrap(), [name.clone()]);
+    assert_eq!(admin.create(std::slice::from_ref(&plan), -1).unwrap(), [] as [String; 0]);
     // A topic is there when its leaders are known.
     let deadline = Instant::now() + PATIENCE;
     while admin.describe(std::slice::from_ref(&plan)).unwrap().first().map(|state| state.partitions)
