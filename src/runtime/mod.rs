@@ -5,6 +5,7 @@
 
 pub mod clock;
 pub mod detect_worker;
+pub mod embedded;
 pub mod group;
 pub mod http;
 pub mod intake_worker;
