@@ -193,7 +193,7 @@ fn live_rules_believe_what_is_there_and_speak_of_what_comes() {
         world.line(at(second), failed("acme", at(second)));
     }
     // The same series, seen by a new rule: what holds already is not announced until it was false once.
-    let both = format!("{THREE}{}", THREE.replace("id: three", "id: new").replace("family: f", "family: n"));
+    let both = format!("{THREE}{}", THREE.replace("id: three", "id: new").replace("family: f", "family: other"));
     switch(&mut world, &both);
     world.line(at(10), failed("acme", at(10)));
     assert_eq!(actions(&world), [Action::Opened]);
@@ -220,7 +220,7 @@ fn a_young_series_is_warming() {
 ";
     let mut world = World::new(program(rules), START);
     world.engine.settings.activate = Activation::Live;
-    switch(&mut world, "[]");
+    switch(&mut world, &rules.replace("id: low", "id: once").replace("within: 1h", "within: 2h"));
     switch(&mut world, rules);
     world.line(at(1), failed("acme", at(1)));
     world.run_to(at(3_000));
