@@ -30,30 +30,44 @@ pub fn admits_traffic(event: &Event<'_>, names_traffic: bool) -> bool {
     names_traffic || event.traffic != Traffic::Automated || !is_human(event)
 }
 
+/// Properties and fields that tell what an event was about; none of them names a person.
+const TELLING_PROPERTIES: [&str; 6] = ["page", "feature", "workflow", "step", "reason", "limit"];
+const TELLING_FIELDS: [Field; 6] = [
+    Field::Integration,
+    Field::Service,
+    Field::ErrorCode,
+    Field::DeclineCode,
+    Field::RootCause,
+    Field::Category,
+];
+
+fn tell(event: &Event<'_>, mut see: impl FnMut(&str)) {
+    see(&event.name);
+    let properties = event.properties.iter().filter(|(name, _)| TELLING_PROPERTIES.contains(&&**name));
+    properties.filter_map(|(_, value)| value.as_text()).for_each(&mut see);
+    let fields = event.fields.iter().filter(|(field, _)| TELLING_FIELDS.contains(field));
+    fields.filter_map(|(_, value)| value.as_text()).for_each(&mut see);
+}
+
 /// What an event is called in evidence: its name and its telling fields.
 #[must_use]
 pub fn label(event: &Event<'_>) -> String {
-    let mut label = event.name.to_string();
-    let mut add = |value: Option<&Value<'_>>| {
-        if let Some(text) = value.and_then(Value::as_text) {
+    let mut label = String::new();
+    tell(event, |text| {
+        if !label.is_empty() {
             label.push(' ');
-            label.push_str(text);
         }
-    };
-    for name in ["page", "feature", "workflow", "step", "reason", "limit"] {
-        add(event.property(name));
-    }
-    for field in [
-        Field::Integration,
-        Field::Service,
-        Field::ErrorCode,
-        Field::DeclineCode,
-        Field::RootCause,
-        Field::Category,
-    ] {
-        add(event.get(field).as_deref());
-    }
+        label.push_str(text);
+    });
     label
+}
+
+/// Hash of an event's label.
+#[must_use]
+pub fn label_hash(event: &Event<'_>) -> u64 {
+    let mut hash = 0_u64;
+    tell(event, |text| hash = xxhash_rust::xxh3::xxh3_64_with_seed(text.as_bytes(), hash));
+    hash
 }
 
 /// An event on its way into one row.

@@ -9,7 +9,7 @@ use crate::rules::program::{FilterIx, Program};
 
 use super::effects::{Effects, Outcome};
 use super::firing::Proof;
-use super::ingest::{Arrival, admits_traffic, label};
+use super::ingest::{Arrival, admits_traffic, label, label_hash};
 use super::matches::{Seen, holds};
 use super::plan::{Plan, Touch};
 use super::profile::Profile;
@@ -68,8 +68,6 @@ impl Engine {
                 keys.push(KeyParts { kind: "ticket", account: Some(account), part: ticket }.encode());
             }
         }
-        keys.sort_unstable();
-        keys.dedup();
         self.rows.prefetch(&keys, store)?;
         Ok(())
     }
@@ -259,7 +257,7 @@ impl Engine {
             time: event.time,
             offset: event.position.offset,
             source,
-            label: self.task.label(&label(event), &event.name),
+            label: self.task.label(label_hash(event), || label(event), &event.name),
             weight: if event.kind == Kind::ErrorLog { event.occurrences() } else { 1 },
         }
     }
@@ -313,11 +311,12 @@ impl Engine {
         work: impl FnOnce(&mut Scene<'_>) -> Vec<crate::rules::program::RuleIx>,
     ) -> Result<(), StepError> {
         let parts = KeyParts::decode(key)?;
-        let profile = match parts.account {
-            Some(account) => self.profile(account, turn.store)?,
-            None => None,
+        let own = match parts.account {
+            Some(account) if parts.kind != "account" => self.profile(account, turn.store)?,
+            _ => None,
         };
         let row = self.rows.get_or_insert(key, turn.store)?;
+        let profile = if parts.kind == "account" { row.profile.clone() } else { own };
         let user = match parts.kind {
             "user" => row.profile.clone().or_else(|| {
                 profile.as_ref().and_then(|profile| profile.contact(parts.part)).map(Arc::new)
