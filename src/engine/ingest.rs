@@ -172,9 +172,7 @@ impl Scene<'_> {
         }
         let baseline = match known {
             Some(_) => true,
-            None => {
-                self.settings.is_live() && own.on_activate == crate::rules::program::OnActivate::Baseline
-            }
+            None => self.settings.is_live() && own.on_activate == crate::rules::program::OnActivate::Baseline,
         };
         if baseline && !plan.events_only && self.row.first_event().is_some() {
             self.look_at(Case { rule, episode: 0 }, Cause::Baseline);
@@ -369,21 +367,26 @@ impl Scene<'_> {
         }
     }
 
-    /// A ticket's contribution to a series leaves this row, because its attributes changed.
-    pub fn withdraw(&mut self, series: SeriesIx, arrival: &Arrival<'_, '_>) -> Vec<RuleIx> {
-        let event = arrival.seen.event;
-        let plan = self.plan;
-        let own = &plan.program.series[usize::from(series.0)];
-        let Some(sample) = self.sample(series, &arrival.seen, event) else { return Vec::new() };
-        let day = self.local_day(series, event.time);
-        if self.row.series(own.key).is_some() {
-            self.row.series_mut(own).remove(own, &sample, day);
+    /// A ticket's contribution leaves this row, because its attributes changed.
+    pub fn withdraw(&mut self, leaves: &Arrival<'_, '_>) -> Vec<RuleIx> {
+        let (event, plan) = (leaves.seen.event, self.plan);
+        let mut rules: Vec<RuleIx> = Vec::new();
+        for (_, touch) in leaves.touches {
+            let Touch::Add(series) = touch else { continue };
+            let own = &plan.program.series[usize::from(series.0)];
+            let Some(sample) = self.sample(*series, &leaves.seen, event) else { continue };
+            let day = self.local_day(*series, event.time);
+            if self.row.series(own.key).is_some() {
+                self.row.series_mut(own).remove(own, &sample, day);
+            }
+            rules.extend_from_slice(&plan.judges[usize::from(series.0)]);
         }
-        let rules = plan.judges[usize::from(series.0)].clone();
+        rules.sort_unstable();
+        rules.dedup();
         for rule in &rules {
             let case = Case { rule: *rule, episode: 0 };
             if let Some(episode) = self.episode_mut(case) {
-                episode.disprove(&arrival.proof);
+                episode.disprove(&leaves.proof);
                 self.look_at(case, Cause::Moved);
             }
         }

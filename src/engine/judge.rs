@@ -47,7 +47,9 @@ impl Scene<'_> {
             episode.disarmed |= episode.activation.is_none();
         }
         match (episode.activation, holds && !episode.disarmed) {
-            (None, true) if self.has_lookups(case, &observed) => self.activate(case, &observed, (clock, cause)),
+            (None, true) if self.has_lookups(case, &observed) => {
+                self.activate(case, &observed, (clock, cause))
+            }
             (Some(_), false) => self.deactivate(case, &observed),
             _ => {}
         }
@@ -133,7 +135,9 @@ impl Scene<'_> {
             return true;
         }
         let found = self.with_scope(case, (observed, rule.severity), |scope| {
-            (0_u8..).zip(&rule.lookups).all(|(place, lookup)| !lookup.required || scope.lookup(place).is_some())
+            (0_u8..)
+                .zip(&rule.lookups)
+                .all(|(place, lookup)| !lookup.required || scope.lookup(place).is_some())
         });
         found.unwrap_or(false)
     }
@@ -212,9 +216,8 @@ impl Scene<'_> {
         for (place, clear) in rule.clear.iter().enumerate() {
             let since = match clear {
                 Clear::If { matches, .. } if member => {
-                    let holds = self.with_scope(case, (observed, Severity::Info), |scope| {
-                        variables_hold(matches, scope)
-                    });
+                    let holds = self
+                        .with_scope(case, (observed, Severity::Info), |scope| variables_hold(matches, scope));
                     let at = self.newest_times(case).into_iter().flatten().max().unwrap_or(clock).max(clock);
                     let Some(episode) = self.episode_mut(case) else { return };
                     let since = &mut episode.clearing[place];
@@ -235,7 +238,9 @@ impl Scene<'_> {
     /// Whether a late event at `time` makes false what a negative condition fired for (`rules.md` §6, late disproof).
     pub fn is_disproved(&mut self, case: Case, time: Timestamp) -> bool {
         let rule = self.rule(case);
-        let Some(activation) = self.episode(case).and_then(|episode| episode.activation) else { return false };
+        let Some(activation) = self.episode(case).and_then(|episode| episode.activation) else {
+            return false;
+        };
         if !self.plan.rule_plan(case.rule).negative || time > activation.at {
             return false;
         }

@@ -25,7 +25,8 @@ pub(super) fn judge(
     let reached = number > 0;
     let mut guard = None;
     if reached && !upward {
-        guard = view.unknown_before(series, bounds.0, |since| since <= bounds.0 || covers(window, since, bounds.0));
+        guard = view
+            .unknown_before(series, bounds.0, |since| since <= bounds.0 || covers(window, since, bounds.0));
     }
     if reached && guard.is_none() && !enough_days(view, condition, series, &measured) {
         guard = Some(Reason::NotSignificant);
@@ -105,6 +106,7 @@ pub(super) fn next_mark(
     let (shape, state) = view.series(series);
     let state = state?;
     let at = if upward { after.max(state.newest().unwrap_or(after)) } else { after };
-    let change = state.next_change(shape, window, if upward { Span::UpTo(at) } else { Span::EndingAt(at) })?;
+    let change =
+        state.next_change(shape, window, if upward { Span::UpTo(at) } else { Span::EndingAt(at) })?;
     pane_end_from(window, change.max(after.plus(1)))
 }

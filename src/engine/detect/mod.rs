@@ -143,7 +143,9 @@ impl View<'_> {
                 count::judge(self, (condition, rungs), (*series, window), at)
             }
             Detector::Absence { series, .. } => absence::judge(self, condition, *series, state, at),
-            Detector::Compare { series, window, .. } => compare::judge(self, condition, (*series, window), at),
+            Detector::Compare { series, window, .. } => {
+                compare::judge(self, condition, (*series, window), at)
+            }
         };
         if judged.reached && judged.observed.guard.is_none() {
             judged.observed.guard = self.too_young(rule, condition, at);
@@ -167,9 +169,7 @@ impl View<'_> {
             Detector::Absence { series, .. } => {
                 absence::next_mark(self, condition, *series, (state, holds), after)
             }
-            Detector::Compare { series, window, .. } => {
-                compare::next_mark(self, (*series, window), after)
-            }
+            Detector::Compare { series, window, .. } => compare::next_mark(self, (*series, window), after),
         }
     }
 
@@ -213,7 +213,12 @@ impl View<'_> {
     }
 
     /// Whether a window that begins at `from` reaches back to where nothing was recorded.
-    fn unknown_before(&self, ix: SeriesIx, from: Timestamp, known: impl Fn(Timestamp) -> bool) -> Option<Reason> {
+    fn unknown_before(
+        &self,
+        ix: SeriesIx,
+        from: Timestamp,
+        known: impl Fn(Timestamp) -> bool,
+    ) -> Option<Reason> {
         let (series, _) = self.series(ix);
         let began = self.ages.get(&series.key).map_or(Timestamp::MIN, |age| age.began);
         if began > from {
@@ -312,7 +317,9 @@ fn at_least(value: Exact, bound: Option<crate::rules::program::Decimal>) -> bool
 /// The window of panes that sixtieths of an exact window would be.
 fn panes_of(window: &Window) -> Option<Window> {
     match window {
-        Window::Exact { span_ms, .. } | Window::Panes { span_ms } => Some(Window::Panes { span_ms: *span_ms }),
+        Window::Exact { span_ms, .. } | Window::Panes { span_ms } => {
+            Some(Window::Panes { span_ms: *span_ms })
+        }
         Window::Days { .. } | Window::Newest => None,
     }
 }

@@ -73,7 +73,8 @@ impl World {
         };
         world.install();
         for kind in Kind::ALL {
-            let added = System::SourceAdded { source: source(kind), kind, first: 0, lateness_ms: LATENESS_MS };
+            let added =
+                System::SourceAdded { source: source(kind), kind, first: 0, lateness_ms: LATENESS_MS };
             world.step(start, Entry::System(added));
         }
         world
@@ -132,8 +133,11 @@ impl World {
             }
             world.offset = written.offset;
             for _ in 0..times {
-                let entry =
-                    if written.bytes.is_empty() { written.entry.clone() } else { Entry::parse(&written.bytes).unwrap() };
+                let entry = if written.bytes.is_empty() {
+                    written.entry.clone()
+                } else {
+                    Entry::parse(&written.bytes).unwrap()
+                };
                 world.try_step(written.time, entry).unwrap();
             }
         }

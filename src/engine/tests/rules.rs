@@ -58,18 +58,33 @@ fn said(output: &Output) -> Vec<(Timestamp, String, String, String, String)> {
 fn compare(case: &Case, output: &Output) -> Result<(), String> {
     let actions: Vec<_> = case.expect.iter().filter(|it| matches!(it.what, Outcome::Action(_))).collect();
     let lists = |action: &str| actions.iter().any(|it| it.what == Outcome::Action(action.into()));
-    let optional = |action: &str| matches!(action, "updated" | "reminder") && !lists("updated") && !lists("reminder");
+    let optional =
+        |action: &str| matches!(action, "updated" | "reminder") && !lists("updated") && !lists("reminder");
     let found: Vec<_> = said(output).into_iter().filter(|(_, action, ..)| !optional(action)).collect();
     let show = || {
-        let lines: Vec<String> = said(output).iter().map(|(at, a, e, s, r)| format!("  {at} {a} {e} {s} {r}")).collect();
-        format!("{}\ndecisions {:#?}", lines.join("\n"), output.decisions.iter().map(|it| (text(&it.data, &["decision"]), text(&it.data, &["reason"]))).collect::<Vec<_>>())
+        let lines: Vec<String> =
+            said(output).iter().map(|(at, a, e, s, r)| format!("  {at} {a} {e} {s} {r}")).collect();
+        format!(
+            "{}\ndecisions {:#?}",
+            lines.join("\n"),
+            output
+                .decisions
+                .iter()
+                .map(|it| (text(&it.data, &["decision"]), text(&it.data, &["reason"])))
+                .collect::<Vec<_>>()
+        )
     };
     if found.len() != actions.len() {
         return Err(format!("{} revisions expected, found\n{}", actions.len(), show()));
     }
     for (expected, (at, action, entity, severity, rule)) in actions.iter().zip(&found) {
         let field = |name: &str| {
-            expected.fields.iter().find(|it| &*it.key == name).and_then(|it| it.node.scalar()).map(|it| it.text())
+            expected
+                .fields
+                .iter()
+                .find(|it| &*it.key == name)
+                .and_then(|it| it.node.scalar())
+                .map(|it| it.text())
         };
         let fits = expected.at == *at
             && expected.what == Outcome::Action(action.as_str().into())
@@ -83,7 +98,8 @@ fn compare(case: &Case, output: &Output) -> Result<(), String> {
     for expected in &case.expect {
         let Outcome::Withheld(reason) = &expected.what else { continue };
         let found = output.decisions.iter().any(|it| {
-            text(&it.data, &["reason"]) == Some(reason) && it.data.entry("at") == Some(&Value::Time(expected.at))
+            text(&it.data, &["reason"]) == Some(reason)
+                && it.data.entry("at") == Some(&Value::Time(expected.at))
         });
         if !found {
             return Err(format!("no decision {reason} at {}\n{}", expected.at, show()));
@@ -94,7 +110,8 @@ fn compare(case: &Case, output: &Output) -> Result<(), String> {
 
 fn every_case(mut check: impl FnMut(Program, &Case)) {
     for loaded in rule_sets() {
-        for (tests, case) in loaded.tests.iter().flat_map(|own| own.cases.iter().map(move |case| (own, case))) {
+        for (tests, case) in loaded.tests.iter().flat_map(|own| own.cases.iter().map(move |case| (own, case)))
+        {
             let mut ids: Vec<&str> = vec![&tests.rule];
             ids.extend(case.with.iter().map(|id| &**id));
             check(loaded.program_of(&ids, case.lookups.as_ref()).unwrap(), case);

@@ -74,7 +74,11 @@ fn nanoseconds_an_event() {
         effects.clear();
     }
     let events = u128::try_from(frames * each).unwrap();
-    println!("{} ns an event, {} bytes a row", spent.as_nanos() / events, engine.hot_bytes() / engine.hot_rows());
+    println!(
+        "{} ns an event, {} bytes a row",
+        spent.as_nanos() / events,
+        engine.hot_bytes() / engine.hot_rows()
+    );
     let begun = Instant::now();
     let checkpoint = engine.checkpoint(&mut store).unwrap();
     let bytes: usize = checkpoint.rows.iter().map(|(_, row)| row.as_ref().map_or(0, Vec::len)).sum();
