@@ -1,7 +1,7 @@
 //! From verdicts to activations: when an episode of a rule begins, goes on and ends (`rules.md` §6, §7; `contracts.md` §5.1).
 
 use crate::event::{Timestamp, Value};
-use crate::rules::program::{Clear, Combine, Detector, Path, Rule, Severity};
+use crate::rules::program::{Clear, Combine, Detector, Path, Rule, Severity, Window};
 
 use super::alert::Observed;
 use super::detect::Judged;
@@ -30,11 +30,14 @@ impl Scene<'_> {
             Cause::Mark(mark) => (mark, true),
             _ => (self.watermark(case.rule), false),
         };
+        self.tally(case.rule).evaluations += 1;
+        if self.is_calm(case) {
+            return;
+        }
         let judged = self.judge(case, clock, on_mark);
         if judged.is_empty() {
             return;
         }
-        self.tally(case.rule).evaluations += 1;
         let observed = self.settle(case, judged, clock);
         let (reached, holds) = self.verdict(case, &observed);
         let Some(episode) = self.episode_mut(case) else { return };
@@ -55,6 +58,24 @@ impl Scene<'_> {
         }
         self.check_clear(case, &observed, clock);
         self.revise(case, &observed);
+    }
+
+    /// Whether a rule of one upward count was false, is false, and has nothing to end: the way of most events.
+    fn is_calm(&mut self, case: Case) -> bool {
+        let rule = self.rule(case);
+        let [condition] = rule.conditions.as_slice() else { return false };
+        let Detector::Count { series, window, rungs } = &condition.detector else { return false };
+        if is_negative(condition) || matches!(window, Window::Days { .. }) {
+            return false;
+        }
+        let calm = self.look(case, Timestamp::MIN, |view, episode| {
+            let quiet = episode.activation.is_none()
+                && !episode.member
+                && !episode.disarmed
+                && episode.conditions.iter().all(|state| state.since.is_none());
+            quiet && view.is_below(*series, window, rungs)
+        });
+        calm.unwrap_or(false)
     }
 
     /// Remembers since when each condition holds, and takes `for` into account.

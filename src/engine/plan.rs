@@ -46,8 +46,6 @@ pub type KindMask = u8;
 /// What the engine wants to know of a rule beyond the program.
 #[derive(Debug, Clone)]
 pub struct RulePlan {
-    /// Its entity: a place in [`Plan::entities`].
-    pub entity: u16,
     /// The kinds that its conditions read.
     pub kinds: KindMask,
     /// Fields of the firing event to keep.
@@ -218,7 +216,6 @@ impl Plan {
             }
             let event = |condition: &Condition| matches!(condition.detector, Detector::Event { .. });
             self.rules.push(RulePlan {
-                entity,
                 kinds,
                 captured: paths_to_capture(rule),
                 family: short_hash(&rule.family),

@@ -106,6 +106,7 @@ pub(super) fn next_mark(
     let (shape, state) = view.series(series);
     let state = state?;
     let at = if upward { after.max(state.newest().unwrap_or(after)) } else { after };
-    let change = state.next_change(shape, window, if upward { Span::UpTo(at) } else { Span::EndingAt(at) })?;
+    let change =
+        state.next_change(shape, window, if upward { Span::UpTo(at) } else { Span::EndingAt(at) })?;
     pane_end_from(window, change.max(after.plus(1)))
 }

@@ -91,6 +91,15 @@ impl View<'_> {
         }
     }
 
+    /// Whether a window that ends with the newest match reaches no rung.
+    #[must_use]
+    pub fn is_below(&self, series: SeriesIx, window: &Window, rungs: &[Rung]) -> bool {
+        let (own, Some(state)) = self.series(series) else { return true };
+        let Some(newest) = state.newest() else { return true };
+        let value = state.over(own, window, Span::UpTo(newest)).value;
+        rungs.iter().all(|rung| !value.holds(rung.op, rung.limit))
+    }
+
     /// For which time a condition is judged now; `None`: it is not its turn.
     fn judgement_time(
         &mut self,

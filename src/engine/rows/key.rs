@@ -60,7 +60,8 @@ impl<'a> KeyParts<'a> {
     /// The bytes.
     #[must_use]
     pub fn encode(&self) -> RowKey {
-        let mut out = Vec::with_capacity(3 + self.account.map_or(0, str::len) + self.part.len());
+        let mut out =
+            Vec::with_capacity(1 + self.account.map_or(0, |account| 1 + account.len()) + self.part.len());
         put_head(&mut out, self.kind, self.account);
         out.extend_from_slice(self.part.as_bytes());
         RowKey(out.into_boxed_slice())

@@ -133,8 +133,11 @@ impl World {
             }
             world.offset = written.offset;
             for _ in 0..times {
-                let entry =
-                    if written.bytes.is_empty() { written.entry.clone() } else { Entry::parse(&written.bytes).unwrap() };
+                let entry = if written.bytes.is_empty() {
+                    written.entry.clone()
+                } else {
+                    Entry::parse(&written.bytes).unwrap()
+                };
                 world.try_step(written.time, entry).unwrap();
             }
         }

@@ -62,12 +62,8 @@ fn compare(case: &Case, output: &Output) -> Result<(), String> {
         |action: &str| matches!(action, "updated" | "reminder") && !lists("updated") && !lists("reminder");
     let found: Vec<_> = said(output).into_iter().filter(|(_, action, ..)| !optional(action)).collect();
     let show = || {
-<<<<<<< HEAD
-        let lines: Vec<String> = said(output).iter().map(|(at, a, e, s, r)| format!("  {at} {a} {e} {s} {r}")).collect();
-        format!("{}\ndecisions {:#?}", lines.join("\n"), output.decisions.iter().map(|it| (text(&it.data, &["decision"]), text(&it.data, &["reason"]))).collect::<Vec<_>>())
-=======
         let lines: Vec<String> =
-            said(output).iter().map(|(at, a, e, s)| format!("  {at} {a} {e} {s}")).collect();
+            said(output).iter().map(|(at, a, e, s, r)| format!("  {at} {a} {e} {s} {r}")).collect();
         format!(
             "{}\ndecisions {:#?}",
             lines.join("\n"),
@@ -77,7 +73,6 @@ fn compare(case: &Case, output: &Output) -> Result<(), String> {
                 .map(|it| (text(&it.data, &["decision"]), text(&it.data, &["reason"])))
                 .collect::<Vec<_>>()
         )
->>>>>>> runtime
     };
     if found.len() != actions.len() {
         return Err(format!("{} revisions expected, found\n{}", actions.len(), show()));
@@ -115,7 +110,8 @@ fn compare(case: &Case, output: &Output) -> Result<(), String> {
 
 fn every_case(mut check: impl FnMut(Program, &Case)) {
     for loaded in rule_sets() {
-        for (tests, case) in loaded.tests.iter().flat_map(|own| own.cases.iter().map(move |case| (own, case))) {
+        for (tests, case) in loaded.tests.iter().flat_map(|own| own.cases.iter().map(move |case| (own, case)))
+        {
             let mut ids: Vec<&str> = vec![&tests.rule];
             ids.extend(case.with.iter().map(|id| &**id));
             check(loaded.program_of(&ids, case.lookups.as_ref()).unwrap(), case);

@@ -16,7 +16,9 @@ use super::driver::{World, settings, source};
 const START: Timestamp = Timestamp(1_767_571_200_000);
 
 fn program(rules: &str) -> Program {
-    let text = format!("version: 1\nname: t\ndefaults: {{status: active, policy: {{cooldown: 0s}}}}\nrules:\n{rules}");
+    let text = format!(
+        "version: 1\nname: t\ndefaults: {{status: active, policy: {{cooldown: 0s}}}}\nrules:\n{rules}"
+    );
     load(&[("t.yaml", &text)], Options::default()).unwrap_or_else(|mistakes| panic!("{mistakes}")).program
 }
 
@@ -83,8 +85,7 @@ fn a_source_that_nobody_announced_stops_the_task() {
         watermark: Timestamp::MIN,
         caught_up: true,
     };
-    let record =
-        JournalRecord { offset: 0, time: START, entry: Entry::Frame(Frame::tick(vec![coverage])) };
+    let record = JournalRecord { offset: 0, time: START, entry: Entry::Frame(Frame::tick(vec![coverage])) };
     let mut store = crate::runtime::memory_store::MemoryStore::new();
     let result = engine.step(&record, &mut store, &mut Effects::default());
     assert!(matches!(result, Err(StepError::Unannounced { .. })));
@@ -120,7 +121,10 @@ fn every_event_ends_in_one_way() {
 fn activations_are_opened_suppressed_or_merged() {
     let rules = format!(
         "{THREE}{}{}",
-        THREE.replace("id: three", "id: also").replace("gte: 3", "gte: 4").replace("severity: warning", "severity: warning\n  rank: 5"),
+        THREE
+            .replace("id: three", "id: also")
+            .replace("gte: 3", "gte: 4")
+            .replace("severity: warning", "severity: warning\n  rank: 5"),
         THREE.replace("id: three", "id: hushed").replace("family: f", "family: g\n  status: shadow"),
     );
     let mut world = World::new(program(&rules), START);
@@ -131,7 +135,9 @@ fn activations_are_opened_suppressed_or_merged() {
     assert_eq!(actions(&world), [Action::Opened, Action::Escalated, Action::Updated, Action::Resolved]);
     for rule in &world.tally.rules {
         let suppressed: u64 = rule.suppressed.iter().sum();
-        let shadow = world.engine.program().rules.len() == 3 && rule.activations > 0 && rule.alerts[0] + rule.merged == 0;
+        let shadow = world.engine.program().rules.len() == 3
+            && rule.activations > 0
+            && rule.alerts[0] + rule.merged == 0;
         let known = rule.alerts[Action::Opened as usize] + suppressed + rule.merged;
         assert!(shadow || rule.activations == known, "{rule:?}");
         assert_eq!(rule.activations, 1);
@@ -193,7 +199,8 @@ fn live_rules_believe_what_is_there_and_speak_of_what_comes() {
         world.line(at(second), failed("acme", at(second)));
     }
     // The same series, seen by a new rule: what holds already is not announced until it was false once.
-    let both = format!("{THREE}{}", THREE.replace("id: three", "id: new").replace("family: f", "family: n"));
+    let both =
+        format!("{THREE}{}", THREE.replace("id: three", "id: new").replace("family: f", "family: other"));
     switch(&mut world, &both);
     world.line(at(10), failed("acme", at(10)));
     assert_eq!(actions(&world), [Action::Opened]);
@@ -220,18 +227,25 @@ fn a_young_series_is_warming() {
 ";
     let mut world = World::new(program(rules), START);
     world.engine.settings.activate = Activation::Live;
-    switch(&mut world, "[]");
+    switch(&mut world, &rules.replace("id: low", "id: once").replace("within: 1h", "within: 2h"));
     switch(&mut world, rules);
     world.line(at(1), failed("acme", at(1)));
     world.run_to(at(3_000));
-    let reasons: Vec<_> = world.output.decisions.iter().filter_map(|it| it.data.entry("reason").and_then(Value::as_text)).collect();
+    let reasons: Vec<_> = world
+        .output
+        .decisions
+        .iter()
+        .filter_map(|it| it.data.entry("reason").and_then(Value::as_text))
+        .collect();
     assert_eq!(reasons, [Reason::Warming.name()]);
 }
 
 #[test]
 fn a_rules_record_activates_at_its_offset_and_only_once() {
     let mut world = World::new(Program::default(), START);
-    let text = format!("version: 1\nname: t\ndefaults: {{status: active, policy: {{cooldown: 0s}}}}\nrules:\n{THREE}");
+    let text = format!(
+        "version: 1\nname: t\ndefaults: {{status: active, policy: {{cooldown: 0s}}}}\nrules:\n{THREE}"
+    );
     let rules = |generation| System::Rules {
         generation,
         rule_set: "abc".into(),
