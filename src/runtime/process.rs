@@ -9,17 +9,20 @@ use super::group::Lives;
 use super::http::{Health, HttpError, Server};
 use super::intake_worker::{IntakeParts, IntakeSettings, IntakeWorker};
 use super::kafka::admin::{Admin, AdminError, plans};
+use super::kafka::changelog::system_records;
 use super::kafka::{Connection, Group, KafkaSource, PlainSink, TransactionalSink};
 use super::metrics::{AppState, Metrics, MetricsError};
 use super::registry::{Location, Registry};
 use super::rocks::{RocksMemory, RocksStore};
 use super::shutdown::{exit_on_panic, obey_signals};
 use super::worker::{Stop, WorkerError};
-use crate::config::{Config, Registry as RegistryConfig};
+use crate::config::{Config, Delivery, Registry as RegistryConfig};
+use crate::document::Mistakes;
 use crate::intake::breaker::Limits;
 use crate::intake::mapping::Mapping;
 use crate::intake::text::{LexiconError, Scorer};
 use crate::intake::{Format, Intake, SourceSettings};
+use crate::journal::System;
 
 /// Blocks that RocksDB keeps, and rows that it has not written to tables yet, bytes.
 const ROCKS_BYTES: (usize, usize) = (64 << 20, 64 << 20);
@@ -93,7 +96,7 @@ struct Process {
 ///
 /// # Errors
 /// If it can't begin, or a worker gives up.
-pub fn run(config: Config, mappings: &[Mapping], create_topics: bool) -> Result<(), ProcessError> {
+pub fn run(config: Config, create_topics: bool) -> Result<(), ProcessError> {
     exit_on_panic();
     let process = Process {
         connection: Connection::of(&config),
@@ -108,14 +111,14 @@ pub fn run(config: Config, mappings: &[Mapping], create_topics: bool) -> Result<
     let clock = Box::new(SystemClock);
     let _server =
         Server::open(config.http.listen, Arc::clone(&process.health), Arc::clone(&process.metrics), clock)?;
-    process.work(mappings, create_topics)
+    process.work(create_topics)
 }
 
 type Thread = std::thread::JoinHandle<Result<(), WorkerError>>;
 
 impl Process {
     /// Runs the workers until all have ended.
-    fn work(&self, mappings: &[Mapping], create_topics: bool) -> Result<(), ProcessError> {
+    fn work(&self, create_topics: bool) -> Result<(), ProcessError> {
         self.check_topics(create_topics)?;
         let config = &self.config;
         let mut threads = Vec::new();
@@ -127,7 +130,7 @@ impl Process {
         }
         if config.roles.intake {
             for thread in 0..config.threads.intake {
-                threads.push(self.spawn_intake(thread, mappings)?);
+                threads.push(self.spawn_intake(thread)?);
             }
         }
         self.health.started();
@@ -191,7 +194,6 @@ impl Process {
         let life = move |stop: &Stop| {
             let journal = [config.topics.journal.clone()];
             let source = KafkaSource::open(&connection, Group::Detect, thread, &journal)?;
-            let sink = TransactionalSink::open(&connection, thread, &source)?;
             let parts = DetectParts {
                 settings: detect_settings(&config),
                 open_store: open_store(
@@ -203,27 +205,37 @@ impl Process {
                 metrics: Arc::clone(&metrics),
                 pulse: Arc::clone(&pulse),
             };
-            DetectWorker::new(source, sink, parts).run(stop)
+            match config.delivery {
+                Delivery::ExactlyOnce => {
+                    let sink = TransactionalSink::open(&connection, thread, &source)?;
+                    DetectWorker::new(source, sink, parts).run(stop)
+                }
+                Delivery::AtLeastOnce => {
+                    let sink = PlainSink::open_for(&connection, "output", &source)?;
+                    DetectWorker::new(source, sink, parts).run(stop)
+                }
+            }
         };
         Ok(lives.spawn(name, life)?)
     }
 
-    fn spawn_intake(&self, thread: usize, mappings: &[Mapping]) -> Result<Thread, ProcessError> {
+    fn spawn_intake(&self, thread: usize) -> Result<Thread, ProcessError> {
         let name = format!("intake-{thread}");
         let lives = self.lives(&name);
         let (pulse, metrics, clock) =
             (Arc::clone(&lives.pulse), Arc::clone(&self.metrics), Arc::clone(&self.clock));
         let (connection, config) = (self.connection.clone(), Arc::clone(&self.config));
-        let sources = source_settings(&config, mappings);
-        let topics: Vec<String> = sources.iter().map(|source| source.topic.to_string()).collect();
+        let topics: Vec<String> = config.sources.iter().map(|source| source.topic.clone()).collect();
         // Read once, so that a lexicon that can't be used is known before the first thread begins.
         Scorer::english()?;
         let life = move |stop: &Stop| {
+            let (generation, mappings) = newest_mappings(&connection, &config.topics.changelog)?;
+            let sources = source_settings(&config, &mappings);
             let source = KafkaSource::open(&connection, Group::Intake, thread, &topics)?;
             let sink = PlainSink::open(&connection, "journal")?;
             let parts = IntakeParts {
-                settings: intake_settings(&config),
-                intake: Intake::new(sources.clone(), Scorer::english()?),
+                settings: IntakeSettings { mapping: generation, ..intake_settings(&config) },
+                intake: Intake::new(sources, Scorer::english()?),
                 registry: config.registry.as_ref().map(registry),
                 clock: Arc::clone(&clock),
                 metrics: Arc::clone(&metrics),
@@ -283,6 +295,26 @@ fn intake_settings(config: &Config) -> IntakeSettings {
             ..Limits::default()
         },
         instance: config.instance.clone(),
+    }
+}
+
+/// The mappings that were applied last, and when; none: every topic has the canonical form.
+fn newest_mappings(connection: &Connection, changelog: &str) -> Result<(u64, Vec<Mapping>), WorkerError> {
+    let mut newest = (0, Vec::new());
+    for record in system_records(connection, changelog)? {
+        if let System::Mapping { generation, body, .. } = record
+            && generation > newest.0
+        {
+            newest = (generation, body);
+        }
+    }
+    let mut mistakes = Mistakes::default();
+    let parse = |(name, text): &(Box<str>, Box<str>)| Mapping::parse(name, text, &mut mistakes);
+    let mappings = newest.1.iter().filter_map(parse).collect();
+    if mistakes.is_empty() {
+        Ok((newest.0.unsigned_abs(), mappings))
+    } else {
+        Err(WorkerError::Mappings(mistakes))
     }
 }
 

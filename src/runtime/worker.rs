@@ -61,6 +61,12 @@ pub enum WorkerError {
     /// The schema registry does not answer.
     #[error(transparent)]
     Registry(#[from] super::registry::RegistryError),
+    /// The changelog could not be read.
+    #[error(transparent)]
+    Changelog(#[from] super::kafka::changelog::ChangelogError),
+    /// The mappings in the changelog are of no use to this build.
+    #[error("the mappings in the changelog can't be used by this build:\n{0}")]
+    Mappings(crate::document::Mistakes),
     /// The lexicon can't be used.
     #[error(transparent)]
     Lexicon(#[from] crate::intake::text::LexiconError),
@@ -105,10 +111,14 @@ impl WorkerError {
     #[must_use]
     pub const fn heals(&self) -> bool {
         match self {
-            Self::Source(_) | Self::Sink(_) | Self::Lost(_) | Self::Unacknowledged(_) | Self::Registry(_) => {
-                true
-            }
-            Self::Lexicon(_)
+            Self::Changelog(_)
+            | Self::Source(_)
+            | Self::Sink(_)
+            | Self::Lost(_)
+            | Self::Unacknowledged(_)
+            | Self::Registry(_) => true,
+            Self::Mappings(_)
+            | Self::Lexicon(_)
             | Self::Store(_)
             | Self::Open(_)
             | Self::Aborted

@@ -21,7 +21,11 @@ const JSON: (&str, &[u8]) = ("content-type", b"application/json");
 ///
 /// # Errors
 /// If the sink fails.
-pub fn publish_alert(alert: &Alert, topics: &OutputTopics, sink: &mut impl Sink) -> Result<(), SinkError> {
+pub(super) fn publish_alert(
+    alert: &Alert,
+    topics: &OutputTopics,
+    sink: &mut impl Sink,
+) -> Result<(), SinkError> {
     let value = to_json(&alert.data);
     let named: Vec<(String, &[u8])> =
         alert.attributes.iter().map(|(name, value)| (format!("ce_{name}"), value.as_bytes())).collect();
@@ -50,7 +54,7 @@ pub fn publish_alert(alert: &Alert, topics: &OutputTopics, sink: &mut impl Sink)
 ///
 /// # Errors
 /// If the sink fails.
-pub fn publish_decision(
+pub(super) fn publish_decision(
     decision: &Decision,
     topics: &OutputTopics,
     sink: &mut impl Sink,

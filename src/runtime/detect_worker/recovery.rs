@@ -2,7 +2,7 @@
 
 /// Why a store is of no use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Discard {
+pub(super) enum Discard {
     /// The journal no longer has the records that follow its position.
     BeforeJournal,
     /// It knows more than was published: the group's offsets were set back, or the journal was made anew.
@@ -12,7 +12,7 @@ pub enum Discard {
 impl Discard {
     /// The reason, for the log.
     #[must_use]
-    pub const fn reason(self) -> &'static str {
+    pub(super) const fn reason(self) -> &'static str {
         match self {
             Self::BeforeJournal => "its position lies before the journal's start",
             Self::AheadOfCommitted => "its position lies after the committed offset",
@@ -22,7 +22,7 @@ impl Discard {
 
 /// How a task begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Plan {
+pub(super) struct Plan {
     /// Why the store is discarded first.
     pub discard: Option<Discard>,
     /// The first offset to read.
@@ -33,7 +33,7 @@ pub struct Plan {
 
 /// Weighs the position of the store's checkpoint, the group's committed offset and the journal's start.
 #[must_use]
-pub fn plan(checkpoint: Option<i64>, committed: Option<i64>, journal_start: i64) -> Plan {
+pub(super) fn plan(checkpoint: Option<i64>, committed: Option<i64>, journal_start: i64) -> Plan {
     let silent_until = committed.unwrap_or(0);
     let discard = match checkpoint {
         Some(position) if position > silent_until => Some(Discard::AheadOfCommitted),

@@ -10,7 +10,7 @@ use crate::runtime::source::Record;
 use crate::runtime::worker::WorkerError;
 
 /// A task.
-pub struct Task<T> {
+pub(super) struct Task<T> {
     /// The journal partition.
     pub partition: SourcePartition,
     engine: Engine,
@@ -28,7 +28,7 @@ pub struct Task<T> {
 
 /// What became of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Taken {
+pub(super) enum Taken {
     /// It was known already.
     Known,
     /// It was replayed.
@@ -39,7 +39,7 @@ pub enum Taken {
 
 impl<T: Store> Task<T> {
     /// A task that begins with this engine and store.
-    pub fn new(
+    pub(super) fn new(
         partition: SourcePartition,
         engine: Engine,
         store: T,
@@ -58,22 +58,22 @@ impl<T: Store> Task<T> {
     }
 
     /// The engine, to look at.
-    pub const fn engine(&self) -> &Engine {
+    pub(super) const fn engine(&self) -> &Engine {
         &self.engine
     }
 
     /// The store, to look at.
-    pub const fn store(&self) -> &T {
+    pub(super) const fn store(&self) -> &T {
         &self.store
     }
 
     /// Whether it still replays what was published already.
-    pub const fn is_silent(&self) -> bool {
+    pub(super) const fn is_silent(&self) -> bool {
         self.engine.position() < self.silent_until
     }
 
     /// Whether a record activates rules: what was counted must be published under the names of the old ones.
-    pub fn is_rules(record: &Record<'_>) -> bool {
+    pub(super) fn is_rules(record: &Record<'_>) -> bool {
         let parsed = record.value.map(Entry::parse);
         matches!(parsed, Some(Ok(Entry::System(System::Rules { .. }))))
     }
@@ -82,7 +82,7 @@ impl<T: Store> Task<T> {
     ///
     /// # Errors
     /// If it can't be read or the engine can't go on: the task is then of no use.
-    pub fn take(&mut self, record: &Record<'_>) -> Result<Taken, WorkerError> {
+    pub(super) fn take(&mut self, record: &Record<'_>) -> Result<Taken, WorkerError> {
         if record.offset < self.engine.position() {
             return Ok(Taken::Known);
         }
@@ -103,12 +103,12 @@ impl<T: Store> Task<T> {
     }
 
     /// What the records since the last commit ask for; alerts and decisions are to be taken out.
-    pub const fn effects(&mut self) -> &mut Effects {
+    pub(super) const fn effects(&mut self) -> &mut Effects {
         &mut self.effects
     }
 
     /// Begins a commit: the offset that it will make known, if it is a new one.
-    pub fn begin_commit(&mut self) -> Option<(SourcePartition, i64)> {
+    pub(super) fn begin_commit(&mut self) -> Option<(SourcePartition, i64)> {
         let position = self.engine.position();
         if self.is_silent() || position <= self.committed {
             return None;
@@ -119,12 +119,12 @@ impl<T: Store> Task<T> {
     }
 
     /// Whether there is something to commit.
-    pub const fn is_behind(&self) -> bool {
+    pub(super) const fn is_behind(&self) -> bool {
         !self.is_silent() && self.engine.position() > self.committed
     }
 
     /// The commit is done: what it counted counts.
-    pub fn commit_done(&mut self, metrics: &Metrics) {
+    pub(super) fn commit_done(&mut self, metrics: &Metrics) {
         if self.committing > self.committed {
             self.committed = self.committing;
             metrics.apply(&self.tally_under_way, self.engine.program());
@@ -136,7 +136,7 @@ impl<T: Store> Task<T> {
     ///
     /// # Errors
     /// If the store fails.
-    pub fn checkpoint(&mut self) -> Result<(), WorkerError> {
+    pub(super) fn checkpoint(&mut self) -> Result<(), WorkerError> {
         debug_assert!(self.engine.position() <= self.committed, "a checkpoint ahead of what is published");
         let place = (self.partition.partition, self.engine.position());
         let checkpoint =

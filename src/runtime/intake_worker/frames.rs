@@ -9,7 +9,7 @@ use crate::runtime::sink::{Outgoing, Sink, SinkError};
 
 /// A source partition that the worker owns.
 #[derive(Debug)]
-pub struct Slot {
+pub(super) struct Slot {
     /// Which.
     pub source: SourcePartition,
     /// Place of its topic in the worker's list of sources.
@@ -33,7 +33,7 @@ pub struct Slot {
 impl Slot {
     /// A partition of the source at `topic` in the worker's list; all before `next` is dealt with.
     #[must_use]
-    pub fn new(
+    pub(super) fn new(
         source: SourcePartition,
         topic: usize,
         settings: &SourceSettings,
@@ -66,7 +66,7 @@ struct Lane {
 
 /// What was sent, for the metrics.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Sent {
+pub(super) struct Sent {
     /// Frames, ticks among them.
     pub frames: u64,
     /// Their bytes.
@@ -75,7 +75,7 @@ pub struct Sent {
 
 /// All frames of a worker.
 #[derive(Debug)]
-pub struct Frames {
+pub(super) struct Frames {
     /// The journal's topic.
     journal: String,
     /// Version of the mapping that makes the events.
@@ -95,7 +95,7 @@ pub struct Frames {
 impl Frames {
     /// Frames for a journal of so many partitions.
     #[must_use]
-    pub fn new(journal: String, partitions: usize, mapping: u64) -> Self {
+    pub(super) fn new(journal: String, partitions: usize, mapping: u64) -> Self {
         Self {
             journal,
             mapping,
@@ -113,29 +113,29 @@ impl Frames {
 
     /// The partitions that the worker owns, in the order in which frames list them.
     #[must_use]
-    pub fn slots(&self) -> &[Slot] {
+    pub(super) fn slots(&self) -> &[Slot] {
         &self.slots
     }
 
     /// The same, to be changed.
-    pub fn slots_mut(&mut self) -> &mut [Slot] {
+    pub(super) fn slots_mut(&mut self) -> &mut [Slot] {
         &mut self.slots
     }
 
     /// How many journal partitions there are.
     #[must_use]
-    pub fn partitions(&self) -> usize {
+    pub(super) fn partitions(&self) -> usize {
         self.lanes.len()
     }
 
     /// A token that no record had before.
-    pub fn token(&mut self) -> u64 {
+    pub(super) fn token(&mut self) -> u64 {
         self.next_token += 1;
         self.next_token
     }
 
     /// Takes over a source partition. No frame may hold events.
-    pub fn own(&mut self, slot: Slot) {
+    pub(super) fn own(&mut self, slot: Slot) {
         debug_assert!(
             self.lanes.iter().all(|lane| lane.builder.events() == 0),
             "frames list sources by place"
@@ -148,7 +148,7 @@ impl Frames {
     }
 
     /// Gives source partitions up. Nothing may be under construction or under way.
-    pub fn disown(&mut self, concerned: &[SourcePartition]) {
+    pub(super) fn disown(&mut self, concerned: &[SourcePartition]) {
         let kept: Vec<bool> = self.slots.iter().map(|slot| !concerned.contains(&slot.source)).collect();
         for lane in &mut self.lanes {
             let mut keep = kept.iter();
@@ -163,7 +163,7 @@ impl Frames {
     }
 
     /// The place of a source partition.
-    pub fn slot_of(&mut self, topic: usize, partition: i32) -> Option<usize> {
+    pub(super) fn slot_of(&mut self, topic: usize, partition: i32) -> Option<usize> {
         let is = |slot: &Slot| slot.topic == topic && slot.source.partition == partition;
         if !self.slots.get(self.recent).is_some_and(is) {
             self.recent = self.slots.iter().position(is)?;
@@ -172,7 +172,7 @@ impl Frames {
     }
 
     /// Puts an event of a slot into the frame for a journal partition.
-    pub fn push(&mut self, partition: usize, slot: usize, event: &Event<'_>, now: Timestamp) {
+    pub(super) fn push(&mut self, partition: usize, slot: usize, event: &Event<'_>, now: Timestamp) {
         let Some(lane) = self.lanes.get_mut(partition) else { return };
         #[expect(
             clippy::cast_possible_truncation,
@@ -184,7 +184,7 @@ impl Frames {
 
     /// The longest time that an event has waited, ms.
     #[must_use]
-    pub fn waited_ms(&self, now: Timestamp) -> Option<i64> {
+    pub(super) fn waited_ms(&self, now: Timestamp) -> Option<i64> {
         self.lanes.iter().filter_map(|lane| lane.since).min().map(|since| now.since(since))
     }
 
@@ -192,7 +192,7 @@ impl Frames {
     ///
     /// # Errors
     /// If the sink fails.
-    pub fn send_full(&mut self, frame_bytes: usize, sink: &mut impl Sink) -> Result<(), SinkError> {
+    pub(super) fn send_full(&mut self, frame_bytes: usize, sink: &mut impl Sink) -> Result<(), SinkError> {
         self.send_where(sink, |lane| lane.builder.len_bytes() >= frame_bytes)
     }
 
@@ -200,7 +200,7 @@ impl Frames {
     ///
     /// # Errors
     /// If the sink fails.
-    pub fn send_due(
+    pub(super) fn send_due(
         &mut self,
         now: Timestamp,
         linger_ms: i64,
@@ -213,7 +213,7 @@ impl Frames {
     ///
     /// # Errors
     /// If the sink fails.
-    pub fn send_all(&mut self, sink: &mut impl Sink) -> Result<(), SinkError> {
+    pub(super) fn send_all(&mut self, sink: &mut impl Sink) -> Result<(), SinkError> {
         if self.slots.is_empty() { Ok(()) } else { self.send_where(sink, |_| true) }
     }
 
@@ -261,18 +261,18 @@ impl Frames {
     }
 
     /// A frame was acknowledged.
-    pub fn acknowledged(&mut self, token: u64) {
+    pub(super) fn acknowledged(&mut self, token: u64) {
         self.pending.acknowledged(token);
     }
 
     /// The offset that may be committed for a slot: the next to read.
     #[must_use]
-    pub fn committable(&self, slot: usize) -> Option<i64> {
+    pub(super) fn committable(&self, slot: usize) -> Option<i64> {
         self.pending.committable(slot)
     }
 
     /// What was sent since the last call.
-    pub const fn take_sent(&mut self) -> Sent {
+    pub(super) const fn take_sent(&mut self) -> Sent {
         std::mem::replace(&mut self.sent, Sent { frames: 0, bytes: 0 })
     }
 }

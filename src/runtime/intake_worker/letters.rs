@@ -10,7 +10,7 @@ use crate::runtime::source::Record;
 
 /// Dead letters under way.
 #[derive(Debug)]
-pub struct Letters {
+pub(super) struct Letters {
     topic: String,
     dialect: HeaderDialect,
     instance: String,
@@ -20,7 +20,7 @@ pub struct Letters {
 
 /// A record that can't be used, and why.
 #[derive(Debug)]
-pub struct Failed<'a> {
+pub(super) struct Failed<'a> {
     /// The record.
     pub record: &'a Record<'a>,
     /// Its topic.
@@ -36,7 +36,7 @@ pub struct Failed<'a> {
 impl Letters {
     /// Letters go to this topic; `instance` says who wrote them.
     #[must_use]
-    pub const fn new(topic: String, dialect: HeaderDialect, instance: String) -> Self {
+    pub(super) const fn new(topic: String, dialect: HeaderDialect, instance: String) -> Self {
         Self { topic, dialect, instance, under_way: BTreeMap::new() }
     }
 
@@ -44,7 +44,12 @@ impl Letters {
     ///
     /// # Errors
     /// If the sink fails.
-    pub fn send(&mut self, token: u64, failed: &Failed<'_>, sink: &mut impl Sink) -> Result<(), SinkError> {
+    pub(super) fn send(
+        &mut self,
+        token: u64,
+        failed: &Failed<'_>,
+        sink: &mut impl Sink,
+    ) -> Result<(), SinkError> {
         let record = failed.record;
         let own = self.headers(failed);
         let mut headers: Vec<(&str, &[u8])> =
@@ -112,13 +117,13 @@ impl Letters {
     }
 
     /// A letter was acknowledged; whether the token was one of a letter.
-    pub fn acknowledged(&mut self, token: u64) -> bool {
+    pub(super) fn acknowledged(&mut self, token: u64) -> bool {
         self.under_way.remove(&token).is_some()
     }
 
     /// The first offset of a slot whose letter is not acknowledged: it must not be passed by a commit.
     #[must_use]
-    pub fn first_under_way(&self, slot: usize) -> Option<i64> {
+    pub(super) fn first_under_way(&self, slot: usize) -> Option<i64> {
         self.under_way.values().filter(|(own, _)| *own == slot).map(|(_, offset)| *offset).min()
     }
 }

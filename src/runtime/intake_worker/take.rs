@@ -17,7 +17,7 @@ use crate::runtime::source::Record;
 use crate::runtime::worker::WorkerError;
 
 /// All that a record needs on its way, and nothing of the source that it came from.
-pub struct Taking {
+pub(super) struct Taking {
     pub(super) settings: IntakeSettings,
     pub(super) frames: Frames,
     pub(super) letters: Letters,

@@ -67,6 +67,7 @@ impl<C: ConsumerContext + 'static> BatchQueue<C> {
     ///
     /// To be called before each assignment: librdkafka keeps a queue that was forwarded before it begins to fetch, and
     /// lets it go when it stops.
+    #[must_use]
     pub fn forward(&self, partition: &SourcePartition) -> bool {
         let Some(topic) = self.topic_name(&partition.topic) else { return false };
         // SAFETY: client and name are alive; the returned reference is given back after its only use.

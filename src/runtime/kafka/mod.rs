@@ -4,6 +4,7 @@
 
 pub mod admin;
 pub mod batch;
+pub mod changelog;
 pub mod settings;
 pub mod sink;
 pub mod source;

@@ -151,6 +151,23 @@ impl Connection {
         config
     }
 
+    /// A reader outside of all groups.
+    pub(super) fn reader(&self) -> ClientConfig {
+        self.base(
+            "reader",
+            &self.consumer,
+            &[
+                // The client wants a name of a group, though nothing is committed for it.
+                ("group.id", &format!("{}-reader", self.application_id)),
+                ("isolation.level", "read_committed"),
+                ("auto.offset.reset", "error"),
+                ("enable.auto.commit", "false"),
+                ("enable.auto.offset.store", "false"),
+                ("enable.partition.eof", "false"),
+            ],
+        )
+    }
+
     fn producer(&self, role: &str, fixed: &[(&str, &str)]) -> ClientConfig {
         let mut config = self.base(role, &self.producer, fixed);
         config.set("enable.idempotence", "true");
@@ -236,6 +253,7 @@ mod tests {
             connection.plain_producer("journal"),
             connection.transactional_producer(1),
             connection.admin(),
+            connection.reader(),
         ];
         let presets = [
             "fetch.queue.backoff.ms",

@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientContext;
-use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerGroupMetadata};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerGroupMetadata};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
@@ -101,6 +101,10 @@ fn produce(producer: &BaseProducer<Deliveries>, record: &Outgoing<'_>) -> Result
 pub struct PlainSink {
     producer: BaseProducer<Deliveries>,
     in_flight: usize,
+    /// Whose offsets it commits once its records are acknowledged: at least once instead of exactly once.
+    member: Option<Arc<BaseConsumer<Rebalances>>>,
+    /// The offsets of the commit under way.
+    committing: Vec<(SourcePartition, Option<i64>)>,
 }
 
 impl PlainSink {
@@ -111,7 +115,16 @@ impl PlainSink {
     pub fn open(connection: &Connection, role: &str) -> Result<Self, SinkError> {
         let producer =
             connection.plain_producer(role).create_with_context(Deliveries::default()).map_err(failed)?;
-        Ok(Self { producer, in_flight: 0 })
+        Ok(Self { producer, in_flight: 0, member: None, committing: Vec::new() })
+    }
+
+    /// Opens a writer that commits offsets of `source` when all that it was sent is acknowledged. A crash in between
+    /// repeats what it wrote.
+    ///
+    /// # Errors
+    /// If a property is refused.
+    pub fn open_for(connection: &Connection, role: &str, source: &KafkaSource) -> Result<Self, SinkError> {
+        Ok(Self { member: Some(source.consumer()), ..Self::open(connection, role)? })
     }
 
     /// Takes over what has been reported.
@@ -144,11 +157,25 @@ impl Sink for PlainSink {
         self.in_flight
     }
 
-    fn start_commit(&mut self, _: &[(SourcePartition, i64)]) -> Result<(), SinkError> {
-        Err(SinkError("this sink has no transactions".to_owned()))
+    fn start_commit(&mut self, offsets: &[(SourcePartition, i64)]) -> Result<(), SinkError> {
+        if self.member.is_none() || !self.committing.is_empty() {
+            return Err(SinkError("this sink can't commit, or does so already".to_owned()));
+        }
+        self.committing = offsets.iter().map(|(own, offset)| (own.clone(), Some(*offset))).collect();
+        Ok(())
     }
 
-    fn commit_done(&mut self, _: Duration) -> Result<bool, SinkError> {
+    fn commit_done(&mut self, wait: Duration) -> Result<bool, SinkError> {
+        let Some(member) = self.member.clone() else { return Ok(true) };
+        self.acknowledged(wait, &mut Vec::new())?;
+        if self.in_flight > 0 {
+            return Ok(false);
+        }
+        let offsets = std::mem::take(&mut self.committing);
+        if !offsets.is_empty() {
+            let offsets = native(&offsets).map_err(|error| SinkError(error.to_string()))?;
+            member.commit(&offsets, CommitMode::Sync).map_err(failed)?;
+        }
         Ok(true)
     }
 }

@@ -161,9 +161,8 @@ impl Source for KafkaSource {
             self.told = change.clone();
             return Ok(change);
         }
-        match self.batch.visit(wait, visit) {
-            (_, Some(error)) => tolerate(Some(error.code), &error.message)?,
-            (_, None) => {}
+        if let (_, Some(error)) = self.batch.visit(wait, visit) {
+            tolerate(Some(error.code), &error.message)?;
         }
         Ok(Assignment::Unchanged)
     }

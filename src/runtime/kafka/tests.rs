@@ -3,10 +3,13 @@
 use std::time::{Duration, Instant};
 
 use super::admin::{Admin, TopicPlan};
+use super::changelog::system_records;
 use super::{Connection, Group, KafkaSource, PlainSink, TransactionalSink};
 use crate::event::SourcePartition;
+use crate::journal::System;
 use crate::runtime::sink::{Outgoing, Sink};
 use crate::runtime::source::{Assignment, CommitMode, Source};
+use crate::runtime::system::{SystemTopics, publish_system};
 
 const SHORT: Duration = Duration::from_millis(20);
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -245,6 +248,49 @@ fn a_transaction_shows_its_records_and_offsets_together_or_not_at_all() {
         reader.poll(SHORT, &mut |_| ()).unwrap();
         assert!(Instant::now() < deadline, "stuck before {end}");
     }
+}
+
+#[test]
+fn at_least_once_commits_what_is_acknowledged() {
+    let Some(connection) = connection("acknowledged") else { return };
+    let (input, output) = (topic(&connection, "in", 1), topic(&connection, "out", 1));
+    write(&connection, &input, 0, 0..4);
+    let mut source = KafkaSource::open(&connection, Group::Detect, 0, std::slice::from_ref(&input)).unwrap();
+    change(&mut source);
+    read(&mut source, 4);
+    let mut sink = PlainSink::open_for(&connection, "output", &source).unwrap();
+    send(&mut sink, &output, 0, "first", 1);
+    sink.start_commit(&[(at(&input, 0), 3)]).unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    while !sink.commit_done(SHORT).unwrap() {
+        assert!(Instant::now() < deadline, "not acknowledged");
+    }
+    assert_eq!(sink.in_flight(), 0);
+    assert_eq!(source.committed(&at(&input, 0)).unwrap(), Some(3));
+    assert!(PlainSink::open(&connection, "journal").unwrap().start_commit(&[]).is_err());
+}
+
+#[test]
+fn the_changelog_tells_its_system_records() {
+    let Some(connection) = connection("changelog") else { return };
+    let topics = SystemTopics {
+        journal: topic(&connection, "journal", 1),
+        partitions: 1,
+        changelog: topic(&connection, "changelog", 3),
+    };
+    assert_eq!(system_records(&connection, &topics.changelog).unwrap(), []);
+    let mapping = |generation, version: &str| System::Mapping {
+        generation,
+        version: version.into(),
+        body: vec![("usage.yaml".into(), "version: 1".into())],
+        first: Vec::new(),
+    };
+    let mut sink = PlainSink::open(&connection, "apply").unwrap();
+    publish_system(&mut sink, &topics, &mapping(1, "a")).unwrap();
+    publish_system(&mut sink, &topics, &mapping(2, "b")).unwrap();
+    let mut found = system_records(&connection, &topics.changelog).unwrap();
+    found.sort_by_key(|record| matches!(record, System::Mapping { generation: 2, .. }));
+    assert_eq!(found, [mapping(1, "a"), mapping(2, "b")]);
 }
 
 #[test]

@@ -132,7 +132,7 @@ fn records_become_alerts_and_a_process_goes_on_where_it_was() {
 
     let stop = Arc::clone(&first.stop);
     std::thread::scope(|scope| {
-        let running = scope.spawn(|| first.work(&[], false));
+        let running = scope.spawn(|| first.work(false));
         failures(&first, 0..50);
         assert_eq!(alerts(&first, 50), expected(0..50));
         assert!(first.health.unready().is_empty(), "{:?}", first.health.unready());
@@ -155,7 +155,7 @@ fn records_become_alerts_and_a_process_goes_on_where_it_was() {
     let second = process(config);
     let stop = Arc::clone(&second.stop);
     std::thread::scope(|scope| {
-        let running = scope.spawn(|| second.work(&[], false));
+        let running = scope.spawn(|| second.work(false));
         failures(&second, 50..80);
         assert_eq!(alerts(&second, 80), expected(0..80));
         stop.drain();
