@@ -1,4 +1,4 @@
-//! Killed at random instants, a real RocksDB holds exactly the rows of the position it names.
+//! Killed at random instants, a real `RocksDB` holds exactly the rows of the position it names.
 //!
 //! The test runs itself again as a child that steps an engine through a numbered journal and writes checkpoints; the parent
 //! kills it, opens the store, and compares every row with those of an engine that was never killed.
@@ -51,7 +51,8 @@ fn source() -> SourcePartition {
 fn with_record(offset: i64, visit: impl FnOnce(&JournalRecord<'_>)) {
     let time = Timestamp(START + offset * 1_000);
     if offset == 0 {
-        let added = System::SourceAdded { source: source(), kind: Kind::ErrorLog, first: 0, lateness_ms: 600_000 };
+        let added =
+            System::SourceAdded { source: source(), kind: Kind::ErrorLog, first: 0, lateness_ms: 600_000 };
         visit(&JournalRecord { offset, time, entry: Entry::System(added) });
         return;
     }
