@@ -4,11 +4,9 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use super::cluster::{App, registry, until};
+use super::cluster::{App, now_ms, registry, until};
 
 const HOUR: i64 = 3_600_000;
-/// A Monday, ten in the morning.
-const START: i64 = 1_767_607_200_000;
 
 fn rules() -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("rules")
@@ -45,9 +43,10 @@ fn read_alerts(app: &App, count: usize) -> Vec<serde_json::Value> {
 fn the_console_producers_json_raises_an_alert() {
     let app = App::new("console", &rules());
     let running = app.run("forewarn.yaml");
+    let start = now_ms() - 5 * 60_000;
     let lines: String = (0..3)
         .map(|number| {
-            let time = START + number * 60_000;
+            let time = start + number * 60_000;
             format!(
                 "{{\"event_id\":\"f{number}\",\"event_time\":{time},\"account_id\":\"acme\",\"user_id\":\"u1\",\
                  \"event\":\"login.failed\",\"properties\":{{\"reason\":\"bad_password\"}}}}\n"
@@ -82,9 +81,10 @@ fn confluents_avro_serializer_raises_an_alert() {
           {"name":"event_time","type":{"type":"long","logicalType":"timestamp-millis"}}]}"#,
     )
     .unwrap();
+    let start = now_ms() - HOUR;
     let lines: String = (0..11)
         .map(|number| {
-            let time = START + number * HOUR / 12;
+            let time = start + number * HOUR / 12;
             format!(
                 "{{\"key\":\"k{number}\",\"timestamp\":{time},\"value\":{{\"host\":\"h\",\"event\":\"connection.failed\",\
                  \"event_id\":\"c{number}\",\"account_id\":\"acme\",\"integration\":\"salesforce\",\

@@ -51,6 +51,13 @@ pub fn registry() -> String {
     variable("FOREWARN_TEST_REGISTRY")
 }
 
+/// Wall time: what happened long ago is withheld as expired, so events of these tests happen now.
+#[expect(clippy::disallowed_methods, reason = "events are produced as of now")]
+pub fn now_ms() -> i64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    i64::try_from(now.as_millis()).unwrap()
+}
+
 /// Asks until `done`, without burning a core.
 pub fn until(what: &str, mut done: impl FnMut() -> bool) {
     let start = Instant::now();

@@ -5,11 +5,9 @@ use std::path::Path;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use super::cluster::{App, Read};
+use super::cluster::{App, Read, now_ms};
 
 const KILLS: usize = 20;
-/// A Monday, ten in the morning.
-const START: i64 = 1_767_607_200_000;
 
 /// Alerts by key: order is only given within an entity.
 pub fn by_entity(records: Vec<Read>) -> BTreeMap<Vec<u8>, Vec<Vec<u8>>> {
@@ -22,7 +20,7 @@ pub fn by_entity(records: Vec<Read>) -> BTreeMap<Vec<u8>, Vec<Vec<u8>>> {
 
 /// A stretch of the load: connection failures of many accounts, some of which pass the threshold, and failed logins.
 pub fn load(app: &App, stretch: i64) {
-    let base = START + stretch * 120_000;
+    let base = now_ms() - 120_000;
     let errors = (0..4_000_i64).map(|number| {
         let account = if number % 3 == 0 { number % 20 } else { number % 977 };
         let time = base + number * 30;

@@ -3,11 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::cluster::{App, until};
+use super::cluster::{App, now_ms, until};
 
 const GARBAGE: usize = 10_000;
-/// A Monday, ten in the morning.
-const START: i64 = 1_767_607_200_000;
 
 /// Splits a seed into bytes that are no record.
 fn garbage(number: usize) -> Vec<u8> {
@@ -44,8 +42,9 @@ fn garbage_becomes_dead_letters_and_good_records_go_on() {
     let rules = Path::new(env!("CARGO_MANIFEST_DIR")).join("rules");
     let app = App::new("garbage", &rules);
     let topic = app.topic("error-log");
+    let start = now_ms() - 1_000_000;
     let mixed = (0..GARBAGE).flat_map(|number| {
-        let time = START + i64::try_from(number).unwrap() * 100;
+        let time = start + i64::try_from(number).unwrap() * 100;
         let good = (number % 500 == 0).then(|| {
             let value = format!(
                 "{{\"event_id\":\"ok{number}\",\"event_time\":{time},\"account_id\":\"acme\",\
