@@ -36,7 +36,12 @@ impl Apply {
         if let Some(path) = &self.rules {
             let loaded = rule_set(path, Options::default())?;
             let (files, rules) = (documents(path)?.len(), loaded.program.rules.len());
-            writeln!(out, "{}: {files} files, {rules} rules, rule set {}", path.display(), loaded.program.rule_set)?;
+            writeln!(
+                out,
+                "{}: {files} files, {rules} rules, rule set {}",
+                path.display(),
+                loaded.program.rule_set
+            )?;
         }
         let mappings = mappings(self.mappings.as_deref())?;
         writeln!(out, "{} mappings", mappings.len())?;

@@ -45,7 +45,8 @@ impl ConfigCommand {
         match self.command {
             What::Check(args) => {
                 let config = args.load()?;
-                let (file, id, sources) = (args.config.display(), config.application_id, config.sources.len());
+                let (file, id, sources) =
+                    (args.config.display(), config.application_id, config.sources.len());
                 writeln!(out, "{file}: valid; application {id}, {sources} sources")?;
             }
             What::Show(args) => out.write_all(args.read(Config::show)?.as_bytes())?,

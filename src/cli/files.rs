@@ -32,10 +32,15 @@ fn key_value(text: &str) -> Result<(String, String), String> {
 
 impl ConfigArgs {
     /// Hands all layers to a reader of the configuration.
-    pub(super) fn read<T>(&self, then: impl FnOnce(&Layers<'_>) -> Result<T, Mistakes>) -> Result<T, Failure> {
+    pub(super) fn read<T>(
+        &self,
+        then: impl FnOnce(&Layers<'_>) -> Result<T, Mistakes>,
+    ) -> Result<T, Failure> {
         let name = self.config.display().to_string();
         let text = fs::read_to_string(&self.config).map_err(|error| {
-            Failure::Invalid(format!("can't read the configuration {name}: {error}\n  hint: name it with --config"))
+            Failure::Invalid(format!(
+                "can't read the configuration {name}: {error}\n  hint: name it with --config"
+            ))
         })?;
         let env: Vec<(String, String)> = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
@@ -57,11 +62,13 @@ pub(super) fn list(path: &Path, endings: &[&str]) -> Result<Vec<PathBuf>, Failur
     if path.is_file() {
         return Ok(vec![path.to_owned()]);
     }
-    let unreadable = |error: std::io::Error| Failure::Invalid(format!("can't read {}: {error}", path.display()));
+    let unreadable =
+        |error: std::io::Error| Failure::Invalid(format!("can't read {}: {error}", path.display()));
     let mut files = Vec::new();
     for entry in fs::read_dir(path).map_err(unreadable)? {
         let path = entry.map_err(unreadable)?.path();
-        let fits = path.extension().and_then(|ending| ending.to_str()).is_some_and(|own| endings.contains(&own));
+        let fits =
+            path.extension().and_then(|ending| ending.to_str()).is_some_and(|own| endings.contains(&own));
         if fits && path.is_file() {
             files.push(path);
         }

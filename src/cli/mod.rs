@@ -21,7 +21,8 @@ use clap::{Parser, Subcommand};
 use crate::document::Mistakes;
 
 /// Ends every `--help`.
-const EXIT_CODES: &str = "Exit codes: 0 ok, 1 failed, 2 usage or invalid configuration, rules, mappings or input.";
+const EXIT_CODES: &str =
+    "Exit codes: 0 ok, 1 failed, 2 usage or invalid configuration, rules, mappings or input.";
 
 /// What was asked for.
 #[derive(Debug, Parser)]
@@ -150,12 +151,13 @@ mod tests {
         let mut seen = 0;
         let mut open: Vec<clap::Command> = cli.get_subcommands().cloned().collect();
         while let Some(mut command) = open.pop() {
-            open.extend(command.get_subcommands().cloned());
             let name = command.get_name().to_owned();
             if name == "help" {
                 continue;
             }
+            open.extend(command.get_subcommands().cloned());
             let help = command.render_long_help().to_string();
+            let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
             assert!(help.contains(EXIT_CODES) || command.has_subcommands(), "{name} states no exit codes");
             let about = command.get_long_about().map(ToString::to_string).unwrap_or_default();
             assert!(about.len() > 80, "{name}: {about}");

@@ -73,7 +73,8 @@ struct Reader {
 
 impl Reader {
     fn open(path: PathBuf) -> Result<Self, Failure> {
-        let file = File::open(&path).map_err(|error| Failure::Invalid(format!("can't read {}: {error}", path.display())))?;
+        let file = File::open(&path)
+            .map_err(|error| Failure::Invalid(format!("can't read {}: {error}", path.display())))?;
         let mut reader = Self { path, lines: BufReader::new(file).lines(), number: 0, next: None };
         reader.advance()?;
         Ok(reader)
@@ -88,7 +89,8 @@ impl Reader {
             if text.trim().is_empty() {
                 continue;
             }
-            let line = Line::parse(&text).map_err(|error| Failure::Invalid(format!("{path}:{number}: {error}")))?;
+            let line =
+                Line::parse(&text).map_err(|error| Failure::Invalid(format!("{path}:{number}: {error}")))?;
             self.next = Some(line);
             break;
         }
@@ -98,7 +100,8 @@ impl Reader {
 
 impl Input {
     fn open(path: &Path) -> Result<Self, Failure> {
-        let files: Vec<Reader> = list(path, &["jsonl"])?.into_iter().map(Reader::open).collect::<Result<_, _>>()?;
+        let files: Vec<Reader> =
+            list(path, &["jsonl"])?.into_iter().map(Reader::open).collect::<Result<_, _>>()?;
         if files.is_empty() {
             let path = path.display();
             return Err(Failure::Invalid(format!("there is no file in {path}\n  hint: files end in .jsonl")));
@@ -109,7 +112,9 @@ impl Input {
     /// The next line and where it stands.
     fn next(&mut self) -> Result<Option<(Line, String)>, Failure> {
         let waiting = self.files.iter_mut().filter(|file| file.next.is_some());
-        let Some(file) = waiting.min_by_key(|file| file.next.as_ref().map(|line| line.timestamp)) else { return Ok(None) };
+        let Some(file) = waiting.min_by_key(|file| file.next.as_ref().map(|line| line.timestamp)) else {
+            return Ok(None);
+        };
         let Some(line) = file.next.take() else { return Ok(None) };
         let place = format!("{}:{}", file.path.display(), file.number);
         file.advance()?;

@@ -11,8 +11,8 @@ use super::{EXIT_CODES, Failure, Outcome};
 use crate::document::duration_text;
 use crate::intake::text::Scorer;
 use crate::replay::{CaseReport, run_tests};
-use crate::rules::program::{Detector, Mode, Rule, Window};
-use crate::rules::{Loaded, Options, worst_bytes};
+use crate::rules::program::{CountAs, Detector, Mode, Rule, Window};
+use crate::rules::{Options, worst_bytes};
 use crate::runtime::memory_store::MemoryStore;
 
 /// Check rules, and run the tests that stand beside them
@@ -73,7 +73,7 @@ impl Check {
         if !loaded.warnings.is_empty() {
             write!(out, "warnings:\n{}\n", loaded.warnings)?;
         }
-        let rows: Vec<[String; 5]> = loaded.program.rules.iter().map(|rule| row(&loaded, rule)).collect();
+        let rows: Vec<[String; 5]> = loaded.program.rules.iter().map(row).collect();
         let head = ["rule", "status", "entity", "detectors", "window"].map(str::to_owned);
         table(out, &head, &rows)?;
         writeln!(out, "\nworst case of a row:")?;
@@ -86,18 +86,25 @@ impl Check {
     }
 }
 
-fn row(loaded: &Loaded, rule: &Rule) -> [String; 5] {
+fn row(rule: &Rule) -> [String; 5] {
     let status = match rule.mode {
         Mode::Active => "active",
         Mode::Shadow => "shadow",
     };
     let each = |show: &dyn Fn(&Detector) -> String| {
-        let mut shown: Vec<String> = rule.conditions.iter().map(|condition| show(&condition.detector)).collect();
+        let mut shown: Vec<String> =
+            rule.conditions.iter().map(|condition| show(&condition.detector)).collect();
         shown.dedup();
         shown.join(" ")
     };
-    let windows = each(&|detector| window(loaded, detector));
-    [rule.id.to_string(), status.to_owned(), rule.entity.kind(), each(&|detector| name(detector).to_owned()), windows]
+    let windows = each(&window);
+    [
+        rule.id.to_string(),
+        status.to_owned(),
+        rule.entity.kind(),
+        each(&|detector| name(detector).to_owned()),
+        windows,
+    ]
 }
 
 const fn name(detector: &Detector) -> &'static str {
@@ -109,20 +116,15 @@ const fn name(detector: &Detector) -> &'static str {
     }
 }
 
-fn window(loaded: &Loaded, detector: &Detector) -> String {
+fn window(detector: &Detector) -> String {
     match detector {
         Detector::Event { .. } => "-".to_owned(),
         Detector::Count { window, .. } | Detector::Compare { window, .. } => span(*window),
-        Detector::Absence { series, rungs, .. } => {
-            let ms = rungs.first().map(|rung| rung.limit.mantissa);
-            let whole_days = rungs.first().is_some_and(|rung| rung.limit.mantissa < 1000);
-            let _ = (loaded, series);
-            match ms {
-                Some(days) if whole_days => format!("{days}d"),
-                Some(ms) => duration_text(ms),
-                None => "-".to_owned(),
-            }
-        }
+        Detector::Absence { rungs, count_as, .. } => match (rungs.first(), count_as) {
+            (Some(rung), CountAs::Elapsed) => duration_text(rung.limit.mantissa),
+            (Some(rung), _) => format!("{}d", rung.limit.mantissa),
+            (None, _) => "-".to_owned(),
+        },
     }
 }
 
@@ -135,7 +137,11 @@ fn span(window: Window) -> String {
 }
 
 /// Columns as wide as their widest cell.
-fn table<const N: usize>(out: &mut dyn Write, head: &[String; N], rows: &[[String; N]]) -> std::io::Result<()> {
+fn table<const N: usize>(
+    out: &mut dyn Write,
+    head: &[String; N],
+    rows: &[[String; N]],
+) -> std::io::Result<()> {
     let mut widths = [0; N];
     for row in rows.iter().chain([head]) {
         for (width, cell) in widths.iter_mut().zip(row) {
@@ -143,7 +149,8 @@ fn table<const N: usize>(out: &mut dyn Write, head: &[String; N], rows: &[[Strin
         }
     }
     for row in [head].into_iter().chain(rows) {
-        let cells: Vec<String> = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        let cells: Vec<String> =
+            row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
         writeln!(out, "{}", cells.join("  ").trim_end())?;
     }
     Ok(())

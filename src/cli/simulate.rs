@@ -16,7 +16,12 @@ use super::{EXIT_CODES, Outcome, not_wired};
 #[command(after_help = EXIT_CODES)]
 pub(super) struct Simulate {
     /// Write files into this folder
-    #[arg(long, value_name = "DIR", required_unless_present = "bootstrap_servers", conflicts_with = "bootstrap_servers")]
+    #[arg(
+        long,
+        value_name = "DIR",
+        required_unless_present = "bootstrap_servers",
+        conflicts_with = "bootstrap_servers"
+    )]
     out: Option<PathBuf>,
     /// Write to this cluster: `host:port`, comma-separated
     #[arg(long, value_name = "SERVERS")]
@@ -46,7 +51,8 @@ enum Encoding {
 
 impl Simulate {
     pub(super) fn run(self, _: &mut dyn Write) -> Outcome {
-        let Self { out: _, bootstrap_servers: _, format: _, registry: _, accounts: _, days: _, seed: _ } = self;
+        let Self { out: _, bootstrap_servers: _, format: _, registry: _, accounts: _, days: _, seed: _ } =
+            self;
         Err(not_wired("simulate"))
     }
 }

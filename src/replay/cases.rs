@@ -57,7 +57,10 @@ pub fn run_tests<S: Store + Default>(
     let mut reports = Vec::new();
     for tests in loaded.tests.iter().filter(|tests| wanted(&tests.rule)) {
         for case in &tests.cases {
-            let differences = match scorer().map_err(CaseError::from).and_then(|scorer| run::<S>(loaded, &tests.rule, case, scorer)) {
+            let differences = match scorer()
+                .map_err(CaseError::from)
+                .and_then(|scorer| run::<S>(loaded, &tests.rule, case, scorer))
+            {
                 Ok(actual) => compare(case, &actual),
                 Err(error) => vec![error.to_string()],
             };
@@ -80,12 +83,12 @@ fn run<S: Store + Default>(
     let mut ids = vec![rule];
     ids.extend(case.with.iter().map(|id| &**id));
     let program = Arc::new(loaded.program_of(&ids, case.lookups.as_ref())?);
-    let mut harness =
-        Harness::new(program, S::default(), (sources(&[]), scorer))?;
+    let mut harness = Harness::new(program, S::default(), (sources(&[]), scorer))?;
     harness.begin(case.start);
     let mut actual = Actual::default();
-    for line in lines(case) {
-        harness.line(&line)?;
+    for (line, record) in lines(case) {
+        let offset = harness.line(&line)?;
+        actual.given.insert((line.topic, offset), record);
         collect(harness.take(), &mut actual);
     }
     harness.run_until(case.end)?;
@@ -105,7 +108,7 @@ fn collect(effects: Effects, actual: &mut Actual) {
 }
 
 /// All records of a test, by time; of equal time in written order.
-fn lines(case: &Case) -> Vec<Line> {
+fn lines(case: &Case) -> Vec<(Line, Value<'static>)> {
     let mut records: Vec<(Timestamp, Kind, Value<'static>)> = case
         .profiles
         .iter()
@@ -126,7 +129,7 @@ fn line(
     kind: Kind,
     value: Value<'static>,
     profiles: &mut BTreeMap<String, (i64, Fields)>,
-) -> Line {
+) -> (Line, Value<'static>) {
     let mut fields = match value {
         Value::Map(fields) => fields,
         _ => Vec::new(),
@@ -139,15 +142,17 @@ fn line(
         fields = merged(text(&fields, "account_id").unwrap_or_default(), fields, profiles);
     }
     let features = features(&mut fields);
-    Line {
+    let record = Value::Map(fields);
+    let line = Line {
         topic: topic_of(kind).into(),
         partition: 0,
         offset: None,
         timestamp: at,
         key: None,
-        value: Some(to_json(&Value::Map(fields)).into_bytes()),
+        value: Some(to_json(&record).into_bytes()),
         features,
-    }
+    };
+    (line, record)
 }
 
 /// Lays an account line over what was said of the account before, as a newer version.

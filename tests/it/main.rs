@@ -1,1 +1,4 @@
+//! The tests that see the program from outside.
 
+mod cli;
+mod config;
