@@ -14,3 +14,4 @@ pub mod journal;
 pub mod replay;
 pub mod rules;
 pub mod runtime;
+pub mod simulate;

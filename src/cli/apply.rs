@@ -1,13 +1,18 @@
 //! `forewarn apply`.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use anyhow::Context as _;
 use clap::Args;
 
 use super::files::{ConfigArgs, documents, mappings, rule_set};
-use super::{EXIT_CODES, Outcome, not_wired};
+use super::{EXIT_CODES, Failure, Outcome};
+use crate::journal::System;
 use crate::rules::Options;
+use crate::runtime::clock::{Clock as _, SystemClock};
+use crate::runtime::kafka::{Connection, PlainSink};
+use crate::runtime::system::{SystemTopics, publish_system};
 
 /// Make rules and mappings the ones that run
 ///
@@ -32,19 +37,52 @@ pub(super) struct Apply {
 
 impl Apply {
     pub(super) fn run(self, out: &mut dyn Write) -> Outcome {
-        self.config.load()?;
+        let config = self.config.load()?;
+        if self.rules.is_none() && self.mappings.is_none() {
+            return Err(Failure::Invalid("nothing to apply\n  hint: name --rules or --mappings".to_owned()));
+        }
+        let generation = SystemClock.now().0;
+        let mut records = Vec::new();
         if let Some(path) = &self.rules {
             let loaded = rule_set(path, Options::default())?;
-            let (files, rules) = (documents(path)?.len(), loaded.program.rules.len());
-            writeln!(
-                out,
-                "{}: {files} files, {rules} rules, rule set {}",
-                path.display(),
-                loaded.program.rule_set
-            )?;
+            let body = body(path)?;
+            let (rules, rule_set) = (loaded.program.rules.len(), loaded.program.rule_set);
+            writeln!(out, "{} files, {rules} rules, rule set {rule_set}", body.len())?;
+            records.push(System::Rules { generation, rule_set, body, seed: false });
         }
-        let mappings = mappings(self.mappings.as_deref())?;
-        writeln!(out, "{} mappings", mappings.len())?;
-        if self.dry_run { Ok(()) } else { Err(not_wired("apply")) }
+        if let Some(path) = &self.mappings {
+            let found = mappings(Some(path))?;
+            let body = body(path)?;
+            let version = body_hash(&body);
+            writeln!(out, "{} mappings, version {version}", found.len())?;
+            records.push(System::Mapping { generation, version, body, first: Vec::new() });
+        }
+        if self.dry_run {
+            return Ok(());
+        }
+        let mut sink = PlainSink::open(&Connection::of(&config), "apply").context("no producer")?;
+        let topics = SystemTopics {
+            journal: config.topics.journal.clone(),
+            partitions: i32::from(config.journal.partitions),
+            changelog: config.topics.changelog.clone(),
+        };
+        for record in &records {
+            publish_system(&mut sink, &topics, record).context("the journal did not take the record")?;
+        }
+        writeln!(out, "journaled in {} partitions of {}", topics.partitions, topics.journal)?;
+        Ok(())
     }
+}
+
+/// Names and texts of a folder's documents as the journal carries them: no path of this machine.
+fn body(path: &Path) -> Result<Vec<(Box<str>, Box<str>)>, Failure> {
+    let files = documents(path)?;
+    let name = |file: &str| file.rsplit('/').next().unwrap_or(file).into();
+    Ok(files.iter().map(|(file, text)| (name(file), text.as_str().into())).collect())
+}
+
+/// Hash of a body, for its version.
+fn body_hash(body: &[(Box<str>, Box<str>)]) -> Box<str> {
+    let joined: Vec<&str> = body.iter().flat_map(|(name, text)| [&**name, "\0", &**text, "\0"]).collect();
+    format!("{:016x}", xxhash_rust::xxh3::xxh3_64(joined.concat().as_bytes())).into()
 }

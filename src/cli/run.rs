@@ -1,13 +1,14 @@
 //! `forewarn run`.
 
 use std::io::Write;
+use std::path::PathBuf;
 
 use clap::Args;
 
-use super::files::ConfigArgs;
-use super::{EXIT_CODES, Failure, Outcome, not_wired};
+use super::files::{ConfigArgs, mappings};
+use super::{EXIT_CODES, Failure, Outcome};
 use crate::config::LogFormat;
-use crate::runtime::logs;
+use crate::runtime::{logs, process};
 
 /// Run intake and detect on Kafka
 ///
@@ -22,6 +23,9 @@ use crate::runtime::logs;
 pub(super) struct Run {
     #[command(flatten)]
     config: ConfigArgs,
+    /// Mappings of topics that do not have the canonical form
+    #[arg(long, value_name = "DIR")]
+    mappings: Option<PathBuf>,
     /// Create missing topics of ours first, as `topics create` does
     #[arg(long)]
     create_topics: bool,
@@ -36,7 +40,7 @@ impl Run {
             LogFormat::Json => logs::LogFormat::Json,
         };
         logs::init(format, &config.logs.level).map_err(|error| Failure::Invalid(error.to_string()))?;
-        let _ = self.create_topics;
-        Err(not_wired("run"))
+        let mappings = mappings(self.mappings.as_deref())?;
+        process::run(config, &mappings, self.create_topics).map_err(|error| Failure::Failed(error.into()))
     }
 }

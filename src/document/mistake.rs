@@ -104,7 +104,6 @@ impl Mistakes {
     }
 
     /// Adds a mistake; detail and hint can be added to what is returned.
-    #[expect(clippy::missing_panics_doc, reason = "the list is not empty after a push")]
     pub fn report(&mut self, span: Span, code: Code, sentence: impl Into<String>) -> &mut Mistake {
         self.list.push(Mistake { span, code, sentence: sentence.into(), detail: None, hint: None });
         let last = self.list.len() - 1;

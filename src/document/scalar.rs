@@ -189,7 +189,8 @@ pub fn duration_text(ms: i64) -> String {
     let mut rest = ms.unsigned_abs();
     for (unit, factor) in [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)] {
         if rest >= factor {
-            text.push_str(&format!("{}{unit}", rest / factor));
+            text.push_str(&(rest / factor).to_string());
+            text.push_str(unit);
             rest %= factor;
         }
     }

@@ -104,7 +104,7 @@ impl Calendar {
     }
 
     /// The local hour of `t`, 0 to 23.
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 23")]
+    #[expect(clippy::cast_possible_truncation, reason = "0 to 23")]
     pub fn hour_of(&mut self, zone: ZoneIx, t: Timestamp) -> u8 {
         (self.local_ms(zone, t).rem_euclid(DAY_MS) / HOUR_MS) as u8
     }
@@ -159,7 +159,7 @@ fn stretch_at(tz: &TimeZone, at: i64) -> Stretch {
 
 /// Day of the ISO week of a day since the epoch: 0 is Monday.
 #[must_use]
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 6")]
+#[expect(clippy::cast_possible_truncation, reason = "0 to 6")]
 pub const fn weekday(day: i32) -> u8 {
     // 1970-01-01 was a Thursday.
     (day as i64 + 3).rem_euclid(7) as u8

@@ -100,10 +100,7 @@ impl Scene<'_> {
     #[must_use]
     pub fn in_scope(&self, scope: &Match) -> bool {
         scope.0.is_empty()
-            || holds(
-                scope,
-                &Owners { account: self.entity.account, profile: self.profile, user: self.user },
-            )
+            || holds(scope, &Owners { account: self.entity.account, profile: self.profile, user: self.user })
     }
 
     fn set_fate(&mut self, case: Case, fate: Fate) {

@@ -30,30 +30,44 @@ pub fn admits_traffic(event: &Event<'_>, names_traffic: bool) -> bool {
     names_traffic || event.traffic != Traffic::Automated || !is_human(event)
 }
 
+/// Properties and fields that tell what an event was about; none of them names a person.
+const TELLING_PROPERTIES: [&str; 6] = ["page", "feature", "workflow", "step", "reason", "limit"];
+const TELLING_FIELDS: [Field; 6] = [
+    Field::Integration,
+    Field::Service,
+    Field::ErrorCode,
+    Field::DeclineCode,
+    Field::RootCause,
+    Field::Category,
+];
+
+fn tell(event: &Event<'_>, mut see: impl FnMut(&str)) {
+    see(&event.name);
+    let properties = event.properties.iter().filter(|(name, _)| TELLING_PROPERTIES.contains(&&**name));
+    properties.filter_map(|(_, value)| value.as_text()).for_each(&mut see);
+    let fields = event.fields.iter().filter(|(field, _)| TELLING_FIELDS.contains(field));
+    fields.filter_map(|(_, value)| value.as_text()).for_each(&mut see);
+}
+
 /// What an event is called in evidence: its name and its telling fields.
 #[must_use]
 pub fn label(event: &Event<'_>) -> String {
-    let mut label = event.name.to_string();
-    let mut add = |value: Option<&Value<'_>>| {
-        if let Some(text) = value.and_then(Value::as_text) {
+    let mut label = String::new();
+    tell(event, |text| {
+        if !label.is_empty() {
             label.push(' ');
-            label.push_str(text);
         }
-    };
-    for name in ["page", "feature", "workflow", "step", "reason", "limit"] {
-        add(event.property(name));
-    }
-    for field in [
-        Field::Integration,
-        Field::Service,
-        Field::ErrorCode,
-        Field::DeclineCode,
-        Field::RootCause,
-        Field::Category,
-    ] {
-        add(event.get(field).as_deref());
-    }
+        label.push_str(text);
+    });
     label
+}
+
+/// Hash of an event's label.
+#[must_use]
+pub fn label_hash(event: &Event<'_>) -> u64 {
+    let mut hash = 0_u64;
+    tell(event, |text| hash = xxhash_rust::xxh3::xxh3_64_with_seed(text.as_bytes(), hash));
+    hash
 }
 
 /// An event on its way into one row.
@@ -158,9 +172,7 @@ impl Scene<'_> {
         }
         let baseline = match known {
             Some(_) => true,
-            None => {
-                self.settings.is_live() && own.on_activate == crate::rules::program::OnActivate::Baseline
-            }
+            None => self.settings.is_live() && own.on_activate == crate::rules::program::OnActivate::Baseline,
         };
         if baseline && !plan.events_only && self.row.first_event().is_some() {
             self.look_at(Case { rule, episode: 0 }, Cause::Baseline);
@@ -355,21 +367,26 @@ impl Scene<'_> {
         }
     }
 
-    /// A ticket's contribution to a series leaves this row, because its attributes changed.
-    pub fn withdraw(&mut self, series: SeriesIx, arrival: &Arrival<'_, '_>) -> Vec<RuleIx> {
-        let event = arrival.seen.event;
-        let plan = self.plan;
-        let own = &plan.program.series[usize::from(series.0)];
-        let Some(sample) = self.sample(series, &arrival.seen, event) else { return Vec::new() };
-        let day = self.local_day(series, event.time);
-        if self.row.series(own.key).is_some() {
-            self.row.series_mut(own).remove(own, &sample, day);
+    /// A ticket's contribution leaves this row, because its attributes changed.
+    pub fn withdraw(&mut self, leaves: &Arrival<'_, '_>) -> Vec<RuleIx> {
+        let (event, plan) = (leaves.seen.event, self.plan);
+        let mut rules: Vec<RuleIx> = Vec::new();
+        for (_, touch) in leaves.touches {
+            let Touch::Add(series) = touch else { continue };
+            let own = &plan.program.series[usize::from(series.0)];
+            let Some(sample) = self.sample(*series, &leaves.seen, event) else { continue };
+            let day = self.local_day(*series, event.time);
+            if self.row.series(own.key).is_some() {
+                self.row.series_mut(own).remove(own, &sample, day);
+            }
+            rules.extend_from_slice(&plan.judges[usize::from(series.0)]);
         }
-        let rules = plan.judges[usize::from(series.0)].clone();
+        rules.sort_unstable();
+        rules.dedup();
         for rule in &rules {
             let case = Case { rule: *rule, episode: 0 };
             if let Some(episode) = self.episode_mut(case) {
-                episode.disprove(&arrival.proof);
+                episode.disprove(&leaves.proof);
                 self.look_at(case, Cause::Moved);
             }
         }

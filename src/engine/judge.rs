@@ -1,7 +1,7 @@
 //! From verdicts to activations: when an episode of a rule begins, goes on and ends (`rules.md` §6, §7; `contracts.md` §5.1).
 
 use crate::event::{Timestamp, Value};
-use crate::rules::program::{Clear, Combine, Detector, Path, Rule, Severity};
+use crate::rules::program::{Clear, Combine, Detector, Path, Rule, Severity, Window};
 
 use super::alert::Observed;
 use super::detect::Judged;
@@ -30,11 +30,14 @@ impl Scene<'_> {
             Cause::Mark(mark) => (mark, true),
             _ => (self.watermark(case.rule), false),
         };
+        self.tally(case.rule).evaluations += 1;
+        if self.is_calm(case) {
+            return;
+        }
         let judged = self.judge(case, clock, on_mark);
         if judged.is_empty() {
             return;
         }
-        self.tally(case.rule).evaluations += 1;
         let observed = self.settle(case, judged, clock);
         let (reached, holds) = self.verdict(case, &observed);
         let Some(episode) = self.episode_mut(case) else { return };
@@ -44,7 +47,9 @@ impl Scene<'_> {
             episode.disarmed |= episode.activation.is_none();
         }
         match (episode.activation, holds && !episode.disarmed) {
-            (None, true) if self.has_lookups(case, &observed) => self.activate(case, &observed, (clock, cause)),
+            (None, true) if self.has_lookups(case, &observed) => {
+                self.activate(case, &observed, (clock, cause))
+            }
             (Some(_), false) => self.deactivate(case, &observed),
             _ => {}
         }
@@ -53,6 +58,24 @@ impl Scene<'_> {
         }
         self.check_clear(case, &observed, clock);
         self.revise(case, &observed);
+    }
+
+    /// Whether a rule of one upward count was false, is false, and has nothing to end: the way of most events.
+    fn is_calm(&mut self, case: Case) -> bool {
+        let rule = self.rule(case);
+        let [condition] = rule.conditions.as_slice() else { return false };
+        let Detector::Count { series, window, rungs } = &condition.detector else { return false };
+        if is_negative(condition) || matches!(window, Window::Days { .. }) {
+            return false;
+        }
+        let calm = self.look(case, Timestamp::MIN, |view, episode| {
+            let quiet = episode.activation.is_none()
+                && !episode.member
+                && !episode.disarmed
+                && episode.conditions.iter().all(|state| state.since.is_none());
+            quiet && view.is_below(*series, window, rungs)
+        });
+        calm.unwrap_or(false)
     }
 
     /// Remembers since when each condition holds, and takes `for` into account.
@@ -112,7 +135,9 @@ impl Scene<'_> {
             return true;
         }
         let found = self.with_scope(case, (observed, rule.severity), |scope| {
-            (0_u8..).zip(&rule.lookups).all(|(place, lookup)| !lookup.required || scope.lookup(place).is_some())
+            (0_u8..)
+                .zip(&rule.lookups)
+                .all(|(place, lookup)| !lookup.required || scope.lookup(place).is_some())
         });
         found.unwrap_or(false)
     }
@@ -191,9 +216,8 @@ impl Scene<'_> {
         for (place, clear) in rule.clear.iter().enumerate() {
             let since = match clear {
                 Clear::If { matches, .. } if member => {
-                    let holds = self.with_scope(case, (observed, Severity::Info), |scope| {
-                        variables_hold(matches, scope)
-                    });
+                    let holds = self
+                        .with_scope(case, (observed, Severity::Info), |scope| variables_hold(matches, scope));
                     let at = self.newest_times(case).into_iter().flatten().max().unwrap_or(clock).max(clock);
                     let Some(episode) = self.episode_mut(case) else { return };
                     let since = &mut episode.clearing[place];
@@ -214,11 +238,14 @@ impl Scene<'_> {
     /// Whether a late event at `time` makes false what a negative condition fired for (`rules.md` §6, late disproof).
     pub fn is_disproved(&mut self, case: Case, time: Timestamp) -> bool {
         let rule = self.rule(case);
-        let Some(activation) = self.episode(case).and_then(|episode| episode.activation) else { return false };
+        let Some(activation) = self.episode(case).and_then(|episode| episode.activation) else {
+            return false;
+        };
         if !self.plan.rule_plan(case.rule).negative || time > activation.at {
             return false;
         }
         let still = self.look(case, activation.at, |view, episode| {
+            view.on_mark = true;
             let reached: Vec<bool> = (0..rule.conditions.len())
                 .map(|place| {
                     !is_negative(&rule.conditions[place])

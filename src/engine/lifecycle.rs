@@ -40,7 +40,9 @@ impl Scene<'_> {
         let hit = self.with_scope(case, (observed, rule.severity), |scope| {
             rule.severity_by.iter().find(|(matches, _)| variables_hold(matches, scope)).map(|(_, own)| *own)
         });
-        let rungs = || rule.conditions.iter().zip(observed).filter_map(|(it, seen)| rung_severity(&it.detector, seen));
+        let rungs = || {
+            rule.conditions.iter().zip(observed).filter_map(|(it, seen)| rung_severity(&it.detector, seen))
+        };
         hit.flatten().or_else(|| rungs().max()).unwrap_or(rule.severity)
     }
 
@@ -147,7 +149,8 @@ impl Scene<'_> {
                 members.push(Case { rule, episode });
             }
         }
-        let age = |case: &Case| self.episode(*case).and_then(|episode| episode.activation).map(|own| own.begun);
+        let age =
+            |case: &Case| self.episode(*case).and_then(|episode| episode.activation).map(|own| own.begun);
         members.sort_by_key(|case| {
             let rule = self.plan.rule(case.rule);
             (std::cmp::Reverse((rule.rank, rule.severity)), age(case), case.rule)
@@ -220,9 +223,10 @@ impl Scene<'_> {
         let said = &self.row.firing.alerts[alert].said;
         let rule = self.plan.rule(case.rule);
         let members = self.member_keys(alert);
-        let worse = rule.conditions.iter().zip(observed).zip(&said.values).any(|((condition, seen), before)| {
-            seen.met && is_worse(&condition.detector, seen.value, *before)
-        });
+        let worse =
+            rule.conditions.iter().zip(observed).zip(&said.values).any(|((condition, seen), before)| {
+                seen.met && is_worse(&condition.detector, seen.value, *before)
+            });
         worse || members != said.members || self.owner(case, observed) != said.owner
     }
 
@@ -254,7 +258,11 @@ impl Scene<'_> {
     pub fn clear(&mut self, case: Case, observed: &[Observed]) {
         self.leave(case);
         self.end_events(case, observed);
-        self.close_if_deserted(case, observed, Revision { action: Action::Resolved, reason: Some("cleared") });
+        self.close_if_deserted(
+            case,
+            observed,
+            Revision { action: Action::Resolved, reason: Some("cleared") },
+        );
     }
 
     /// A late event disproves what a case fired for.
@@ -312,7 +320,9 @@ impl Scene<'_> {
                 if self.row.firing.alerts[alert].lead != self.plan.rule(heir.rule).key {
                     let severity = self.severity(heir, &seen);
                     self.take_lead(alert, heir, severity);
-                    self.row.firing.alerts[alert].supersedes.retain(|key| *key != self.plan.rule(case.rule).key);
+                    self.row.firing.alerts[alert]
+                        .supersedes
+                        .retain(|key| *key != self.plan.rule(case.rule).key);
                 }
                 self.revise(heir, &seen);
             }
@@ -444,7 +454,9 @@ pub const fn next_multiple(opened: Timestamp, every_ms: i64, now: Timestamp) -> 
 fn rung_severity(detector: &Detector, seen: &Observed) -> Option<Severity> {
     let rungs = match detector {
         Detector::Event { .. } => return None,
-        Detector::Count { rungs, .. } | Detector::Absence { rungs, .. } | Detector::Compare { rungs, .. } => rungs,
+        Detector::Count { rungs, .. } | Detector::Absence { rungs, .. } | Detector::Compare { rungs, .. } => {
+            rungs
+        }
     };
     let place = usize::from(seen.rung).checked_sub(1)?;
     rungs.get(place)?.severity

@@ -124,7 +124,9 @@ impl Subject for Seen<'_, '_> {
     fn value<'s>(&'s self, path: &Path) -> Option<Cow<'s, Value<'s>>> {
         match path {
             Path::Field(field) => match self.ticket {
-                Some(ticket) if TICKET_ATTRIBUTES.contains(field) => find(Some(ticket), *field).map(Cow::Borrowed),
+                Some(ticket) if TICKET_ATTRIBUTES.contains(field) => {
+                    find(Some(ticket), *field).map(Cow::Borrowed)
+                }
                 _ => self.event.get(*field),
             },
             Path::Property(name) => self.event.property(name).map(Cow::Borrowed),

@@ -7,17 +7,18 @@
 //! [`detect`] and [`judge`] reach a verdict, [`gates`] and [`lifecycle`] turn it into decisions and alerts. Ticks move the
 //! watermarks on and run what [`timers`] wait for.
 
+mod accounts;
 pub mod alert;
 pub mod calendar;
 mod detect;
 pub mod effects;
-mod erase;
 mod firing;
 mod gates;
 mod ingest;
 mod judge;
 mod lifecycle;
 mod matches;
+mod moves;
 pub mod number;
 mod plan;
 mod profile;

@@ -46,8 +46,6 @@ pub type KindMask = u8;
 /// What the engine wants to know of a rule beyond the program.
 #[derive(Debug, Clone)]
 pub struct RulePlan {
-    /// Its entity: a place in [`Plan::entities`].
-    pub entity: u16,
     /// The kinds that its conditions read.
     pub kinds: KindMask,
     /// Fields of the firing event to keep.
@@ -218,7 +216,6 @@ impl Plan {
             }
             let event = |condition: &Condition| matches!(condition.detector, Detector::Event { .. });
             self.rules.push(RulePlan {
-                entity,
                 kinds,
                 captured: paths_to_capture(rule),
                 family: short_hash(&rule.family),
@@ -230,7 +227,12 @@ impl Plan {
     }
 
     /// Indexes a condition; its filter.
-    fn index_condition(&mut self, rule: RuleIx, entity: u16, (number, condition): (u8, &Condition)) -> FilterIx {
+    fn index_condition(
+        &mut self,
+        rule: RuleIx,
+        entity: u16,
+        (number, condition): (u8, &Condition),
+    ) -> FilterIx {
         let series = match &condition.detector {
             Detector::Event { filter } => {
                 self.add_use(*filter, entity, Touch::Match(rule, number));
@@ -300,7 +302,9 @@ pub const fn compares_days(condition: &Condition) -> bool {
 pub const fn measured_path(measure: &Measure) -> Option<&Path> {
     match measure {
         Measure::Count | Measure::ShareOf(_) => None,
-        Measure::Distinct(path) | Measure::Sum(path) | Measure::Mean(path) | Measure::Last(path) => Some(path),
+        Measure::Distinct(path) | Measure::Sum(path) | Measure::Mean(path) | Measure::Last(path) => {
+            Some(path)
+        }
         Measure::SumDistinct { of, .. } => Some(of),
     }
 }

@@ -131,6 +131,7 @@ impl<'a> Scene<'a> {
             ages: &self.task.series,
             calendar: self.calendar,
             watermark: clock,
+            on_mark: false,
             spread_ms: self.settings.spread_ms(self.key),
         };
         Some(see(&mut view, episode))

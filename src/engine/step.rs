@@ -9,7 +9,7 @@ use crate::rules::program::{FilterIx, Program};
 
 use super::effects::{Effects, Outcome};
 use super::firing::Proof;
-use super::ingest::{Arrival, admits_traffic, label};
+use super::ingest::{Arrival, admits_traffic, label, label_hash};
 use super::matches::{Seen, holds};
 use super::plan::{Plan, Touch};
 use super::profile::Profile;
@@ -17,7 +17,6 @@ use super::rows::key::KeyParts;
 use super::scene::Scene;
 use super::store::{DeadlineClock, RowKey, Store, StoreError};
 use super::task::SeriesAge;
-use super::tickets::Ticket;
 use super::{Engine, JournalRecord, StepError};
 
 /// What a record means to the functions that work on it.
@@ -68,8 +67,6 @@ impl Engine {
                 keys.push(KeyParts { kind: "ticket", account: Some(account), part: ticket }.encode());
             }
         }
-        keys.sort_unstable();
-        keys.dedup();
         self.rows.prefetch(&keys, store)?;
         Ok(())
     }
@@ -129,7 +126,9 @@ impl Engine {
     pub(super) fn activate(&mut self, program: Arc<Program>, turn: &mut Turn<'_>) -> Result<(), StepError> {
         let new = Plan::new(program);
         let stays = |key: u32| {
-            let same = |plan: &Plan| plan.rule_of_key(key).map(|rule| (plan.rule(rule).mode, plan.rule_plan(rule).family));
+            let same = |plan: &Plan| {
+                plan.rule_of_key(key).map(|rule| (plan.rule(rule).mode, plan.rule_plan(rule).family))
+            };
             same(&self.plan).is_some() && same(&self.plan) == same(&new)
         };
         let gone: Vec<u32> =
@@ -219,7 +218,12 @@ impl Engine {
         Ok(())
     }
 
-    fn take_event(&mut self, event: &Event<'_>, source: u16, turn: &mut Turn<'_>) -> Result<Outcome, StepError> {
+    fn take_event(
+        &mut self,
+        event: &Event<'_>,
+        source: u16,
+        turn: &mut Turn<'_>,
+    ) -> Result<Outcome, StepError> {
         let Some(account) = event.account.as_deref() else { return Ok(Outcome::Unattributed) };
         let key = account_key(account);
         let row = self.rows.get_or_insert(&key, turn.store)?;
@@ -232,7 +236,7 @@ impl Engine {
         }
         let profile = row.profile.clone();
         let fields = profile.as_ref().map(|profile| profile.fields.as_slice());
-        let ticket = self.take_ticket(event, account, (source, fields), turn)?;
+        let ticket = self.take_ticket(event, account, fields, turn)?;
         let attributes = ticket.as_ref().map(|ticket| ticket.attributes.as_slice());
         let seen = Seen { event, ticket: attributes, profile: fields, user: None };
         let plan = Arc::clone(&self.plan);
@@ -245,21 +249,21 @@ impl Engine {
                 admits_traffic(event, filter.names_traffic) && holds(&filter.matches, &seen)
             })
             .collect();
+        self.keep_for_moving(event, account, source, turn)?;
         if matched.is_empty() {
             return Ok(Outcome::Applied);
         }
         let proof = self.proof(event, source);
-        self.keep_for_moving(event, account, (&matched, source), turn)?;
         self.deliver(&seen, (&matched, proof), turn)
     }
 
     /// An event as evidence.
-    fn proof(&mut self, event: &Event<'_>, source: u16) -> Proof {
+    pub(super) fn proof(&mut self, event: &Event<'_>, source: u16) -> Proof {
         Proof {
             time: event.time,
             offset: event.position.offset,
             source,
-            label: self.task.label(&label(event), &event.name),
+            label: self.task.label(label_hash(event), || label(event), &event.name),
             weight: if event.kind == Kind::ErrorLog { event.occurrences() } else { 1 },
         }
     }
@@ -313,15 +317,17 @@ impl Engine {
         work: impl FnOnce(&mut Scene<'_>) -> Vec<crate::rules::program::RuleIx>,
     ) -> Result<(), StepError> {
         let parts = KeyParts::decode(key)?;
-        let profile = match parts.account {
-            Some(account) => self.profile(account, turn.store)?,
-            None => None,
+        let own = match parts.account {
+            Some(account) if parts.kind != "account" => self.profile(account, turn.store)?,
+            _ => None,
         };
         let row = self.rows.get_or_insert(key, turn.store)?;
+        let profile = if parts.kind == "account" { row.profile.clone() } else { own };
         let user = match parts.kind {
-            "user" => row.profile.clone().or_else(|| {
-                profile.as_ref().and_then(|profile| profile.contact(parts.part)).map(Arc::new)
-            }),
+            "user" => row
+                .profile
+                .clone()
+                .or_else(|| profile.as_ref().and_then(|profile| profile.contact(parts.part)).map(Arc::new)),
             _ => None,
         };
         let plan = Arc::clone(&self.plan);
@@ -345,10 +351,8 @@ impl Engine {
         };
         scene.watermarks = scene.task.timed;
         let rules = work(&mut scene);
-        let marks: Vec<Timestamp> = rules
-            .into_iter()
-            .filter_map(|rule| scene.next_mark(rule, scene.watermark(rule)))
-            .collect();
+        let marks: Vec<Timestamp> =
+            rules.into_iter().filter_map(|rule| scene.next_mark(rule, scene.watermark(rule))).collect();
         let journal = scene.next_journal();
         let mut arm = |clock: DeadlineClock, at: Option<Timestamp>| {
             if let Some(at) = at {
@@ -369,147 +373,10 @@ impl Engine {
     ) -> Result<Option<Arc<Profile>>, StoreError> {
         Ok(self.rows.get(&account_key(account), store)?.and_then(|row| row.profile.clone()))
     }
-
-    /// Merges a ticket's attributes; what they were decides where its earlier events counted, so those move first.
-    fn take_ticket(
-        &mut self,
-        event: &Event<'_>,
-        account: &str,
-        (source, profile): (u16, Option<&[(Field, Value<'static>)]>),
-        turn: &mut Turn<'_>,
-    ) -> Result<Option<Ticket>, StepError> {
-        if event.kind != Kind::Ticket {
-            return Ok(None);
-        }
-        let Some(id) = event.get(Field::TicketId).as_deref().and_then(Value::as_text).map(str::to_owned) else {
-            return Ok(None);
-        };
-        let parts = KeyParts { kind: "ticket", account: Some(account), part: &id };
-        let key = parts.encode();
-        self.register(&key, &parts, turn)?;
-        let row = self.rows.get_or_insert(&key, turn.store)?;
-        let ticket = row.ticket.get_or_insert_default();
-        let before = (**ticket).clone();
-        let changed = ticket.merge(event);
-        let now = (**ticket).clone();
-        if changed {
-            for kept in &before.kept {
-                self.relocate(kept, (&before, &now), (source, profile), turn)?;
-            }
-        }
-        Ok(Some(now))
-    }
-
-    /// Moves what one earlier event of a ticket contributed to where it belongs now.
-    fn relocate(
-        &mut self,
-        kept: &Event<'static>,
-        (before, now): (&Ticket, &Ticket),
-        (_, profile): (u16, Option<&[(Field, Value<'static>)]>),
-        turn: &mut Turn<'_>,
-    ) -> Result<(), StepError> {
-        let plan = Arc::clone(&self.plan);
-        let old = Seen { event: kept, ticket: Some(&before.attributes), profile, user: None };
-        let new = Seen { ticket: Some(&now.attributes), ..old };
-        let proof = self.proof(kept, kept.position.source);
-        for ix in plan.filters(kept.kind, &kept.name) {
-            let filter = plan.filter(*ix);
-            if !plan.moves[usize::from(ix.0)] || !admits_traffic(kept, filter.names_traffic) {
-                continue;
-            }
-            let (was, is) = (holds(&filter.matches, &old), holds(&filter.matches, &new));
-            for it in &plan.uses[usize::from(ix.0)] {
-                let Touch::Add(series) = it.touch else { continue };
-                let entity = &plan.entities[usize::from(it.entity)];
-                let place = |seen: &Seen<'_, '_>, holds: bool| {
-                    let part =
-                        entity.part.as_ref().and_then(|part| super::matches::Subject::value(seen, &part.path));
-                    let text = part.as_deref().map(key_text);
-                    let parts = KeyParts::of(entity, kept.account.as_deref(), text.as_deref());
-                    parts.filter(|_| holds).map(|parts| parts.encode())
-                };
-                let (from, to) = (place(&old, was), place(&new, is));
-                if from == to {
-                    continue;
-                }
-                let touches = [(*ix, it.touch)];
-                if let Some(key) = from {
-                    self.with_row(&key, turn, |scene| {
-                        scene.withdraw(series, &Arrival { seen: old, proof, touches: &touches })
-                    })?;
-                }
-                if let Some(key) = to {
-                    let parts = KeyParts::decode(&key)?;
-                    self.register(&key, &parts, turn)?;
-                    self.with_row(&key, turn, |scene| {
-                        scene.receive(&Arrival { seen: new, proof, touches: &touches }).rules
-                    })?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Keeps an event in its ticket's row, if its contributions may have to move.
-    fn keep_for_moving(
-        &mut self,
-        event: &Event<'_>,
-        account: &str,
-        (_, source): (&[FilterIx], u16),
-        turn: &mut Turn<'_>,
-    ) -> Result<(), StepError> {
-        let plan = Arc::clone(&self.plan);
-        let moves = plan.filters(event.kind, &event.name).iter().any(|ix| plan.moves[usize::from(ix.0)]);
-        let Some(Value::Text(id)) = event.get(Field::TicketId).as_deref().cloned() else { return Ok(()) };
-        if event.kind != Kind::Ticket || !moves {
-            return Ok(());
-        }
-        let key = KeyParts { kind: "ticket", account: Some(account), part: &id }.encode();
-        let row = self.rows.get_or_insert(&key, turn.store)?;
-        let mut kept = event.clone().into_owned();
-        kept.position.source = source;
-        row.ticket.get_or_insert_default().keep(kept);
-        Ok(())
-    }
-
-    fn take_profile(&mut self, event: &Event<'_>, account: &str, turn: &mut Turn<'_>) -> Result<(), StepError> {
-        match &*event.name {
-            "account.updated" => {
-                let new = Profile::of(event);
-                let row = self.rows.get_or_insert(&account_key(account), turn.store)?;
-                let older = row.profile.as_ref().is_some_and(|known| known.version > new.version);
-                if !older {
-                    row.profile = Some(Arc::new(new));
-                    self.after_profile(account, turn)?;
-                }
-            }
-            "user.updated" => {
-                let Some(user) = event.user.as_deref() else { return Ok(()) };
-                let parts = KeyParts { kind: "user", account: Some(account), part: user };
-                let key = parts.encode();
-                self.register(&key, &parts, turn)?;
-                let row = self.rows.get_or_insert(&key, turn.store)?;
-                let mut new = Profile::of(event);
-                new.version = event.time.0;
-                if row.profile.as_ref().is_none_or(|known| known.version <= new.version) {
-                    row.profile = Some(Arc::new(new));
-                }
-            }
-            "account.erased" => self.erase_account(account, turn)?,
-            "user.erased" => {
-                if let Some(user) = event.user.as_deref() {
-                    let key = KeyParts { kind: "user", account: Some(account), part: user }.encode();
-                    self.erase_row(&key, turn)?;
-                }
-            }
-            _ => {}
-        }
-        Ok(())
-    }
 }
 
 /// A value as the part of a key.
-fn key_text(value: &Value<'_>) -> String {
+pub(super) fn key_text(value: &Value<'_>) -> String {
     match value {
         Value::Text(text) => text.clone().into_owned(),
         Value::Int(number) => number.to_string(),

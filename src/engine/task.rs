@@ -2,6 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+
 use crate::event::bytes::{FormatError, Reader, put_bytes, put_signed, put_text, put_varint};
 use crate::event::{Kind, SourcePartition, Timestamp};
 use crate::journal::Coverage;
@@ -11,7 +14,7 @@ use super::store::RowKey;
 
 /// Version of these bytes.
 const FORMAT: u8 = 1;
-/// Most labels of evidence that are told apart; later ones are only the event's name, then only its kind.
+/// Most labels of evidence that are told apart; later ones are left out.
 const LABELS_MAX: usize = 4096;
 
 /// A source partition as the task sees it.
@@ -60,8 +63,8 @@ pub struct Task {
     /// Journal records that every run skips.
     pub quarantined: BTreeSet<i64>,
     /// Labels of evidence: rows point into this list.
-    labels: Vec<Box<str>>,
-    label_places: BTreeMap<Box<str>, u16>,
+    labels: Vec<(u64, Box<str>)>,
+    label_places: HashMap<u64, u16, FixedState>,
 }
 
 impl Task {
@@ -142,30 +145,29 @@ impl Task {
         active.map(|source| source.lateness_ms).min().unwrap_or(0)
     }
 
-    /// The place of a label, taken in if there is room.
-    pub fn label(&mut self, label: &str, fallback: &str) -> u16 {
-        for text in [label, fallback] {
-            if let Some(place) = self.label_places.get(text) {
-                return *place;
-            }
-            if self.labels.len() < LABELS_MAX {
-                return self.push_label(text);
-            }
+    /// The place of the label with this hash, written and taken in if it is new and there is room; else that of `fallback`.
+    pub fn label(&mut self, hash: u64, write: impl FnOnce() -> String, fallback: &str) -> u16 {
+        if let Some(place) = self.label_places.get(&hash) {
+            return *place;
         }
-        0
+        if self.labels.len() < LABELS_MAX {
+            return self.push_label(hash, &write());
+        }
+        let hash = xxhash_rust::xxh3::xxh3_64(fallback.as_bytes());
+        self.label_places.get(&hash).copied().unwrap_or(u16::MAX)
     }
 
-    fn push_label(&mut self, text: &str) -> u16 {
+    fn push_label(&mut self, hash: u64, text: &str) -> u16 {
         let place = u16::try_from(self.labels.len()).unwrap_or(u16::MAX);
-        self.labels.push(text.into());
-        self.label_places.insert(text.into(), place);
+        self.labels.push((hash, text.into()));
+        self.label_places.insert(hash, place);
         place
     }
 
     /// The label at a place.
     #[must_use]
     pub fn label_text(&self, place: u16) -> &str {
-        self.labels.get(usize::from(place)).map_or("", |label| label)
+        self.labels.get(usize::from(place)).map_or("", |(_, label)| label)
     }
 
     /// Its bytes.
@@ -201,7 +203,10 @@ impl Task {
         put_varint(&mut out, self.quarantined.len() as u64);
         self.quarantined.iter().for_each(|offset| put_signed(&mut out, *offset));
         put_varint(&mut out, self.labels.len() as u64);
-        self.labels.iter().for_each(|label| put_text(&mut out, label));
+        for (hash, label) in &self.labels {
+            out.extend_from_slice(&hash.to_le_bytes());
+            put_text(&mut out, label);
+        }
         out
     }
 
@@ -240,7 +245,8 @@ impl Task {
             task.quarantined.insert(reader.signed()?);
         }
         for _ in 0..reader.count()? {
-            task.push_label(reader.text()?);
+            let hash = reader.take(8)?.try_into().map_err(|_| FormatError::Truncated)?;
+            task.push_label(u64::from_le_bytes(hash), reader.text()?);
         }
         Ok(task)
     }
@@ -288,7 +294,7 @@ mod tests {
         let mut task = Task::new();
         task.add_source(&partition(3), Kind::Usage, 7, 10);
         task.advance(0, Timestamp(5), None);
-        task.label("a", "b");
+        task.label(7, || "a".to_owned(), "b");
         task.body.push(("f".into(), "text".into()));
         task.open.insert(crate::engine::store::RowKey([1, 2].into()));
         assert_eq!(Task::decode(&task.encode()).unwrap(), task);

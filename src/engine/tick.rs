@@ -128,7 +128,8 @@ impl Engine {
             }
         }
         if let (Some(at), Some(row)) = (ahead, self.rows.get_mut(key, turn.store)?) {
-            let armed = self.deadlines.arm(key, DeadlineClock::Watermark, at, row.armed(DeadlineClock::Watermark));
+            let armed =
+                self.deadlines.arm(key, DeadlineClock::Watermark, at, row.armed(DeadlineClock::Watermark));
             row.set_armed(DeadlineClock::Watermark, Some(armed));
         }
         Ok(())

@@ -96,7 +96,10 @@ mod tests {
     fn it_trips_on_a_share_of_a_full_window_only() {
         let mut breaker = Breaker::new(LIMITS);
         let dead = [true, true, true, false, true, true, true, false, false, false, false, true, false];
-        assert!(dead.iter().all(|dead| breaker.record(*dead).is_ok()), "6 of 10, but the last was good or older fell out");
+        assert!(
+            dead.iter().all(|dead| breaker.record(*dead).is_ok()),
+            "6 of 10, but the last was good or older fell out"
+        );
         let mut breaker = Breaker::new(LIMITS);
         let dead = [true, true, true, false, true, true, true, false, false];
         assert!(dead.iter().all(|dead| breaker.record(*dead).is_ok()));

@@ -177,7 +177,11 @@ impl<'a> Decoded<'a> {
     }
 
     /// Forgets everything, keeping the memory.
+    #[inline]
     pub fn clear(&mut self) {
+        if self.touched == 0 && self.events.is_empty() && self.dead.is_none() {
+            return;
+        }
         for event in self.events.drain(..) {
             let (mut fields, mut properties) = (event.fields, event.properties);
             fields.clear();
@@ -189,11 +193,9 @@ impl<'a> Decoded<'a> {
         self.found.clear();
         self.dead = None;
         self.index = 0;
-        if self.touched != 0 {
-            for kind in Kind::ALL.into_iter().filter(|kind| self.touched >> *kind as u8 & 1 == 1) {
-                self.counts[kind as usize] = Counts::default();
-            }
-            self.touched = 0;
+        while self.touched != 0 {
+            self.counts[self.touched.trailing_zeros() as usize] = Counts::default();
+            self.touched &= self.touched - 1;
         }
     }
 

@@ -21,6 +21,14 @@ const PROPERTIES_MAX: usize = 32;
 /// Longest name of an event, in bytes.
 const NAME_MAX: usize = 64;
 
+/// Turns texts into what may be kept of them. One a thread.
+pub struct Digest {
+    /// For customers' messages.
+    pub scorer: Scorer,
+    /// The masked error message; only its memory is kept.
+    pub masked: String,
+}
+
 /// Where a value goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
@@ -76,6 +84,8 @@ pub struct Surroundings<'s> {
 pub struct Draft<'a> {
     pub event: Event<'a>,
     pub cuts: u32,
+    /// The mapping has no row for what happened.
+    pub unmapped: bool,
     id: Option<Text<'a>>,
     time: Option<Timestamp>,
     message: Option<Text<'a>>,
@@ -89,6 +99,7 @@ impl<'a> Draft<'a> {
         Self {
             event,
             cuts: 0,
+            unmapped: false,
             id: None,
             time: None,
             message: None,
@@ -115,6 +126,7 @@ impl<'a> Draft<'a> {
         }
     }
 
+    #[inline]
     fn put_field(&mut self, field: Field, value: Value<'a>) -> Result<(), Unfit> {
         match field {
             Field::Event | Field::Type => self.event.name = limits::string(value)?,
@@ -177,12 +189,11 @@ impl<'a> Draft<'a> {
     }
 
     fn has(&self, field: Field) -> bool {
-        self.event.fields.binary_search_by_key(&field, |(own, _)| *own).is_ok()
+        require::value(&self.event, field).is_some()
     }
 
     fn text(&self, field: Field) -> Option<&Text<'a>> {
-        let place = self.event.fields.binary_search_by_key(&field, |(own, _)| *own).ok()?;
-        match &self.event.fields[place].1 {
+        match require::value(&self.event, field)? {
             Value::Text(text) => Some(text),
             _ => None,
         }
@@ -195,13 +206,13 @@ impl<'a> Draft<'a> {
     }
 
     /// Completes and checks the event.
-    pub fn finish(&mut self, around: &Surroundings<'_>, scorer: &mut Scorer, scratch: &mut String) -> End {
+    pub fn finish(&mut self, around: &Surroundings<'_>, digest: &mut Digest) -> End {
         if let Some(reason) = self.filtered(around) {
             return End::Filtered(reason);
         }
         let done = match self.bad.take() {
             Some(bad) => Err(bad),
-            None => self.complete(around, scorer, scratch),
+            None => self.complete(around, digest),
         };
         if let Err(bad) = done {
             return End::Bad(bad);
@@ -220,23 +231,21 @@ impl<'a> Draft<'a> {
         {
             return Some(Filtered::Environment);
         }
+        if self.unmapped {
+            return Some(Filtered::Unmapped);
+        }
         around.exclude.iter().any(|name| **name == *self.event.name).then_some(Filtered::Excluded)
     }
 
-    fn complete(
-        &mut self,
-        around: &Surroundings<'_>,
-        scorer: &mut Scorer,
-        scratch: &mut String,
-    ) -> Result<(), Bad> {
+    fn complete(&mut self, around: &Surroundings<'_>, digest: &mut Digest) -> Result<(), Bad> {
         self.set_name()?;
         self.set_time(around.timestamp)?;
         let id = self.id.as_ref().ok_or_else(|| Bad::missing(Field::EventId))?;
         self.event.id = xxh3_64(id.as_bytes());
         match self.event.kind {
-            Kind::ErrorLog => self.complete_error(scratch),
+            Kind::ErrorLog => self.complete_error(&mut digest.masked),
             Kind::Billing => self.default(Field::ObjectVersion, Value::Int(self.event.time.0)),
-            Kind::Ticket => self.complete_ticket(scorer),
+            Kind::Ticket => self.complete_ticket(&mut digest.scorer),
             Kind::Account => self.complete_account(around),
             Kind::Usage | Kind::Outcome | Kind::Control => {}
         }
@@ -257,7 +266,9 @@ impl<'a> Draft<'a> {
         if name.is_empty() {
             return Err(Bad::missing(field));
         }
-        let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'.' | b'_' | b'-');
+        let fits = |byte: u8| {
+            byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'.' | b'_' | b'-')
+        };
         if name.len() > NAME_MAX || !name.bytes().all(fits) {
             return Err(Bad::invalid(field.spec().name, Unfit("not a lower-case name of at most 64 bytes")));
         }
@@ -279,7 +290,7 @@ impl<'a> Draft<'a> {
         Ok(())
     }
 
-    fn complete_error(&mut self, scratch: &mut String) {
+    fn complete_error(&mut self, masked: &mut String) {
         self.default(Field::SeverityNumber, Value::Int(17));
         if !self.has(Field::ErrorCode) {
             let code = self.text(Field::ErrorType).cloned().unwrap_or(Cow::Borrowed("unclassified"));
@@ -288,14 +299,12 @@ impl<'a> Draft<'a> {
         if let Some(message) = self.message.take()
             && !self.has(Field::TemplateId)
         {
-            self.push(Field::TemplateId, Value::Text(Cow::Owned(mask::template_id(&message, scratch))));
+            self.push(Field::TemplateId, Value::Text(Cow::Owned(mask::template_id(&message, masked))));
         }
         self.default(Field::Scope, Value::text("account"));
         // One occurrence is what absence means to every reader.
-        if let Ok(place) = self.event.fields.binary_search_by_key(&Field::Occurrences, |(own, _)| *own)
-            && self.event.fields[place].1 == Value::Int(1)
-        {
-            self.event.fields.remove(place);
+        if require::value(&self.event, Field::Occurrences) == Some(&Value::Int(1)) {
+            self.event.fields.retain(|(field, _)| *field != Field::Occurrences);
         }
     }
 
@@ -309,7 +318,7 @@ impl<'a> Draft<'a> {
         let Some(body) = self.body.take() else { return };
         let spoken = matches!(&*self.event.name, "ticket.created" | "ticket.comment_added")
             && self.text(Field::Author).is_some_and(|author| author == "customer")
-            && self.event.get(Field::IsPublic).as_deref() == Some(&Value::Bool(true));
+            && require::value(&self.event, Field::IsPublic) == Some(&Value::Bool(true));
         if spoken {
             let body = limits::body(body, &mut self.cuts);
             for (field, value) in scorer.features(&body) {

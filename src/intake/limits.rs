@@ -47,6 +47,7 @@ pub const fn is_id(field: Field) -> bool {
 }
 
 /// Cuts a string at a character boundary; counts if it had to.
+#[inline]
 fn cut<'a>(text: Text<'a>, max: usize, cuts: &mut u32) -> Text<'a> {
     if text.len() <= max {
         return text;
@@ -68,6 +69,7 @@ pub fn body<'a>(text: Text<'a>, cuts: &mut u32) -> Text<'a> {
 }
 
 /// A string; numbers and truth values are written out.
+#[inline]
 pub fn string(value: Value<'_>) -> Result<Text<'_>, Unfit> {
     match value {
         Value::Text(text) => Ok(text),
@@ -79,6 +81,7 @@ pub fn string(value: Value<'_>) -> Result<Text<'_>, Unfit> {
 }
 
 /// An id.
+#[inline]
 pub fn id(value: Value<'_>) -> Result<Text<'_>, Unfit> {
     let text = string(value)?;
     match text.len() {
@@ -280,7 +283,8 @@ mod tests {
             let entries = entries.iter().map(|(name, value)| ((*name).into(), Value::text(*value))).collect();
             Value::List(vec![Value::Map(entries)])
         };
-        let read = of(Field::Contacts, contact(&[("phone", "1"), ("role", "boss"), ("user_id", "u1")])).0.unwrap();
+        let read =
+            of(Field::Contacts, contact(&[("phone", "1"), ("role", "boss"), ("user_id", "u1")])).0.unwrap();
         assert_eq!(read, contact(&[("user_id", "u1"), ("role", "unknown")]));
         assert!(of(Field::Contacts, contact(&[("role", "exec")])).0.is_err());
     }

@@ -40,13 +40,16 @@ pub fn template_id(message: &str, scratch: &mut String) -> String {
 
 /// Bytes of other scripts count as letters, so that no character is cut.
 const fn is_word(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || byte >= 0x80 || matches!(byte, b'_' | b'.' | b'-' | b'@' | b':' | b'%' | b'+')
+    byte.is_ascii_alphanumeric()
+        || byte >= 0x80
+        || matches!(byte, b'_' | b'.' | b'-' | b'@' | b':' | b'%' | b'+')
 }
 
 /// A quoted string up to its closing quote; an apostrophe inside a word or a quote never closed stays as it is.
 fn quoted(bytes: &[u8], at: usize, out: &mut String) -> usize {
     let quote = bytes[at];
-    let inside_word = quote == b'\'' && at.checked_sub(1).is_some_and(|before| bytes[before].is_ascii_alphanumeric());
+    let inside_word =
+        quote == b'\'' && at.checked_sub(1).is_some_and(|before| bytes[before].is_ascii_alphanumeric());
     let length = bytes[at + 1..].iter().take(256).position(|byte| *byte == quote);
     match length {
         Some(length) if !inside_word => {

@@ -13,11 +13,11 @@ mod properties;
 mod require;
 mod route;
 mod source;
+#[cfg(test)]
+mod tests;
 pub mod text;
 mod trie;
 mod wire;
-#[cfg(test)]
-mod tests;
 
 use std::collections::BTreeMap;
 
@@ -30,6 +30,7 @@ pub use source::SourceSettings;
 pub use trie::Step;
 pub use wire::{Format, Headers, Record, SchemaId};
 
+use draft::Digest;
 use source::Source;
 use text::Scorer;
 
@@ -43,8 +44,7 @@ pub struct NeedsSchema(pub SchemaId);
 pub struct Intake {
     sources: Vec<Source>,
     schemas: BTreeMap<SchemaId, Result<Box<str>, Box<str>>>,
-    scorer: Scorer,
-    scratch: String,
+    digest: Digest,
 }
 
 impl Intake {
@@ -54,8 +54,7 @@ impl Intake {
         Self {
             sources: sources.into_iter().map(Source::new).collect(),
             schemas: BTreeMap::new(),
-            scorer,
-            scratch: String::new(),
+            digest: Digest { scorer, masked: String::new() },
         }
     }
 
@@ -89,6 +88,6 @@ impl Intake {
     ) -> Result<(), NeedsSchema> {
         out.clear();
         let Some(source) = self.sources.get_mut(source) else { return Ok(()) };
-        source.decode(record, &self.schemas, &mut self.scorer, &mut self.scratch, out)
+        source.decode(record, &self.schemas, &mut self.digest, out)
     }
 }

@@ -24,6 +24,8 @@ enum Origin {
 pub struct Plan {
     pub kind: Kind,
     pub name: Option<Box<str>>,
+    /// Whether no other plan looks at what was found, so that it may be moved.
+    pub last: bool,
     when: Vec<Vec<(Origin, Test)>>,
     /// The list to unpack: its slot, and the inner lists.
     unpack: Option<(u16, Vec<Vec<Step>>)>,
@@ -35,15 +37,14 @@ pub struct Plan {
 impl Plan {
     /// The plan of a topic that has the canonical form.
     pub fn canonical(kind: Kind, trie: &mut Trie, slots: &mut u16) -> Self {
-        let mut plan =
-            Self { kind, name: None, when: Vec::new(), unpack: None, direct: Vec::new(), assigns: Vec::new() };
+        let mut plan = Self::empty(kind);
         plan.take_canonical(&[], trie, slots);
         plan
     }
 
     /// The plan of a mapping.
     pub fn of(mapping: &Mapping, trie: &mut Trie, slots: &mut u16) -> Self {
-        let mut plan = Self::canonical_free(mapping.kind);
+        let mut plan = Self::empty(mapping.kind);
         plan.name = Some(mapping.name.clone());
         let mut lists = mapping.unpack.iter();
         plan.unpack = lists.next().map(|first| (trie.want(first, slots), lists.cloned().collect()));
@@ -53,7 +54,9 @@ impl Plan {
             From::Header(name) => Origin::Header(name.clone()),
             From::Key => Origin::Key,
         };
-        let mut all = |tests: &Vec<(From, Test)>| tests.iter().map(|(from, test)| (origin(from), test.clone())).collect();
+        let mut all = |tests: &Vec<(From, Test)>| {
+            tests.iter().map(|(from, test)| (origin(from), test.clone())).collect()
+        };
         plan.when = mapping.when.iter().map(&mut all).collect();
         for set in mapping.set.iter().flatten() {
             plan.assigns.push((set.clone(), set.from.iter().map(&mut origin).collect()));
@@ -70,8 +73,16 @@ impl Plan {
         plan
     }
 
-    const fn canonical_free(kind: Kind) -> Self {
-        Self { kind, name: None, when: Vec::new(), unpack: None, direct: Vec::new(), assigns: Vec::new() }
+    const fn empty(kind: Kind) -> Self {
+        Self {
+            kind,
+            name: None,
+            last: false,
+            when: Vec::new(),
+            unpack: None,
+            direct: Vec::new(),
+            assigns: Vec::new(),
+        }
     }
 
     fn take_canonical(&mut self, own: &[(Property, Vec<From>)], trie: &mut Trie, slots: &mut u16) {
@@ -81,7 +92,8 @@ impl Plan {
             self.take(slot, Target::Field(field));
         }
         let declared = own.iter().map(|(property, _)| property.clone());
-        let named = properties::named(self.kind).filter(|named| !own.iter().any(|(own, _)| own.name == named.name));
+        let named =
+            properties::named(self.kind).filter(|named| !own.iter().any(|(own, _)| own.name == named.name));
         for property in named.chain(declared) {
             let place = [Step::Name("properties".into()), Step::Name(property.name.as_ref().into())];
             let slot = trie.want(&place, slots);
@@ -102,7 +114,8 @@ impl Plan {
         for (set, from) in std::mem::take(&mut self.assigns) {
             match from.as_slice() {
                 [Origin::Slot(slot)]
-                    if set.is_plain() && !self.direct.get(usize::from(*slot)).is_some_and(Option::is_some) =>
+                    if set.is_plain()
+                        && !self.direct.get(usize::from(*slot)).is_some_and(Option::is_some) =>
                 {
                     self.take(*slot, set.target);
                 }
@@ -185,7 +198,6 @@ impl Plan {
         &self,
         found: &mut Found<'a>,
         record: &Record<'a>,
-        last: bool,
         out: &mut Decoded<'a>,
         finish: &mut dyn FnMut(&mut Decoded<'a>, Draft<'a>, Option<Bad>),
     ) -> bool {
@@ -195,7 +207,7 @@ impl Plan {
             }
             let mut draft = Draft::new(out.blank(self.kind));
             let bad = self.assign(&mut draft, &View { found, item: None, record }).err();
-            if last {
+            if self.last {
                 for (slot, value) in found.drain(..) {
                     self.put(&mut draft, slot, value);
                 }
@@ -238,8 +250,11 @@ impl Plan {
                     convert::convert(set, found).map_err(|why| failed(&set.target, why))?
                 }
             };
-            if let Some(value) = value {
-                draft.put(&set.target, value);
+            match value {
+                Some(value) => draft.put(&set.target, value),
+                None => {
+                    draft.unmapped |= set.map.is_some() && set.target == Target::Field(self.kind.name_field())
+                }
             }
         }
         Ok(())

@@ -23,14 +23,18 @@ pub fn check(event: &Event<'_>) -> Result<(), Bad> {
             }
             all(event, &[Field::ActorType])
         }
-        Kind::Control => {
-            control(event).map_err(|detail| Bad { reason: DeadReason::ControlInvalid, detail })
-        }
+        Kind::Control => control(event).map_err(|detail| Bad { reason: DeadReason::ControlInvalid, detail }),
     }
 }
 
+/// The value of a field outside the envelope, borrowed.
+pub fn value<'e, 'a>(event: &'e Event<'a>, field: Field) -> Option<&'e Value<'a>> {
+    let place = event.fields.binary_search_by_key(&field, |(own, _)| *own).ok()?;
+    event.fields.get(place).map(|(_, value)| value)
+}
+
 fn has(event: &Event<'_>, field: Field) -> bool {
-    event.fields.binary_search_by_key(&field, |(own, _)| *own).is_ok()
+    value(event, field).is_some()
 }
 
 fn all(event: &Event<'_>, fields: &[Field]) -> Result<(), Bad> {

@@ -4,6 +4,8 @@ use std::borrow::Cow;
 
 use crate::event::{Event, Field, Kind};
 
+use super::require::value;
+
 /// Where an event is sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Route<'e> {
@@ -89,8 +91,7 @@ pub fn alert_partition(alert_id: &str) -> Option<u16> {
 }
 
 fn text<'e>(event: &'e Event<'_>, field: Field) -> Option<&'e str> {
-    let place = event.fields.binary_search_by_key(&field, |(name, _)| *name).ok()?;
-    event.fields.get(place)?.1.as_text()
+    value(event, field)?.as_text()
 }
 
 /// The partition of a key among `count`, as Java's default partitioner chooses it.

@@ -8,10 +8,9 @@ use crate::event::{Field, Kind, Text, Timestamp, Value};
 
 use super::avro::{self, Program};
 use super::decoded::{DeadLetter, DeadReason, Decoded, Stage};
-use super::draft::{Bad, Draft, End, Surroundings, Target};
+use super::draft::{Bad, Digest, Draft, End, Surroundings, Target};
 use super::mapping::Mapping;
 use super::plan::Plan;
-use super::text::Scorer;
 use super::trie::{Found, Trie};
 use super::wire::{Format, Payload, Record, SchemaId, payload};
 use super::{NeedsSchema, json};
@@ -74,6 +73,9 @@ impl Source {
         if plans.is_empty() {
             plans.push(Plan::canonical(settings.kind, &mut trie, &mut slots));
         }
+        if let Some(plan) = plans.last_mut() {
+            plan.last = true;
+        }
         Self { settings, trie, plans, programs: Vec::new(), recent: 0 }
     }
 
@@ -105,8 +107,7 @@ impl Source {
         &mut self,
         record: &Record<'a>,
         schemas: &Schemas,
-        scorer: &mut Scorer,
-        scratch: &mut String,
+        digest: &mut Digest,
         out: &mut Decoded<'a>,
     ) -> Result<(), NeedsSchema> {
         let Some(value) = record.value else {
@@ -121,7 +122,7 @@ impl Source {
                 return Err(needs);
             }
             Ok(Err((reason, detail))) => self.die(reason, detail, out),
-            Ok(Ok(())) => self.build(&mut found, record, scorer, scratch, out),
+            Ok(Ok(())) => self.build(&mut found, record, digest, out),
         }
         found.clear();
         out.found = found;
@@ -143,12 +144,13 @@ impl Source {
         }
         Ok(match payload(self.settings.format, record, value) {
             Err(why) => failed(why.to_owned()),
-            Ok(Payload::Json(bytes)) => {
-                json::run(bytes, &self.trie, found).or_else(|error| failed(format!("no JSON object: {error}")))
-            }
+            Ok(Payload::Json(bytes)) => json::run(bytes, &self.trie, found)
+                .or_else(|error| failed(format!("no JSON object: {error}"))),
             Ok(Payload::Avro(id, bytes)) => match self.program(id, schemas)? {
                 Err(why) => Err((DeadReason::SchemaUnknown, format!("schema {id}: {why}"))),
-                Ok(program) => program.run(bytes, found).or_else(|error| failed(format!("schema {id}: {error}"))),
+                Ok(program) => {
+                    program.run(bytes, found).or_else(|error| failed(format!("schema {id}: {error}")))
+                }
             },
         })
     }
@@ -167,8 +169,7 @@ impl Source {
         &self,
         found: &mut Found<'a>,
         record: &Record<'a>,
-        scorer: &mut Scorer,
-        scratch: &mut String,
+        digest: &mut Digest,
         out: &mut Decoded<'a>,
     ) {
         let around = Surroundings {
@@ -179,12 +180,12 @@ impl Source {
         };
         let trace = record.header("traceparent");
         let mut any = false;
-        for (place, plan) in self.plans.iter().enumerate() {
+        for plan in &self.plans {
             let mut finish = |out: &mut Decoded<'a>, mut draft: Draft<'a>, bad: Option<Bad>| {
                 if let Some(trace) = trace {
                     draft.put(&Target::Field(Field::Traceparent), Value::text(trace));
                 }
-                let end = draft.finish(&around, scorer, scratch);
+                let end = draft.finish(&around, digest);
                 let end = match (end, bad) {
                     (End::Filtered(reason), _) => End::Filtered(reason),
                     (_, Some(bad)) => End::Bad(bad),
@@ -192,7 +193,7 @@ impl Source {
                 };
                 close(plan, record, draft, end, out);
             };
-            any |= plan.run(found, record, place + 1 == self.plans.len(), out, &mut finish);
+            any |= plan.run(found, record, out, &mut finish);
         }
         if !any {
             let counts = out.counts_mut(self.settings.kind);
@@ -203,7 +204,8 @@ impl Source {
 
     /// A record without value: of an account, its erasure; of anything else, a mistake.
     fn erase<'a>(&self, record: &Record<'a>, out: &mut Decoded<'a>) {
-        let Some(key) = record.key_text().filter(|key| self.settings.kind == Kind::Account && !key.is_empty())
+        let Some(key) =
+            record.key_text().filter(|key| self.settings.kind == Kind::Account && !key.is_empty())
         else {
             return self.die(DeadReason::DecodeFailed, "the record has no value".to_owned(), out);
         };
@@ -254,7 +256,13 @@ fn close<'a>(plan: &Plan, record: &Record<'a>, draft: Draft<'a>, end: End, out: 
                 let stage =
                     if bad.reason == DeadReason::MappingFailed { Stage::Map } else { Stage::Validate };
                 let mapping = plan.name.clone();
-                out.dead = Some(DeadLetter { stage, reason: bad.reason, kind: plan.kind, mapping, detail: bad.detail });
+                out.dead = Some(DeadLetter {
+                    stage,
+                    reason: bad.reason,
+                    kind: plan.kind,
+                    mapping,
+                    detail: bad.detail,
+                });
             }
         }
     }

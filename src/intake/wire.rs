@@ -47,7 +47,11 @@ impl<'a> Record<'a> {
 
     fn header_bytes(&self, name: &str) -> Option<&'a [u8]> {
         let headers = self.headers;
-        (0..).map_while(|place| headers.header(place)).filter(|(own, _)| *own == name).last().map(|(_, value)| value)
+        (0..)
+            .map_while(|place| headers.header(place))
+            .filter(|(own, _)| *own == name)
+            .last()
+            .map(|(_, value)| value)
     }
 
     /// The key, if it is text.

@@ -110,12 +110,11 @@ pub fn read(rule: &Node, mistakes: &mut Mistakes) -> Option<RuleTests> {
 }
 
 /// Reports tests that run with rules that do not exist.
-pub fn check_references(tests: &[RuleTests], mistakes: &mut Mistakes) {
-    let known: Vec<&str> = tests.iter().map(|own| &*own.rule).collect();
+pub fn check_references(tests: &[RuleTests], known: &[&str], mistakes: &mut Mistakes) {
     for case in tests.iter().flat_map(|own| &own.cases) {
         for other in case.with.iter().filter(|other| !known.contains(&&***other)) {
             mistakes
-                .report(case.span, Code::E07, format!("no rule `{other}` with tests"))
+                .report(case.span, Code::E07, format!("no rule `{other}`"))
                 .suggest(other, known.iter().copied());
         }
     }
@@ -162,7 +161,8 @@ fn moment(node: &Node, start: Timestamp, mistakes: &mut Mistakes) -> Option<Time
 fn line(node: &Node, start: Timestamp, mistakes: &mut Mistakes) -> Option<Given> {
     missing::refuse_keys("given", node, mistakes);
     let kinds = KINDS.map(Kind::name);
-    let known = [&["at", "every", "times", "control", "stall", "lose", "for"][..], &kinds[..]].concat();
+    let known =
+        [&["at", "every", "times", "control", "stall", "lose", "for", "health"][..], &kinds[..]].concat();
     let table = node.table("given", &known, mistakes)?;
     let at = moment(table.required("at", mistakes)?, start, mistakes)?;
     let every_ms = table.optional("every").map_or(Some(0), |node| node.duration(mistakes))?;
@@ -226,45 +226,44 @@ impl Given {
     pub fn records(&self, start: Timestamp, unique: usize) -> Vec<(Timestamp, Kind, Value<'static>)> {
         let What::Event(kind, fields) = &self.what else { return Vec::new() };
         let times = (0..i64::from(self.times)).map(|n| (n + 1, self.at.plus(n * self.every_ms)));
-        times.map(|(n, at)| (at, *kind, self.record(*kind, fields, (n, at, start, unique)))).collect()
+        times.map(|(n, at)| (at, *kind, record(*kind, fields, (n, at, start, unique)))).collect()
     }
+}
 
-    fn record(
-        &self,
-        kind: Kind,
-        fields: &[Entry],
-        (n, at, start, unique): (i64, Timestamp, Timestamp, usize),
-    ) -> Value<'static> {
-        let mut record = Vec::new();
-        let has = |name: &str| fields.iter().any(|entry| &*entry.key == name);
-        let mut add = |name: &str, value: Value<'static>| insert(&mut record, name, value);
-        for entry in fields {
-            let none = entry.node.scalar().is_some_and(|scalar| scalar.text() == "none");
-            match &*entry.key {
-                "account_id" if none => {}
-                "event_time" => {
-                    let text = entry.node.scalar().map_or("", Scalar::text);
-                    let time =
-                        duration_ms(text).map(|ms| start.plus(ms)).or_else(|| Timestamp::parse(text).ok());
-                    add("event_time", Value::Time(time.unwrap_or(at)));
-                }
-                name => add(name, content(&entry.node, n)),
+/// One record: its place in the line, its time, the start, and what tells its line apart.
+fn record(
+    kind: Kind,
+    fields: &[Entry],
+    (n, at, start, unique): (i64, Timestamp, Timestamp, usize),
+) -> Value<'static> {
+    let mut record = Vec::new();
+    let has = |name: &str| fields.iter().any(|entry| &*entry.key == name);
+    let mut add = |name: &str, value: Value<'static>| insert(&mut record, name, value);
+    for entry in fields {
+        let none = entry.node.scalar().is_some_and(|scalar| scalar.text() == "none");
+        match &*entry.key {
+            "account_id" if none => {}
+            "event_time" => {
+                let text = entry.node.scalar().map_or("", Scalar::text);
+                let time = duration_ms(text).map(|ms| start.plus(ms)).or_else(|| Timestamp::parse(text).ok());
+                add("event_time", Value::Time(time.unwrap_or(at)));
             }
+            name => add(name, content(&entry.node, n)),
         }
-        if !has("account_id") && !has("account_alias") {
-            add("account_id", Value::text("acme"));
-        }
-        if !has("event_time") {
-            add("event_time", Value::Time(at));
-        }
-        if !has("event_id") {
-            add("event_id", Value::text(format!("test-{unique}-{n}")));
-        }
-        if kind == Kind::Account && !has("type") {
-            add("type", Value::text("account.updated"));
-        }
-        Value::Map(record)
     }
+    if !has("account_id") && !has("account_alias") {
+        add("account_id", Value::text("acme"));
+    }
+    if !has("event_time") {
+        add("event_time", Value::Time(at));
+    }
+    if !has("event_id") {
+        add("event_id", Value::text(format!("test-{unique}-{n}")));
+    }
+    if kind == Kind::Account && !has("type") {
+        add("type", Value::text("account.updated"));
+    }
+    Value::Map(record)
 }
 
 /// Puts a value under a dotted name: `owners.csm` into the map `owners`.

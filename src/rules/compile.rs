@@ -54,8 +54,6 @@ pub struct Ignored {
 /// What the parts of one rule have in common.
 #[derive(Debug, Clone)]
 pub struct Subject<'n> {
-    /// The rule's id.
-    pub id: &'n str,
     /// Which row.
     pub entity: Entity,
     /// Whose local days.

@@ -49,8 +49,9 @@ impl<'n> Compiler<'n> {
             }
         };
         for key in OWN.iter().filter_map(|key| table.entry(key)) {
-            let sentence = format!("`{}` does not stand beside all or any", key.key);
-            self.mistakes.report(key.span, Code::E08, sentence).hint("give it to the conditions inside");
+            if key.key.as_ref() != "name" {
+                missing::refuse("condition", "guard or for beside all or any", key.span, &mut self.mistakes);
+            }
         }
         let items = list.list("conditions", &mut self.mistakes)?;
         if !(2..=8).contains(&items.len()) {

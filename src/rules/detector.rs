@@ -450,8 +450,8 @@ fn is_absence(judged: &Judged) -> Result<(), (&'static str, &'static str)> {
 }
 
 fn is_negative(judged: &Judged) -> Result<(), (&'static str, &'static str)> {
-    match judged.negative {
-        true => Ok(()),
-        false => Err(("a stalled source hides only what is missing", "leave it out")),
+    if judged.negative {
+        return Ok(());
     }
+    Err(("a stalled source hides only what is missing", "leave it out"))
 }

@@ -51,7 +51,8 @@ pub fn load(files: &[(&str, &str)], options: Options) -> Result<Loaded, Mistakes
     for node in rules_of(&sources) {
         tests.extend(cases::read(node, &mut mistakes));
     }
-    cases::check_references(&tests, &mut mistakes);
+    let ids: Vec<&str> = rules_of(&sources).map(id_of).collect();
+    cases::check_references(&tests, &ids, &mut mistakes);
     if !mistakes.is_empty() {
         return Err(mistakes);
     }
@@ -220,15 +221,14 @@ impl<'n> Compiler<'n> {
                 Choice::Running => running(self.status_of(node)),
                 Choice::These { ids, .. } => ids.contains(&id),
             };
-            let Some(mut compiled) = chosen.then(|| self.rule(node)).flatten() else { continue };
+            let Some(mut rule) = chosen.then(|| self.rule(node)).flatten() else { continue };
             if matches!(choice, Choice::These { .. }) {
-                compiled.rule.mode = Mode::Active;
+                rule.mode = Mode::Active;
             }
-            if self.program.rules.iter().any(|own| own.key == compiled.rule.key && own.id != compiled.rule.id)
-            {
+            if self.program.rules.iter().any(|own| own.key == rule.key && own.id != rule.id) {
                 self.collision(node.span, "rule");
             }
-            self.program.rules.push(compiled.rule);
+            self.program.rules.push(rule);
         }
     }
 

@@ -17,15 +17,13 @@ pub struct Source {
     pub span: Span,
 }
 
-/// A list of strings and where it stands.
+/// A list of strings.
 #[derive(Debug, Clone)]
 pub struct List {
     /// Its name, without `@`.
     pub name: Box<str>,
     /// Its values.
     pub values: Vec<Box<str>>,
-    /// Where it stands.
-    pub span: Span,
 }
 
 /// Reads one file's `lookups`; a name that is there already is replaced if `replace` says so, else a mistake.
@@ -62,7 +60,7 @@ fn list(entry: &Entry, items: &[Node], mistakes: &mut Mistakes) -> List {
         mistakes.report(entry.span, Code::E05, sentence);
     }
     let values = items.iter().filter_map(|item| item.text(mistakes).map(Into::into)).collect();
-    List { name: entry.key.clone(), values, span: entry.span }
+    List { name: entry.key.clone(), values }
 }
 
 fn table(entry: &Entry, mistakes: &mut Mistakes) -> Option<Source> {

@@ -211,8 +211,9 @@ pub fn window_of_count(span_ms: i64, kind: Kind, measure: &Measure, rungs: &[Run
 
 /// How a comparison over this span is kept.
 pub fn window_of_compare(span_ms: i64) -> Window {
-    match span_ms > DAY_MS {
-        true => Window::Days { days: u16::try_from(span_ms / DAY_MS).unwrap_or(u16::MAX) },
-        false => Window::Panes { span_ms },
+    if span_ms > DAY_MS {
+        Window::Days { days: u16::try_from(span_ms / DAY_MS).unwrap_or(u16::MAX) }
+    } else {
+        Window::Panes { span_ms }
     }
 }

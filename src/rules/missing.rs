@@ -20,6 +20,7 @@ const MISSING: &[(&str, &str, &str)] = &[
     ("condition", "score", "leave the rule out"),
     ("condition", "sequence", "leave the rule out"),
     ("condition", "nested all or any", "write two rules of one family"),
+    ("condition", "guard or for beside all or any", "give it to the conditions inside"),
     ("measure", "share_of", "use `count`, `distinct` or `sum`"),
     ("measure", "mean", "use `count`, `distinct` or `sum`"),
     ("measure", "last", "use `count`, `distinct` or `sum`"),
@@ -40,6 +41,7 @@ const MISSING: &[(&str, &str, &str)] = &[
     ("policy", "sequence_gap", "write `sequence_gap: ignore`"),
     ("policy", "contact_hours", "write `contact_hours: ignore`"),
     ("given", "lose", "leave the test out"),
+    ("given", "health", "leave the test out"),
     ("given", "control", "leave the test out"),
 ];
 

@@ -183,7 +183,7 @@ impl<'n> Compiler<'n> {
         let mut pieces = Vec::new();
         let mut rest = text;
         while let Some((before, after)) = rest.split_once("{{") {
-            let Some((name, tail)) = after.split_once("}}") else {
+            let Some((name, tail)) = after.split_once("}}").filter(|(name, _)| !name.contains("{{")) else {
                 self.mistakes.report(node.span, Code::E03, "a `{{` has no `}}`");
                 return None;
             };

@@ -34,6 +34,15 @@ pub struct Program {
     pub tables: Vec<Table>,
 }
 
+impl Program {
+    /// Whether a comparison reads the series, so that the window before the current one is kept too.
+    #[must_use]
+    pub fn is_compared(&self, series: SeriesIx) -> bool {
+        let mut conditions = self.rules.iter().flat_map(|rule| &rule.conditions);
+        conditions.any(|own| matches!(own.detector, Detector::Compare { series: own, .. } if own == series))
+    }
+}
+
 /// Which row of state a rule or series lives in.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Entity {

@@ -54,17 +54,9 @@ pub const STATUSES: [(&str, Status); 4] = [
 /// What is believed at activation, by name.
 pub const BELIEFS: [(&str, OnActivate); 2] = [("baseline", OnActivate::Baseline), ("open", OnActivate::Open)];
 
-/// A compiled rule and how it speaks.
-pub struct Compiled {
-    /// The rule; its mode is what its status says, where that is shadow or active.
-    pub rule: Rule,
-    /// Its status.
-    pub status: Status,
-}
-
 impl<'n> Compiler<'n> {
     /// Reads a rule. Returns it only if every part of it could be read; all mistakes are reported in any case.
-    pub fn rule(&mut self, node: &'n Node) -> Option<Compiled> {
+    pub fn rule(&mut self, node: &'n Node) -> Option<Rule> {
         missing::refuse_keys("rule", node, &mut self.mistakes);
         let table = node.table("rule", &KEYS, &mut self.mistakes)?;
         let id =
@@ -80,12 +72,15 @@ impl<'n> Compiler<'n> {
         let head = self.head(&table);
         // Without an entity the conditions are still read, so that their mistakes are told too.
         let fallback = crate::rules::program::Entity { account: true, part: None };
-        let subject =
-            Subject { id: id.unwrap_or("?"), entity: entity.clone().unwrap_or(fallback), zone, scopes };
+        let subject = Subject { entity: entity.clone().unwrap_or(fallback), zone, scopes };
         let scope = self.scope(&subject);
         let when = table.required("when", &mut self.mistakes).and_then(|node| self.when(node, &subject));
         let alert_node = table.required("alert", &mut self.mistakes);
         let alert = alert_node.and_then(|node| self.alert_table(node));
+        let expires = table.optional("expires_after");
+        let expires_after_ms = expires.and_then(|node| value::span_ms(node, &mut self.mistakes));
+        let (policy, ignored) = self.policy(table.optional("policy"));
+        let status = self.status(&table);
         let mut names = names_of(when.as_ref()?, &subject);
         names.lookups = self.lookups_of(&table, &names);
         let attach =
@@ -94,14 +89,11 @@ impl<'n> Compiler<'n> {
         let severity_by = self.severity_by(&table, &names);
         let clear = self.clears(&table, &names, &subject);
         let dedup = self.dedup(&table, &names);
-        let expires = table.optional("expires_after");
-        let expires_after_ms = expires.and_then(|node| value::span_ms(node, &mut self.mistakes));
         let block = alert.as_ref().and_then(|alert| self.alert(alert, &names, attach));
-        let (policy, ignored) = self.policy(table.optional("policy"));
         if block.as_ref().is_some_and(|block| block.customer) {
             self.contact(table.optional("policy").map_or(table.span, |node| node.span), ignored);
         }
-        let (status, head, when) = (self.status(&table), head?, when?);
+        let (head, when) = (head?, when?);
         self.complete(&table, status, alert.as_ref(), &when);
         let rule = Rule {
             id: id?.into(),
@@ -127,7 +119,7 @@ impl<'n> Compiler<'n> {
             policy,
             zone: subject.zone,
         };
-        Some(Compiled { rule, status })
+        Some(rule)
     }
 
     /// Hash of all that a rule says, and of the defaults that it leans on.
@@ -247,8 +239,8 @@ impl<'n> Compiler<'n> {
         } else if let Some(name) = entry.key.strip_prefix("user.") {
             Vocabulary::user_field(name).filter(|_| user)
         } else {
-            let kinds = crate::event::Kind::ALL.into_iter();
-            if kinds.filter_map(|kind| self.vocabulary.event_field(kind, &entry.key)).next().is_some() {
+            let kinds = crate::event::Kind::ALL;
+            if kinds.into_iter().any(|kind| self.vocabulary.event_field(kind, &entry.key).is_some()) {
                 return None;
             }
             None
@@ -437,7 +429,6 @@ impl<'n> Compiler<'n> {
             let Some(node) = table.optional(gate) else { continue };
             if !said(node, word) {
                 missing::refuse("policy", gate, node.span, &mut self.mistakes);
-                // Told once: the rule's audience is not to repeat it.
             }
             match gate {
                 "contact_budget" => ignored.contact_budget = true,

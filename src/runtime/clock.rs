@@ -1,6 +1,7 @@
 //! Wall clocks. Only the runtime sees one; the engine's time comes from the journal.
 
-use std::time::Duration;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::event::Timestamp;
 
@@ -11,4 +12,62 @@ pub trait Clock {
 
     /// Lets at least this much time pass, unless something else is due earlier.
     fn pause(&self, time: Duration);
+}
+
+/// The machine's clock.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+    }
+
+    fn pause(&self, time: Duration) {
+        std::thread::sleep(time);
+    }
+}
+
+/// A clock that stands still until somebody waits: demo and simulations run as fast as the machine allows.
+#[derive(Debug)]
+pub struct VirtualClock(AtomicI64);
+
+impl VirtualClock {
+    /// A clock that shows this time.
+    #[must_use]
+    pub const fn new(now: Timestamp) -> Self {
+        Self(AtomicI64::new(now.0))
+    }
+
+    /// Moves on to this time, unless it shows a later one.
+    pub fn advance_to(&self, time: Timestamp) {
+        self.0.fetch_max(time.0, Ordering::Relaxed);
+    }
+}
+
+impl Clock for VirtualClock {
+    fn now(&self) -> Timestamp {
+        Timestamp(self.0.load(Ordering::Relaxed))
+    }
+
+    fn pause(&self, time: Duration) {
+        self.0.fetch_add(i64::try_from(time.as_millis()).unwrap_or(i64::MAX), Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Clock, Duration, Timestamp, VirtualClock};
+
+    #[test]
+    fn virtual_time_passes_only_when_somebody_waits_and_never_backwards() {
+        let clock = VirtualClock::new(Timestamp(100));
+        clock.pause(Duration::from_millis(20));
+        assert_eq!(clock.now(), Timestamp(120));
+        clock.advance_to(Timestamp(90));
+        assert_eq!(clock.now(), Timestamp(120));
+        clock.advance_to(Timestamp(500));
+        assert_eq!(clock.now(), Timestamp(500));
+    }
 }

@@ -4,10 +4,21 @@
 //! each has two implementations, one on the real thing and one in memory.
 
 pub mod clock;
+pub mod detect_worker;
+pub mod embedded;
+pub mod group;
 pub mod http;
+pub mod intake_worker;
+pub mod kafka;
 pub mod logs;
+pub mod memory_log;
 pub mod memory_store;
 pub mod metrics;
+pub mod process;
 pub mod registry;
+pub mod rocks;
+pub mod shutdown;
 pub mod sink;
 pub mod source;
+pub mod system;
+pub mod worker;

@@ -26,7 +26,10 @@ pub struct Outgoing<'a> {
 #[error("writing failed: {0}")]
 pub struct SinkError(pub String);
 
-/// A log to write to. Either plain (idempotent, acknowledged) or transactional; which, is said when it is opened.
+/// A log to write to. Either plain (idempotent, acknowledged one by one) or transactional; which, is said when it is opened.
+///
+/// A transactional sink keeps what it is sent until [`Sink::start_commit`] and then publishes it, with the offsets, as one
+/// transaction while the caller goes on. What is sent meanwhile belongs to the next transaction.
 pub trait Sink {
     /// Hands a record over. Blocks while the sink's buffer is full.
     ///
@@ -34,24 +37,26 @@ pub trait Sink {
     /// If the record can't be taken, or an earlier one failed.
     fn send(&mut self, record: Outgoing<'_>) -> Result<(), SinkError>;
 
-    /// Collects the tokens of records acknowledged since the last call, waiting up to `wait` for the first.
+    /// Collects the tokens of records acknowledged since the last call, waiting up to `wait` for the first. A plain sink
+    /// acknowledges what every replica has; a transactional one acknowledges nothing.
     ///
     /// # Errors
     /// If a record could not be delivered.
     fn acknowledged(&mut self, wait: Duration, tokens: &mut Vec<u64>) -> Result<(), SinkError>;
 
-    /// How many records are not acknowledged yet.
+    /// How many records are neither acknowledged nor part of a transaction that was started.
     fn in_flight(&self) -> usize;
 
-    /// Begins a transaction.
+    /// Starts to commit what was sent since the last start together with these offsets (the next to read) of the group.
+    /// One commit at a time: the one before must be done.
     ///
     /// # Errors
-    /// If the sink is not transactional or was fenced.
-    fn begin(&mut self) -> Result<(), SinkError>;
+    /// If the sink is plain, was fenced, or a commit is under way.
+    fn start_commit(&mut self, offsets: &[(SourcePartition, i64)]) -> Result<(), SinkError>;
 
-    /// Commits what was sent since [`Sink::begin`] together with the offsets of the group. Returns when it is visible.
+    /// Waits up to `wait` for the commit that was started; whether none is under way any more, so that all is visible.
     ///
     /// # Errors
-    /// If the outcome is unknown or it was refused: the sink must be dropped.
-    fn commit(&mut self, offsets: &[(SourcePartition, i64)]) -> Result<(), SinkError>;
+    /// If it was refused or its outcome is unknown: the sink must be dropped and the group's offsets read again.
+    fn commit_done(&mut self, wait: Duration) -> Result<bool, SinkError>;
 }

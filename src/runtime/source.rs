@@ -38,10 +38,22 @@ pub trait HeaderSource: std::fmt::Debug {
 pub enum Assignment {
     /// Nothing changed.
     Unchanged,
-    /// These partitions are owned now; the caller seeks each before the next poll.
+    /// These partitions are owned from the next poll on, which begins where the caller has sought by then; a partition
+    /// that was not sought begins at its committed offset, else at the earliest.
     Assigned(Vec<SourcePartition>),
-    /// These partitions are no longer owned; nothing of them may be committed.
+    /// These partitions are given up with the next poll: until then their offsets may still be committed.
     Revoked(Vec<SourcePartition>),
+    /// These partitions belong to somebody else already: nothing of them may be committed.
+    Lost(Vec<SourcePartition>),
+}
+
+/// Whether the caller of [`Source::commit`] waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CommitMode {
+    /// Until the log has the offsets.
+    Wait,
+    /// No: a refusal is reported by a later poll.
+    Background,
 }
 
 /// Reading failed in a way that a restart must heal.
@@ -53,14 +65,14 @@ pub struct SourceError(pub String);
 ///
 /// No record is in flight when `poll` is called: everything visited before has been taken in by the caller.
 pub trait Source {
-    /// Waits up to `wait` and visits what has arrived, in order within each partition. Changes of the assignment are
-    /// returned alone, between records.
+    /// Waits up to `wait` and visits what has arrived, in order within each partition. A change of the assignment ends the
+    /// visit: it comes after the records before it.
     ///
     /// # Errors
     /// If the client failed for good.
     fn poll(&mut self, wait: Duration, visit: &mut dyn FnMut(Record<'_>)) -> Result<Assignment, SourceError>;
 
-    /// Starts reading a partition at this offset.
+    /// Goes on reading a partition at this offset.
     ///
     /// # Errors
     /// If the partition is not owned or the client failed.
@@ -81,11 +93,15 @@ pub trait Source {
     /// The log end as of the last fetch, without asking the broker; `None` if not known yet.
     fn known_end(&self, partition: &SourcePartition) -> Option<i64>;
 
+    /// The next offset of a partition that `poll` has not passed: beyond the last record visited, and beyond what follows it
+    /// without being a record (markers of transactions). `None` before the first poll after the assignment.
+    fn position(&self, partition: &SourcePartition) -> Option<i64>;
+
     /// Commits: these are the next offsets to read.
     ///
     /// # Errors
     /// If the commit was refused.
-    fn commit(&mut self, offsets: &[(SourcePartition, i64)]) -> Result<(), SourceError>;
+    fn commit(&mut self, offsets: &[(SourcePartition, i64)], mode: CommitMode) -> Result<(), SourceError>;
 
     /// Stops or resumes fetching a partition.
     ///

@@ -1,4 +1,9 @@
-//! The tests that see the program from outside.
+//! Tests that look at the program from outside, in one binary.
 
 mod cli;
 mod config;
+mod e2e;
+mod oracle;
+mod scenarios;
+mod store_crash;
+mod tidy;

@@ -7,7 +7,7 @@ use crate::engine::significance::{self, Tail};
 use crate::event::Timestamp;
 use crate::rules::program::{Condition, Detector, Rung, SeriesIx, Window};
 
-use super::{BLANK, Judged, View, at_least, is_upward, pane_end_from, rung, sliding, span_ms};
+use super::{BLANK, Judged, View, at_least, is_upward, pane_end_from, rung, span_ms};
 
 /// Both windows: their measures and bounds.
 struct Pair {
@@ -91,8 +91,8 @@ fn pair(view: &mut View<'_>, (series, window): (SeriesIx, &Window), upward: bool
     }
     let before = at.plus(-span_ms(window));
     Pair {
-        current: view.measured(series, window, sliding(window, upward, at)),
-        previous: view.measured(series, window, sliding(window, upward, before)),
+        current: view.measured(series, window, view.sliding(upward, at)),
+        previous: view.measured(series, window, view.sliding(upward, before)),
         window: (before, at),
         baseline: (before.plus(-span_ms(window)), before),
     }

@@ -5,7 +5,7 @@ use crate::engine::series::{Measured, Span};
 use crate::event::Timestamp;
 use crate::rules::program::{Condition, Rung, SeriesIx, Window};
 
-use super::{BLANK, Judged, View, is_upward, pane_end_from, rung, sliding, span_ms};
+use super::{BLANK, Judged, View, is_upward, pane_end_from, rung, span_ms};
 
 pub(super) fn judge(
     view: &mut View<'_>,
@@ -18,14 +18,15 @@ pub(super) fn judge(
         Window::Days { days } => over_days(view, (series, window, *days), (upward, at)),
         _ => {
             let bounds = (at.plus(-span_ms(window)), at);
-            (view.measured(series, window, sliding(window, upward, at)), bounds)
+            (view.measured(series, window, view.sliding(upward, at)), bounds)
         }
     };
     let number = rung(rungs, measured.value);
     let reached = number > 0;
     let mut guard = None;
     if reached && !upward {
-        guard = view.unknown_before(series, bounds.0, |since| since <= bounds.0 || covers(window, since, bounds.0));
+        guard = view
+            .unknown_before(series, bounds.0, |since| since <= bounds.0 || covers(window, since, bounds.0));
     }
     if reached && guard.is_none() && !enough_days(view, condition, series, &measured) {
         guard = Some(Reason::NotSignificant);
@@ -105,6 +106,7 @@ pub(super) fn next_mark(
     let (shape, state) = view.series(series);
     let state = state?;
     let at = if upward { after.max(state.newest().unwrap_or(after)) } else { after };
-    let change = state.next_change(shape, window, sliding(window, upward, at))?;
+    let change =
+        state.next_change(shape, window, if upward { Span::UpTo(at) } else { Span::EndingAt(at) })?;
     pane_end_from(window, change.max(after.plus(1)))
 }

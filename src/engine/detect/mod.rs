@@ -37,6 +37,8 @@ pub struct View<'a> {
     pub calendar: &'a mut Calendar,
     /// Where the rule's watermark stands.
     pub watermark: Timestamp,
+    /// Whether it stands on a mark: windows of negative conditions then end with the pane before it.
+    pub on_mark: bool,
     /// By how much this row's work at local midnight is put off, ms.
     pub spread_ms: i64,
 }
@@ -75,6 +77,7 @@ impl View<'_> {
     /// Judges a condition now: on a mark of the watermark, or because an event touches it (`rules.md` §6).
     pub fn verdict(&mut self, rule: &Rule, place: usize, episode: &Episode, on_mark: bool) -> Judged {
         let condition = &rule.conditions[place];
+        self.on_mark = on_mark;
         match self.judgement_time(condition, place, episode, on_mark) {
             Some(at) => self.judge(rule, place, episode, at),
             // Not its turn: what is false stays false.
@@ -88,9 +91,18 @@ impl View<'_> {
         }
     }
 
+    /// Whether a window that ends with the newest match reaches no rung.
+    #[must_use]
+    pub fn is_below(&self, series: SeriesIx, window: &Window, rungs: &[Rung]) -> bool {
+        let (own, Some(state)) = self.series(series) else { return true };
+        let Some(newest) = state.newest() else { return true };
+        let value = state.over(own, window, Span::UpTo(newest)).value;
+        rungs.iter().all(|rung| !value.holds(rung.op, rung.limit))
+    }
+
     /// For which time a condition is judged now; `None`: it is not its turn.
     fn judgement_time(
-        &self,
+        &mut self,
         condition: &Condition,
         place: usize,
         episode: &Episode,
@@ -112,7 +124,10 @@ impl View<'_> {
         let waits = is_negative(condition) || compares_days(condition);
         match window {
             Window::Days { .. } if waits => (active || on_mark).then_some(clock),
-            _ if active => Some(later),
+            _ if active => {
+                self.on_mark &= later == clock;
+                Some(later)
+            }
             _ if waits => (on_mark && pane_end_from(window, clock) == Some(clock)).then_some(clock),
             _ => newest,
         }
@@ -128,7 +143,9 @@ impl View<'_> {
                 count::judge(self, (condition, rungs), (*series, window), at)
             }
             Detector::Absence { series, .. } => absence::judge(self, condition, *series, state, at),
-            Detector::Compare { series, window, .. } => compare::judge(self, condition, (*series, window), at),
+            Detector::Compare { series, window, .. } => {
+                compare::judge(self, condition, (*series, window), at)
+            }
         };
         if judged.reached && judged.observed.guard.is_none() {
             judged.observed.guard = self.too_young(rule, condition, at);
@@ -152,9 +169,7 @@ impl View<'_> {
             Detector::Absence { series, .. } => {
                 absence::next_mark(self, condition, *series, (state, holds), after)
             }
-            Detector::Compare { series, window, .. } => {
-                compare::next_mark(self, (*series, window), after)
-            }
+            Detector::Compare { series, window, .. } => compare::next_mark(self, (*series, window), after),
         }
     }
 
@@ -166,6 +181,11 @@ impl View<'_> {
     fn measured(&self, ix: SeriesIx, window: &Window, span: Span) -> Measured {
         let (series, state) = self.series(ix);
         state.map_or(Measured::NOTHING, |state| state.over(series, window, span))
+    }
+
+    /// How a window that slides is measured at a time: of negative conditions, on a mark, the panes that end there.
+    fn sliding(&self, upward: bool, at: Timestamp) -> Span {
+        if !upward && self.on_mark { Span::EndingAt(at) } else { Span::UpTo(at) }
     }
 
     /// The zone of a series' or rule's local days.
@@ -193,7 +213,12 @@ impl View<'_> {
     }
 
     /// Whether a window that begins at `from` reaches back to where nothing was recorded.
-    fn unknown_before(&self, ix: SeriesIx, from: Timestamp, known: impl Fn(Timestamp) -> bool) -> Option<Reason> {
+    fn unknown_before(
+        &self,
+        ix: SeriesIx,
+        from: Timestamp,
+        known: impl Fn(Timestamp) -> bool,
+    ) -> Option<Reason> {
         let (series, _) = self.series(ix);
         let began = self.ages.get(&series.key).map_or(Timestamp::MIN, |age| age.began);
         if began > from {
@@ -292,7 +317,9 @@ fn at_least(value: Exact, bound: Option<crate::rules::program::Decimal>) -> bool
 /// The window of panes that sixtieths of an exact window would be.
 fn panes_of(window: &Window) -> Option<Window> {
     match window {
-        Window::Exact { span_ms, .. } | Window::Panes { span_ms } => Some(Window::Panes { span_ms: *span_ms }),
+        Window::Exact { span_ms, .. } | Window::Panes { span_ms } => {
+            Some(Window::Panes { span_ms: *span_ms })
+        }
         Window::Days { .. } | Window::Newest => None,
     }
 }
@@ -300,11 +327,6 @@ fn panes_of(window: &Window) -> Option<Window> {
 /// The first pane end at or after a time.
 fn pane_end_from(window: &Window, from: Timestamp) -> Option<Timestamp> {
     pane_end_after(&panes_of(window)?, from.plus(-1))
-}
-
-/// How a window that slides is measured: panes that end at a pane's end where the condition is negative.
-fn sliding(window: &Window, upward: bool, at: Timestamp) -> Span {
-    if !upward && pane_end_from(window, at) == Some(at) { Span::EndingAt(at) } else { Span::UpTo(at) }
 }
 
 /// The length of a window that slides, ms.

@@ -209,8 +209,7 @@ fn episode(reader: &mut Reader<'_>) -> Result<Episode, FormatError> {
     };
     if has(CONDITIONS) {
         for state in &mut episode.conditions {
-            *state =
-                ConditionState { since: time(reader)?, held: reader.byte()? != 0, until: time(reader)? };
+            *state = ConditionState { since: time(reader)?, held: reader.byte()? != 0, until: time(reader)? };
         }
     }
     if has(ACTIVATION) {
@@ -308,7 +307,9 @@ fn alert(reader: &mut Reader<'_>) -> Result<OpenAlert, FormatError> {
         revision: number(reader)?,
         lead: number(reader)?,
         supersedes: list(reader, number)?,
-        severity: *Severity::ALL.get(usize::from(reader.byte()?)).ok_or(FormatError::Malformed("severity"))?,
+        severity: *Severity::ALL
+            .get(usize::from(reader.byte()?))
+            .ok_or(FormatError::Malformed("severity"))?,
         onset: reader.time()?,
         detected: reader.time()?,
         revised: reader.time()?,
@@ -354,9 +355,8 @@ fn put_path(out: &mut Vec<u8>, path: &Path) {
 }
 
 fn path(reader: &mut Reader<'_>) -> Result<Path, FormatError> {
-    let field = |reader: &mut Reader<'_>| {
-        Field::from_number(number(reader)?).ok_or(FormatError::Malformed("field"))
-    };
+    let field =
+        |reader: &mut Reader<'_>| Field::from_number(number(reader)?).ok_or(FormatError::Malformed("field"));
     Ok(match reader.byte()? {
         0 => Path::Field(field(reader)?),
         1 => Path::Account(field(reader)?),

@@ -291,7 +291,10 @@ impl RuleState {
     fn idle_episode(&self) -> Option<usize> {
         let idle = |episode: &&(usize, &Episode)| !episode.1.member && episode.1.activation.is_none();
         let all: Vec<(usize, &Episode)> = self.episodes.iter().enumerate().collect();
-        all.iter().filter(idle).min_by_key(|(place, episode)| (episode.last_evidence, *place)).map(|(place, _)| *place)
+        all.iter()
+            .filter(idle)
+            .min_by_key(|(place, episode)| (episode.last_evidence, *place))
+            .map(|(place, _)| *place)
     }
 
     /// Remembers a clear event.

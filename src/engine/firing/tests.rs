@@ -1,4 +1,6 @@
-use super::{Activation, ClearSeen, ConditionState, Episode, Fate, Firing, OpenAlert, Proof, RuleState, Said};
+use super::{
+    Activation, ClearSeen, ConditionState, Episode, Fate, Firing, OpenAlert, Proof, RuleState, Said,
+};
 use crate::engine::alert::Reason;
 use crate::engine::number::Exact;
 use crate::event::bytes::Reader;
@@ -21,7 +23,10 @@ fn full() -> Firing {
             fate: Fate::Withheld(Reason::Cooldown),
         }),
         member: true,
-        captured: vec![(Path::Property("reason".into()), Value::text("locked")), (Path::Field(Field::Limit), Value::Double(0.5))],
+        captured: vec![
+            (Path::Property("reason".into()), Value::text("locked")),
+            (Path::Field(Field::Limit), Value::Double(0.5)),
+        ],
         opened: Some(Timestamp(6)),
         ..Episode::default()
     };

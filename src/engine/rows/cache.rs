@@ -12,7 +12,7 @@ use crate::engine::store::{RowKey, Store, StoreError};
 use super::row::Row;
 
 /// What a row costs beside its content and key: its slot and its place in the table.
-const SLOT_BYTES: usize = size_of::<Option<Slot>>() + 2 * size_of::<u32>();
+const SLOT_BYTES: usize = size_of::<Slot>() + 2 * size_of::<u32>();
 /// How far the hand goes for each row asked for: far enough to free more than is loaded, near enough to stay cheap
 /// when all is dirty.
 const STEPS_PER_KEY: usize = 4;
@@ -23,7 +23,8 @@ struct Slot {
     /// `None`: the store has no such row, or it was removed.
     row: Option<Row>,
     bytes: usize,
-    is_dirty: bool,
+    /// Its place in the list of dirty rows.
+    dirty_at: Option<u32>,
     /// Touched since the hand came by.
     is_warm: bool,
 }
@@ -31,8 +32,7 @@ struct Slot {
 /// Rows by key, with marks of what a checkpoint must write.
 #[derive(Debug)]
 pub struct Rows {
-    slots: Vec<Option<Slot>>,
-    vacant: Vec<u32>,
+    slots: Vec<Slot>,
     places: HashTable<u32>,
     hasher: FixedState,
     dirty: Vec<u32>,
@@ -48,7 +48,6 @@ impl Rows {
     pub fn new(budget: usize) -> Self {
         Self {
             slots: Vec::new(),
-            vacant: Vec::new(),
             places: HashTable::new(),
             hasher: FixedState::with_seed(0),
             dirty: Vec::new(),
@@ -97,8 +96,8 @@ impl Rows {
         self.evict(STEPS_PER_KEY * keys.len());
         let mut missing: Vec<RowKey> = Vec::new();
         for key in keys {
-            match self.find(key).and_then(|place| self.slots[place].as_mut()) {
-                Some(slot) => slot.is_warm = true,
+            match self.find(key) {
+                Some(place) => self.slots[place].is_warm = true,
                 None => missing.push(key.clone()),
             }
         }
@@ -116,7 +115,7 @@ impl Rows {
     }
 
     fn find(&self, key: &RowKey) -> Option<usize> {
-        let is_it = |place: &u32| self.slots[*place as usize].as_ref().is_some_and(|slot| slot.key == *key);
+        let is_it = |place: &u32| self.slots[*place as usize].key == *key;
         self.places.find(self.hasher.hash_one(key), is_it).map(|place| *place as usize)
     }
 
@@ -124,26 +123,17 @@ impl Rows {
         let bytes = cost(&key, row.as_ref());
         self.bytes += bytes;
         let hash = self.hasher.hash_one(&key);
-        let slot = Some(Slot { key, row, bytes, is_dirty: false, is_warm: true });
-        #[expect(clippy::cast_possible_truncation, reason = "4 billion rows don't fit into RAM")]
-        let place = self.vacant.pop().unwrap_or(self.slots.len() as u32);
-        match self.slots.get_mut(place as usize) {
-            Some(free) => *free = slot,
-            None => self.slots.push(slot),
-        }
+        let place = self.slots.len();
+        self.slots.push(Slot { key, row, bytes, dirty_at: None, is_warm: true });
         let (slots, hasher) = (&self.slots, &self.hasher);
-        self.places.insert_unique(hash, place, |other| {
-            slots[*other as usize].as_ref().map_or(0, |slot| hasher.hash_one(&slot.key))
-        });
-        place as usize
+        self.places.insert_unique(hash, narrow(place), |other| hasher.hash_one(&slots[*other as usize].key));
+        place
     }
 
     /// The slot of a key, loaded if need be.
     fn slot(&mut self, key: &RowKey, store: &mut dyn Store) -> Result<usize, StoreError> {
         if let Some(place) = self.find(key) {
-            if let Some(slot) = &mut self.slots[place] {
-                slot.is_warm = true;
-            }
+            self.slots[place].is_warm = true;
             return Ok(place);
         }
         let row = read(key, store.load(std::slice::from_ref(key))?.pop().flatten())?;
@@ -156,7 +146,7 @@ impl Rows {
     /// If the store fails or the row can't be read.
     pub fn get(&mut self, key: &RowKey, store: &mut dyn Store) -> Result<Option<&Row>, StoreError> {
         let place = self.slot(key, store)?;
-        Ok(self.slots[place].as_ref().and_then(|slot| slot.row.as_ref()))
+        Ok(self.slots[place].row.as_ref())
     }
 
     /// A row to change, `None` if there is none. It is marked for the next checkpoint.
@@ -165,8 +155,10 @@ impl Rows {
     /// If the store fails or the row can't be read.
     pub fn get_mut(&mut self, key: &RowKey, store: &mut dyn Store) -> Result<Option<&mut Row>, StoreError> {
         let place = self.slot(key, store)?;
-        let is_there = self.slots[place].as_ref().is_some_and(|slot| slot.row.is_some());
-        Ok(if is_there { self.mark(place).and_then(|slot| slot.row.as_mut()) } else { None })
+        if self.slots[place].row.is_some() {
+            self.mark(place);
+        }
+        Ok(self.slots[place].row.as_mut())
     }
 
     /// A row to change, new if there was none. It is marked for the next checkpoint.
@@ -175,10 +167,8 @@ impl Rows {
     /// If the store fails or the row can't be read.
     pub fn get_or_insert(&mut self, key: &RowKey, store: &mut dyn Store) -> Result<&mut Row, StoreError> {
         let place = self.slot(key, store)?;
-        match self.mark(place) {
-            Some(slot) => Ok(slot.row.get_or_insert_with(Row::default)),
-            None => Err(StoreError::Corrupt(format!("no slot for row {:?}", key.0))),
-        }
+        self.mark(place);
+        Ok(self.slots[place].row.get_or_insert_with(Row::default))
     }
 
     /// Deletes a row; what it held.
@@ -187,18 +177,17 @@ impl Rows {
     /// If the store fails or the row can't be read.
     pub fn remove(&mut self, key: &RowKey, store: &mut dyn Store) -> Result<Option<Row>, StoreError> {
         let place = self.slot(key, store)?;
-        Ok(self.mark(place).and_then(|slot| slot.row.take()))
+        self.mark(place);
+        Ok(self.slots[place].row.take())
     }
 
-    fn mark(&mut self, place: usize) -> Option<&mut Slot> {
-        let slot = self.slots.get_mut(place)?.as_mut()?;
-        if !slot.is_dirty {
-            slot.is_dirty = true;
+    fn mark(&mut self, place: usize) {
+        let slot = &mut self.slots[place];
+        if slot.dirty_at.is_none() {
+            slot.dirty_at = Some(narrow(self.dirty.len()));
             self.dirty_bytes += slot.bytes;
-            #[expect(clippy::cast_possible_truncation, reason = "places fit 32 bits")]
-            self.dirty.push(place as u32);
+            self.dirty.push(narrow(place));
         }
-        Some(slot)
     }
 
     /// What a checkpoint must write, in the order of keys; empty rows count as deleted. Afterwards all rows are clean:
@@ -206,8 +195,8 @@ impl Rows {
     pub fn take_dirty(&mut self) -> Vec<(RowKey, Option<Vec<u8>>)> {
         let mut changed = Vec::with_capacity(self.dirty.len());
         for place in std::mem::take(&mut self.dirty) {
-            let Some(slot) = &mut self.slots[place as usize] else { continue };
-            slot.is_dirty = false;
+            let slot = &mut self.slots[place as usize];
+            slot.dirty_at = None;
             let bytes = slot.row.as_ref().filter(|row| !row.is_empty()).map(|row| {
                 let mut out = Vec::with_capacity(64);
                 row.encode(&mut out);
@@ -232,25 +221,40 @@ impl Rows {
             }
             let place = self.hand % self.slots.len();
             self.hand = place + 1;
-            let Some(slot) = &mut self.slots[place] else { continue };
-            if slot.is_dirty || std::mem::take(&mut slot.is_warm) {
+            let slot = &mut self.slots[place];
+            if slot.dirty_at.is_some() || std::mem::take(&mut slot.is_warm) {
                 continue;
             }
             self.forget(place);
+            self.hand = place;
         }
     }
 
+    /// Drops a clean row; the last slot takes its place.
     fn forget(&mut self, place: usize) {
-        let Some(slot) = self.slots[place].take() else { return };
-        self.bytes -= slot.bytes;
-        #[expect(clippy::cast_possible_truncation, reason = "places fit 32 bits")]
-        let place = place as u32;
-        let hash = self.hasher.hash_one(&slot.key);
-        if let Ok(entry) = self.places.find_entry(hash, |other| *other == place) {
+        let last = self.slots.len() - 1;
+        let gone = self.slots.swap_remove(place);
+        self.bytes -= gone.bytes;
+        if let Ok(entry) =
+            self.places.find_entry(self.hasher.hash_one(&gone.key), |own| *own == narrow(place))
+        {
             entry.remove();
         }
-        self.vacant.push(place);
+        let Some(moved) = self.slots.get(place) else { return };
+        let hash = self.hasher.hash_one(&moved.key);
+        if let Some(own) = self.places.find_mut(hash, |own| *own == narrow(last)) {
+            *own = narrow(place);
+        }
+        if let Some(dirty) = moved.dirty_at.and_then(|at| self.dirty.get_mut(at as usize)) {
+            *dirty = narrow(place);
+        }
     }
+}
+
+/// A place as it is stored.
+#[expect(clippy::cast_possible_truncation, reason = "4 billion rows don't fit into RAM")]
+const fn narrow(place: usize) -> u32 {
+    place as u32
 }
 
 fn read(key: &RowKey, bytes: Option<Vec<u8>>) -> Result<Option<Row>, StoreError> {
@@ -260,4 +264,116 @@ fn read(key: &RowKey, bytes: Option<Vec<u8>>) -> Result<Option<Row>, StoreError>
 
 fn cost(key: &RowKey, row: Option<&Row>) -> usize {
     SLOT_BYTES + key.0.len() + row.map_or(0, Row::heap_bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::{Row, Rows};
+    use crate::engine::series::{Floor, Sample, SeriesState};
+    use crate::engine::store::{Checkpoint, RowKey, Store};
+    use crate::event::Timestamp;
+    use crate::rules::program::{Entity, Extras, FilterIx, Measure, Series, Window, ZoneSource};
+    use crate::runtime::memory_store::MemoryStore;
+
+    fn series() -> Series {
+        Series {
+            key: 7,
+            filter: FilterIx(0),
+            measure: Measure::Count,
+            window: Window::Newest,
+            keep_days: 0,
+            negative: false,
+            entity: Entity { account: true, part: None },
+            reset: None,
+            zone: ZoneSource::Account,
+            extras: Extras::default(),
+        }
+    }
+
+    fn key(number: u16) -> RowKey {
+        RowKey(Box::from(number.to_be_bytes()))
+    }
+
+    fn touch(row: &mut Row, time: i64) {
+        let sample = Sample { time: Timestamp(time), weight: 1, value: None };
+        row.series_mut(&series()).add(&series(), &sample, None, Floor(Timestamp::MIN));
+    }
+
+    fn newest(row: Option<&Row>) -> Option<i64> {
+        row.and_then(|row| row.series(7)).and_then(SeriesState::newest).map(|time| time.0)
+    }
+
+    fn checkpoint(rows: &mut Rows, store: &mut MemoryStore) {
+        let changed = rows.take_dirty();
+        assert!(changed.is_sorted_by(|a, b| a.0 < b.0));
+        store.checkpoint(&Checkpoint { rows: changed, ..Checkpoint::default() }).unwrap();
+    }
+
+    #[test]
+    fn clean_rows_are_evicted_down_to_the_budget_and_dirty_ones_stay() {
+        let (mut rows, mut store) = (Rows::new(20_000), MemoryStore::new());
+        for number in 0..1_000 {
+            touch(rows.get_or_insert(&key(number), &mut store).unwrap(), i64::from(number));
+        }
+        rows.prefetch(&(0..1_000).map(key).collect::<Vec<_>>(), &mut store).unwrap();
+        assert_eq!((rows.len(), rows.dirty_rows()), (1_000, 1_000));
+        checkpoint(&mut rows, &mut store);
+        assert_eq!((rows.dirty_rows(), rows.dirty_bytes()), (0, 0));
+        for number in 0..1_000 {
+            rows.prefetch(&[key(number)], &mut store).unwrap();
+        }
+        assert!(rows.bytes() <= 20_500, "{}", rows.bytes());
+        assert!(rows.len() < 200);
+        assert_eq!(newest(rows.get(&key(3), &mut store).unwrap()), Some(3));
+    }
+
+    #[test]
+    fn an_empty_row_is_a_deleted_one() {
+        let (mut rows, mut store) = (Rows::new(1_000), MemoryStore::new());
+        rows.get_or_insert(&key(1), &mut store).unwrap();
+        assert_eq!(rows.take_dirty(), [(key(1), None)]);
+        assert_eq!(rows.get_mut(&key(2), &mut store).unwrap(), None);
+        assert_eq!(rows.take_dirty(), []);
+    }
+
+    proptest! {
+        #[test]
+        fn the_budget_never_shows(
+            acts in prop::collection::vec((0_u8..10, 0_u16..40), 1..300),
+            budget in 0_usize..6_000,
+        ) {
+            let (mut rows, mut store) = (Rows::new(budget), MemoryStore::new());
+            let mut model: BTreeMap<u16, i64> = BTreeMap::new();
+            for (time, (act, number)) in (1_i64..).zip(acts) {
+                match act {
+                    0 => {
+                        let gone = rows.remove(&key(number), &mut store).unwrap();
+                        prop_assert_eq!(newest(gone.as_ref()), model.remove(&number));
+                    }
+                    1 => checkpoint(&mut rows, &mut store),
+                    2 => {
+                        checkpoint(&mut rows, &mut store);
+                        rows = Rows::new(budget);
+                    }
+                    3..=5 => {
+                        let keys: Vec<_> = (number..number + 5).map(key).collect();
+                        rows.prefetch(&keys, &mut store).unwrap();
+                        let found = rows.get(&key(number), &mut store).unwrap();
+                        prop_assert_eq!(newest(found), model.get(&number).copied());
+                    }
+                    _ => {
+                        touch(rows.get_or_insert(&key(number), &mut store).unwrap(), time);
+                        model.insert(number, time);
+                    }
+                }
+            }
+            checkpoint(&mut rows, &mut store);
+            let stored: Vec<u16> = store.rows().keys().map(|key| u16::from_be_bytes([key.0[0], key.0[1]])).collect();
+            prop_assert_eq!(stored, model.keys().copied().collect::<Vec<_>>());
+        }
+    }
 }

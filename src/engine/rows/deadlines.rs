@@ -183,3 +183,116 @@ impl Deadlines {
         (disarmed, armed)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::Deadlines;
+    use crate::engine::store::{Checkpoint, Deadline, DeadlineClock, RowKey, Store};
+    use crate::event::Timestamp;
+    use crate::runtime::memory_store::MemoryStore;
+
+    const CLOCK: DeadlineClock = DeadlineClock::Watermark;
+    const DAY: i64 = 86_400_000;
+
+    fn row(number: u8) -> RowKey {
+        RowKey(Box::from([1, number]))
+    }
+
+    fn checkpoint(deadlines: &mut Deadlines, store: &mut MemoryStore) {
+        let (disarmed, armed) = deadlines.take_changes();
+        store.checkpoint(&Checkpoint { disarmed, armed, ..Checkpoint::default() }).unwrap();
+    }
+
+    #[test]
+    fn far_deadlines_leave_memory_and_come_back_in_time() {
+        let (mut deadlines, mut store) = (Deadlines::new(), MemoryStore::new());
+        assert!(deadlines.due(CLOCK, Timestamp(0), 9, &mut store).unwrap().is_empty());
+        deadlines.arm(&row(1), CLOCK, Timestamp(10), None);
+        deadlines.arm(&row(2), CLOCK, Timestamp(90 * DAY), None);
+        assert_eq!((deadlines.len(), deadlines.next(CLOCK)), (2, Some(Timestamp(10))));
+        checkpoint(&mut deadlines, &mut store);
+        assert_eq!(deadlines.len(), 1);
+        let due = deadlines.due(CLOCK, Timestamp(100 * DAY), 9, &mut store).unwrap();
+        assert_eq!(due.iter().map(|due| due.at.0).collect::<Vec<_>>(), [10, 90 * DAY]);
+        checkpoint(&mut deadlines, &mut store);
+        assert!(Deadlines::new().due(CLOCK, Timestamp::MAX, 9, &mut store).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_later_wish_keeps_the_earlier_deadline() {
+        let mut deadlines = Deadlines::new();
+        let armed = deadlines.arm(&row(1), CLOCK, Timestamp(10), None);
+        assert_eq!(deadlines.arm(&row(1), CLOCK, Timestamp(20), Some(armed)), Timestamp(10));
+        assert_eq!(deadlines.arm(&row(1), CLOCK, Timestamp(5), Some(armed)), Timestamp(5));
+        let (disarmed, armed) = deadlines.take_changes();
+        assert_eq!(disarmed, []);
+        assert_eq!(armed, [Deadline { clock: CLOCK, at: Timestamp(5), row: row(1) }]);
+    }
+
+    #[derive(Debug, Clone)]
+    enum Act {
+        Arm(u8, i64),
+        Disarm(u8),
+        Pass(i64, usize),
+        Checkpoint,
+        Reopen,
+    }
+
+    fn acts() -> impl Strategy<Value = Vec<Act>> {
+        let far = prop_oneof![0..3_600_000_i64, 0..DAY, 0..100 * DAY];
+        let act = prop_oneof![
+            6 => (0_u8..12, far).prop_map(|(row, ahead)| Act::Arm(row, ahead)),
+            1 => (0_u8..12).prop_map(Act::Disarm),
+            3 => (0..2 * DAY, 1_usize..5).prop_map(|(ahead, most)| Act::Pass(ahead, most)),
+            1 => Just(Act::Checkpoint),
+            1 => Just(Act::Reopen),
+        ];
+        prop::collection::vec(act, 1..150)
+    }
+
+    proptest! {
+        #[test]
+        fn every_armed_row_comes_once_and_in_order(acts in acts()) {
+            let (mut deadlines, mut store) = (Deadlines::new(), MemoryStore::new());
+            let mut armed: BTreeMap<u8, Timestamp> = BTreeMap::new();
+            let mut now = Timestamp(0);
+            for act in acts {
+                match act {
+                    Act::Arm(number, ahead) => {
+                        let before = armed.get(&number).copied();
+                        let after = deadlines.arm(&row(number), CLOCK, now.plus(ahead), before);
+                        prop_assert_eq!(after, before.map_or(now.plus(ahead), |at| at.min(now.plus(ahead))));
+                        armed.insert(number, after);
+                    }
+                    Act::Disarm(number) => {
+                        if let Some(at) = armed.remove(&number) {
+                            deadlines.disarm(&row(number), CLOCK, at);
+                        }
+                    }
+                    Act::Pass(ahead, most) => {
+                        now = now.plus(ahead);
+                        let mut expected: Vec<(Timestamp, u8)> =
+                            armed.iter().map(|(number, at)| (*at, *number)).filter(|(at, _)| *at <= now).collect();
+                        expected.sort_unstable();
+                        expected.truncate(most);
+                        let due = deadlines.due(CLOCK, now, most, &mut store).unwrap();
+                        let found: Vec<_> = due.iter().map(|due| (due.at, due.row.0[1])).collect();
+                        prop_assert_eq!(&found, &expected);
+                        for (_, number) in found {
+                            armed.remove(&number);
+                        }
+                    }
+                    Act::Checkpoint => checkpoint(&mut deadlines, &mut store),
+                    Act::Reopen => {
+                        checkpoint(&mut deadlines, &mut store);
+                        deadlines = Deadlines::new();
+                    }
+                }
+            }
+        }
+    }
+}

@@ -60,7 +60,8 @@ impl<'a> KeyParts<'a> {
     /// The bytes.
     #[must_use]
     pub fn encode(&self) -> RowKey {
-        let mut out = Vec::with_capacity(3 + self.account.map_or(0, str::len) + self.part.len());
+        let mut out =
+            Vec::with_capacity(1 + self.account.map_or(0, |account| 1 + account.len()) + self.part.len());
         put_head(&mut out, self.kind, self.account);
         out.extend_from_slice(self.part.as_bytes());
         RowKey(out.into_boxed_slice())
@@ -89,12 +90,11 @@ impl<'a> KeyParts<'a> {
 
 fn put_head(out: &mut Vec<u8>, kind: &str, account: Option<&str>) {
     let across = if account.is_none() { ACROSS } else { 0 };
-    match CODES.iter().find(|(name, _)| *name == kind) {
-        Some((_, code)) => out.push(code | across),
-        None => {
-            out.push(CUSTOM | across);
-            put_text(out, kind);
-        }
+    if let Some((_, code)) = CODES.iter().find(|(name, _)| *name == kind) {
+        out.push(code | across);
+    } else {
+        out.push(CUSTOM | across);
+        put_text(out, kind);
     }
     if let Some(account) = account {
         put_text(out, account);

@@ -15,6 +15,8 @@ const VALUES_MAX_ACROSS: usize = 16_384;
 /// Most words of a value's bits: that many times 64 cells.
 const WORDS_MAX: usize = 16;
 const WORD_BITS: i64 = 64;
+/// Cells that these bits can tell apart.
+const AGES: i64 = 1024;
 
 /// Matches per cell, and the values: sorted hashes, each with `words` words of bits in `bits`.
 ///
@@ -48,6 +50,7 @@ impl PartialEq for Distinct {
 impl Eq for Distinct {}
 
 impl Distinct {
+    #[expect(clippy::cast_possible_wrap, reason = "at most 16 words")]
     fn capacity(&self) -> i64 {
         self.words as i64 * WORD_BITS
     }
@@ -168,8 +171,8 @@ impl Distinct {
         let mut kept = 0;
         for place in 0..self.hashes.len() {
             let mut any = 0;
-            for word in 0..words {
-                let left = self.bits[place * words + word] & mask[word];
+            for (word, kept_bits) in mask.iter().enumerate().take(words) {
+                let left = self.bits[place * words + word] & kept_bits;
                 self.bits[kept * words + word] = left;
                 any |= left;
             }
@@ -255,9 +258,12 @@ impl Distinct {
                 match reader.varint()? {
                     0 if age < 0 => return Err(bad),
                     0 => break,
-                    distance => age += i64::try_from(distance).ok().filter(|d| *d <= 1024).ok_or(bad)?,
+                    distance => {
+                        age +=
+                            i64::try_from(distance).ok().filter(|distance| *distance <= AGES).ok_or(bad)?;
+                    }
                 }
-                if age >= WORDS_MAX as i64 * WORD_BITS {
+                if age >= AGES {
                     return Err(bad);
                 }
                 ages.push((place, age));

@@ -30,16 +30,14 @@ impl Grain {
     pub(super) fn of(series: &Series) -> Self {
         let across = !series.entity.account;
         match series.window {
-            Window::Panes { span_ms } | Window::Exact { span_ms, .. } => {
-                let windows = if series.keep_days > 1 { 2 } else { 1 };
-                Self {
-                    span_ms: Some(span_ms.max(1)),
-                    window: PANES,
-                    keep: windows * PANES,
-                    negative: series.negative,
-                    across,
-                }
-            }
+            // Two windows, because a compare that shares the series looks at the one before.
+            Window::Panes { span_ms } | Window::Exact { span_ms, .. } => Self {
+                span_ms: Some(span_ms.max(1)),
+                window: PANES,
+                keep: 2 * PANES,
+                negative: series.negative,
+                across,
+            },
             Window::Days { days } => {
                 let keep = i64::from(days.max(series.keep_days));
                 Self { span_ms: None, window: i64::from(days), keep: keep + 1, negative: true, across }

@@ -10,6 +10,8 @@ mod distinct;
 mod grain;
 mod newest;
 mod ring;
+#[cfg(test)]
+mod tests;
 
 use crate::event::bytes::{FormatError, Reader, put_signed};
 use crate::event::{Timestamp, Value};

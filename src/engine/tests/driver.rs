@@ -14,11 +14,13 @@ use crate::runtime::memory_store::MemoryStore;
 
 const LATENESS_MS: i64 = 600_000;
 
-/// When the engine is thrown away and resumed from a checkpoint.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reopen {
-    Never,
-    EveryRecord,
+/// A record of the journal that a run wrote.
+#[derive(Debug, Clone)]
+pub struct Written {
+    offset: i64,
+    time: Timestamp,
+    entry: Entry<'static>,
+    bytes: Vec<u8>,
 }
 
 /// What came out: everything in order.
@@ -38,8 +40,7 @@ pub struct World {
     sources: [(i64, Option<Timestamp>); 7],
     pub offset: i64,
     second: i64,
-    reopen: Reopen,
-    pub twice: bool,
+    pub journal: Vec<Written>,
 }
 
 pub fn settings() -> Settings {
@@ -57,7 +58,7 @@ pub fn source(kind: Kind) -> SourcePartition {
 }
 
 impl World {
-    pub fn new(program: Program, start: Timestamp, reopen: Reopen) -> Self {
+    pub fn new(program: Program, start: Timestamp) -> Self {
         let program = Arc::new(program);
         let mut world = Self {
             engine: Engine::new(settings()),
@@ -68,12 +69,12 @@ impl World {
             sources: [(0, None); 7],
             offset: -1,
             second: start.0.div_euclid(1000) - 1,
-            reopen,
-            twice: false,
+            journal: Vec::new(),
         };
         world.install();
         for kind in Kind::ALL {
-            let added = System::SourceAdded { source: source(kind), kind, first: 0, lateness_ms: LATENESS_MS };
+            let added =
+                System::SourceAdded { source: source(kind), kind, first: 0, lateness_ms: LATENESS_MS };
             world.step(start, Entry::System(added));
         }
         world
@@ -90,9 +91,6 @@ impl World {
         self.engine.prefetch(&record, &mut self.store)?;
         self.engine.step(&record, &mut self.store, &mut effects)?;
         self.take(effects);
-        if self.reopen == Reopen::EveryRecord {
-            self.reopen_now();
-        }
         Ok(())
     }
 
@@ -117,8 +115,33 @@ impl World {
         }
     }
 
-    pub fn step(&mut self, time: Timestamp, entry: Entry<'_>) {
+    fn step(&mut self, time: Timestamp, entry: Entry<'static>) {
+        let (offset, bytes) = (self.offset, Vec::new());
+        self.journal.push(Written { offset, time, entry: entry.clone(), bytes });
         self.try_step(time, entry).unwrap();
+    }
+
+    /// The same journal through another engine; `reopen` says before which records it is thrown away and resumed, `times`
+    /// how often each record comes.
+    pub fn again(&self, reopen: impl Fn(usize) -> bool, times: usize) -> Self {
+        let mut world = Self::new((*self.program).clone(), Timestamp(0));
+        world.engine = Engine::new(settings());
+        world.install();
+        for (place, written) in self.journal.iter().enumerate() {
+            if reopen(place) {
+                world.reopen_now();
+            }
+            world.offset = written.offset;
+            for _ in 0..times {
+                let entry = if written.bytes.is_empty() {
+                    written.entry.clone()
+                } else {
+                    Entry::parse(&written.bytes).unwrap()
+                };
+                world.try_step(written.time, entry).unwrap();
+            }
+        }
+        world
     }
 
     /// Checkpoints, forgets all that is in RAM, and goes on from the store.
@@ -176,9 +199,9 @@ impl World {
             builder.push(&event, 0);
         }
         builder.finish(1, &[self.coverage(kind, offset, offset)], &mut bytes);
-        for _ in 0..if self.twice { 2 } else { 1 } {
-            self.step(time, Entry::parse(&bytes).unwrap());
-        }
+        self.try_step(time, Entry::parse(&bytes).unwrap()).unwrap();
+        let entry = Entry::Frame(Frame::tick(Vec::new()));
+        self.journal.push(Written { offset: self.offset, time, entry, bytes });
     }
 }
 

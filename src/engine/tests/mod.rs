@@ -2,3 +2,5 @@
 
 mod driver;
 mod rules;
+mod speed;
+mod task;

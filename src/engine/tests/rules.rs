@@ -1,27 +1,30 @@
-//! The tests that stand beside the six rules, run straight and with a restart after every record.
+//! The tests that stand beside rules: the six that are shipped, and small ones for one behaviour each.
 
 use crate::event::{Timestamp, Value};
 use crate::rules::program::Program;
 use crate::rules::{Case, Loaded, Options, Outcome, What, load, profile_record};
 
-use super::driver::{Output, Reopen, World, event_of};
+use super::driver::{Output, World, event_of};
 
-fn rule_set() -> Loaded {
-    let files = [
+fn rule_sets() -> [Loaded; 2] {
+    let shipped = [
         ("lookups.yaml", include_str!("../../../rules/lookups.yaml")),
         ("main.yaml", include_str!("../../../rules/main.yaml")),
     ];
-    load(&files, Options::default()).unwrap_or_else(|mistakes| panic!("{mistakes}"))
+    let small = [("small.yaml", include_str!("small.yaml"))];
+    let set = |files: &[(&str, &str)]| {
+        load(files, Options::default()).unwrap_or_else(|mistakes| panic!("{mistakes}"))
+    };
+    [set(&shipped), set(&small)]
 }
 
-fn run(program: Program, case: &Case, (reopen, twice): (Reopen, bool)) -> Output {
-    let mut world = World::new(program, case.start.plus(-1000), reopen);
+fn run(program: Program, case: &Case) -> World {
+    let mut world = World::new(program, case.start.plus(-1000));
     for profile in &case.profiles {
         let record = profile_record(profile, case.start);
         let event = event_of(crate::event::Kind::Account, &record, case.start.plus(-1000));
         world.line(case.start.plus(-1000), event);
     }
-    world.twice = twice;
     let mut lines = Vec::new();
     for (unique, given) in case.given.iter().enumerate() {
         assert!(!matches!(given.what, What::Stall(..)), "stalls are not driven");
@@ -32,21 +35,21 @@ fn run(program: Program, case: &Case, (reopen, twice): (Reopen, bool)) -> Output
         world.line(at, event_of(kind, &record, at));
     }
     world.run_to(case.end);
-    world.output
+    world
 }
 
 fn text<'a>(data: &'a Value<'static>, path: &[&str]) -> Option<&'a str> {
     path.iter().try_fold(data, |data, name| data.entry(name))?.as_text()
 }
 
-/// Revisions as `when action entity severity`.
-fn said(output: &Output) -> Vec<(Timestamp, String, String, String)> {
+/// Revisions as when, action, entity, severity, rule.
+fn said(output: &Output) -> Vec<(Timestamp, String, String, String, String)> {
     let own = |alert: &crate::engine::alert::Alert| {
         let Some(Value::Time(at)) = alert.data.entry("times").and_then(|times| times.entry("emitted")) else {
             panic!("no time");
         };
         let get = |path: &[&str]| text(&alert.data, path).unwrap_or("-").to_owned();
-        (*at, get(&["action"]), get(&["entity", "id"]), get(&["severity"]))
+        (*at, get(&["action"]), get(&["entity", "id"]), get(&["severity"]), get(&["rule", "id"]))
     };
     output.alerts.iter().map(own).collect()
 }
@@ -55,23 +58,39 @@ fn said(output: &Output) -> Vec<(Timestamp, String, String, String)> {
 fn compare(case: &Case, output: &Output) -> Result<(), String> {
     let actions: Vec<_> = case.expect.iter().filter(|it| matches!(it.what, Outcome::Action(_))).collect();
     let lists = |action: &str| actions.iter().any(|it| it.what == Outcome::Action(action.into()));
-    let optional = |action: &str| matches!(action, "updated" | "reminder") && !lists("updated") && !lists("reminder");
+    let optional =
+        |action: &str| matches!(action, "updated" | "reminder") && !lists("updated") && !lists("reminder");
     let found: Vec<_> = said(output).into_iter().filter(|(_, action, ..)| !optional(action)).collect();
     let show = || {
-        let lines: Vec<String> = said(output).iter().map(|(at, a, e, s)| format!("  {at} {a} {e} {s}")).collect();
-        format!("{}\ndecisions {:#?}", lines.join("\n"), output.decisions.iter().map(|it| (text(&it.data, &["decision"]), text(&it.data, &["reason"]))).collect::<Vec<_>>())
+        let lines: Vec<String> =
+            said(output).iter().map(|(at, a, e, s, r)| format!("  {at} {a} {e} {s} {r}")).collect();
+        format!(
+            "{}\ndecisions {:#?}",
+            lines.join("\n"),
+            output
+                .decisions
+                .iter()
+                .map(|it| (text(&it.data, &["decision"]), text(&it.data, &["reason"])))
+                .collect::<Vec<_>>()
+        )
     };
     if found.len() != actions.len() {
         return Err(format!("{} revisions expected, found\n{}", actions.len(), show()));
     }
-    for (expected, (at, action, entity, severity)) in actions.iter().zip(&found) {
+    for (expected, (at, action, entity, severity, rule)) in actions.iter().zip(&found) {
         let field = |name: &str| {
-            expected.fields.iter().find(|it| &*it.key == name).and_then(|it| it.node.scalar()).map(|it| it.text())
+            expected
+                .fields
+                .iter()
+                .find(|it| &*it.key == name)
+                .and_then(|it| it.node.scalar())
+                .map(|it| it.text())
         };
         let fits = expected.at == *at
             && expected.what == Outcome::Action(action.as_str().into())
             && field("entity").is_none_or(|own| own == entity)
-            && field("severity").is_none_or(|own| own == severity);
+            && field("severity").is_none_or(|own| own == severity)
+            && field("rule").is_none_or(|own| own == rule);
         if !fits {
             return Err(format!("{expected:?} expected, found\n{}", show()));
         }
@@ -79,7 +98,8 @@ fn compare(case: &Case, output: &Output) -> Result<(), String> {
     for expected in &case.expect {
         let Outcome::Withheld(reason) = &expected.what else { continue };
         let found = output.decisions.iter().any(|it| {
-            text(&it.data, &["reason"]) == Some(reason) && it.data.entry("at") == Some(&Value::Time(expected.at))
+            text(&it.data, &["reason"]) == Some(reason)
+                && it.data.entry("at") == Some(&Value::Time(expected.at))
         });
         if !found {
             return Err(format!("no decision {reason} at {}\n{}", expected.at, show()));
@@ -89,9 +109,9 @@ fn compare(case: &Case, output: &Output) -> Result<(), String> {
 }
 
 fn every_case(mut check: impl FnMut(Program, &Case)) {
-    let loaded = rule_set();
-    for tests in &loaded.tests {
-        for case in &tests.cases {
+    for loaded in rule_sets() {
+        for (tests, case) in loaded.tests.iter().flat_map(|own| own.cases.iter().map(move |case| (own, case)))
+        {
             let mut ids: Vec<&str> = vec![&tests.rule];
             ids.extend(case.with.iter().map(|id| &**id));
             check(loaded.program_of(&ids, case.lookups.as_ref()).unwrap(), case);
@@ -100,10 +120,10 @@ fn every_case(mut check: impl FnMut(Program, &Case)) {
 }
 
 #[test]
-fn the_six_rules_do_what_their_tests_say() {
+fn rules_do_what_their_tests_say() {
     let mut failed = Vec::new();
     every_case(|program, case| {
-        if let Err(why) = compare(case, &run(program, case, (Reopen::Never, false))) {
+        if let Err(why) = compare(case, &run(program, case).output) {
             failed.push(format!("{}: {why}", case.name));
         }
     });
@@ -111,19 +131,23 @@ fn the_six_rules_do_what_their_tests_say() {
 }
 
 #[test]
-fn a_restart_after_every_record_changes_nothing() {
+fn a_restart_before_every_record_changes_nothing() {
     every_case(|program, case| {
-        let straight = run(program.clone(), case, (Reopen::Never, false));
-        let reopened = run(program, case, (Reopen::EveryRecord, false));
-        assert_eq!(straight, reopened, "{}", case.name);
+        let straight = run(program, case);
+        assert_eq!(straight.output, straight.again(|_| true, 1).output, "{}", case.name);
+        for seed in 2..5 {
+            let cut = straight.again(|place| place % seed == 1, 1);
+            assert_eq!(straight.output, cut.output, "{}", case.name);
+        }
     });
 }
 
 #[test]
 fn a_frame_that_comes_twice_changes_nothing() {
     every_case(|program, case| {
-        let straight = run(program.clone(), case, (Reopen::Never, false));
-        let twice = run(program, case, (Reopen::Never, true));
-        assert_eq!(straight, twice, "{}", case.name);
+        let straight = run(program, case);
+        let twice = straight.again(|_| false, 2);
+        assert_eq!(straight.output, twice.output, "{}", case.name);
+        assert_eq!(straight.tally.events, twice.tally.events, "{}", case.name);
     });
 }

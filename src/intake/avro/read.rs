@@ -104,13 +104,15 @@ impl<'a> Cursor<'a> {
     pub fn skip(&mut self, shape: &Shape, shapes: &Shapes, depth: u8) -> Result<(), AvroError> {
         match shape {
             Shape::Null => {}
-            Shape::Bool => drop(self.take(1)?),
-            Shape::Float => drop(self.take(4)?),
-            Shape::Double => drop(self.take(8)?),
-            Shape::Int | Shape::Long | Shape::Time(_) | Shape::Date | Shape::Enum(_) => drop(self.long()?),
-            Shape::Text | Shape::Uuid { prefixed: true } | Shape::Decimal { size: None, .. } => drop(self.bytes()?),
-            Shape::Uuid { prefixed: false } => drop(self.take(16)?),
-            Shape::Fixed(size) | Shape::Decimal { size: Some(size), .. } => drop(self.take(*size)?),
+            Shape::Bool => _ = self.take(1)?,
+            Shape::Float => _ = self.take(4)?,
+            Shape::Double => _ = self.take(8)?,
+            Shape::Int | Shape::Long | Shape::Time(_) | Shape::Date | Shape::Enum(_) => _ = self.long()?,
+            Shape::Text | Shape::Uuid { prefixed: true } | Shape::Decimal { size: None, .. } => {
+                _ = self.bytes()?;
+            }
+            Shape::Uuid { prefixed: false } => _ = self.take(16)?,
+            Shape::Fixed(size) | Shape::Decimal { size: Some(size), .. } => _ = self.take(*size)?,
             Shape::Array(item) => self.skip_blocks(item, false, shapes, depth)?,
             Shape::Map(item) => self.skip_blocks(item, true, shapes, depth)?,
             Shape::Union(branches) => {
@@ -127,12 +129,18 @@ impl<'a> Cursor<'a> {
         Ok(())
     }
 
-    fn skip_blocks(&mut self, item: &Shape, keyed: bool, shapes: &Shapes, depth: u8) -> Result<(), AvroError> {
+    fn skip_blocks(
+        &mut self,
+        item: &Shape,
+        keyed: bool,
+        shapes: &Shapes,
+        depth: u8,
+    ) -> Result<(), AvroError> {
         let depth = deeper(depth)?;
         loop {
             match self.block()? {
                 (0, _) => return Ok(()),
-                (_, Some(size)) => drop(self.take(size)?),
+                (_, Some(size)) => _ = self.take(size)?,
                 (count, None) => {
                     for _ in 0..count {
                         self.item()?;
@@ -148,7 +156,12 @@ impl<'a> Cursor<'a> {
 
     /// Builds a value; `None` is null.
     #[inline]
-    pub fn read(&mut self, shape: &Shape, shapes: &Shapes, depth: u8) -> Result<Option<Value<'a>>, AvroError> {
+    pub fn read(
+        &mut self,
+        shape: &Shape,
+        shapes: &Shapes,
+        depth: u8,
+    ) -> Result<Option<Value<'a>>, AvroError> {
         Ok(Some(match shape {
             Shape::Text => Value::Text(Cow::Borrowed(self.text()?)),
             Shape::Long => Value::Int(self.long()?),
@@ -168,7 +181,12 @@ impl<'a> Cursor<'a> {
         }))
     }
 
-    fn read_rare(&mut self, shape: &Shape, shapes: &Shapes, depth: u8) -> Result<Option<Value<'a>>, AvroError> {
+    fn read_rare(
+        &mut self,
+        shape: &Shape,
+        shapes: &Shapes,
+        depth: u8,
+    ) -> Result<Option<Value<'a>>, AvroError> {
         Ok(Some(match shape {
             Shape::Bool => match self.array()? {
                 [0] => Value::Bool(false),
@@ -177,9 +195,9 @@ impl<'a> Cursor<'a> {
             },
             Shape::Float => return Ok(finite(f64::from(f32::from_le_bytes(self.array()?)))),
             Shape::Double => return Ok(finite(f64::from_le_bytes(self.array()?))),
-            Shape::Fixed(size) => {
-                Value::Text(Cow::Borrowed(std::str::from_utf8(self.take(*size)?).map_err(|_| AvroError::Utf8)?))
-            }
+            Shape::Fixed(size) => Value::Text(Cow::Borrowed(
+                std::str::from_utf8(self.take(*size)?).map_err(|_| AvroError::Utf8)?,
+            )),
             Shape::Uuid { prefixed } => {
                 if *prefixed && self.long()? != 16 {
                     return Err(AvroError::Length);

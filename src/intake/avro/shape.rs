@@ -114,9 +114,9 @@ impl Shapes {
             }
             Schema::Array(of) => Shape::Array(Box::new(self.shape(&of.items, space)?)),
             Schema::Map(of) => Shape::Map(Box::new(self.shape(&of.types, space)?)),
-            Schema::Union(of) => {
-                Shape::Union(of.variants().iter().map(|variant| self.shape(variant, space)).collect::<Result<_, _>>()?)
-            }
+            Schema::Union(of) => Shape::Union(
+                of.variants().iter().map(|variant| self.shape(variant, space)).collect::<Result<_, _>>()?,
+            ),
             Schema::Record(record) => self.record(record, space)?,
             Schema::Ref { name } => self.named(name, space)?,
             Schema::BigDecimal => return Err(SchemaError::Unsupported("big-decimal")),
@@ -128,7 +128,8 @@ impl Shapes {
         decimal: &apache_avro::schema::DecimalSchema,
         space: NamespaceRef<'_>,
     ) -> Result<Shape, SchemaError> {
-        let scale = u32::try_from(decimal.scale).map_err(|_| SchemaError::Unsupported("a decimal of that scale"))?;
+        let scale =
+            u32::try_from(decimal.scale).map_err(|_| SchemaError::Unsupported("a decimal of that scale"))?;
         Ok(match &decimal.inner {
             InnerDecimalSchema::Bytes => Shape::Decimal { size: None, scale },
             InnerDecimalSchema::Fixed(fixed) => {

@@ -88,11 +88,12 @@ pub fn convert<'a>(set: &Set, found: Option<Value<'a>>) -> Result<Option<Value<'
     }
     if let Some(scale) = set.scale {
         let scaled = double(&value)? * scale;
-        value = Value::Double(if scaled.fract().abs() < 1e-9 || matches!(value, Value::Int(_)) && scale >= 1.0 {
-            scaled.round()
-        } else {
-            scaled
-        });
+        value =
+            Value::Double(if scaled.fract().abs() < 1e-9 || matches!(value, Value::Int(_)) && scale >= 1.0 {
+                scaled.round()
+            } else {
+                scaled
+            });
     }
     if let Some(case) = set.case {
         value = Value::Text(spell(case, string(value)?));
@@ -113,7 +114,10 @@ fn instant(unit: TimeUnit, value: &Value<'_>) -> Result<Timestamp, Unfit> {
     let far = Unfit("outside the years 1970 to 9999");
     match (unit, value) {
         (_, Value::Time(_) | Value::Date(_)) | (TimeUnit::Rfc3339, _) => time(value),
-        #[expect(clippy::cast_possible_truncation, reason = "a cast saturates, and the bounds are checked later")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "a cast saturates, and the bounds are checked later"
+        )]
         (TimeUnit::Seconds, Value::Double(seconds)) => Ok(Timestamp((seconds * 1000.0).round() as i64)),
         (TimeUnit::Seconds, _) => integer(value)?.checked_mul(1000).map(Timestamp).ok_or(far),
         (TimeUnit::Milliseconds, _) => integer(value).map(Timestamp),
@@ -162,7 +166,8 @@ mod tests {
 
     #[test]
     fn names_are_spelled() {
-        let cases = [("Signed In", "signed_in"), ("orderCompleted", "order_completed"), ("  A-b__C ", "a_b_c")];
+        let cases =
+            [("Signed In", "signed_in"), ("orderCompleted", "order_completed"), ("  A-b__C ", "a_b_c")];
         for (from, to) in cases {
             assert_eq!(spell(Case::Snake, from.into()), to);
         }
@@ -188,7 +193,10 @@ mod tests {
         assert_eq!(convert(&table, Some(Value::Bool(false))).unwrap(), Some(Value::text("test")));
         assert_eq!(convert(&table, Some(Value::Bool(true))).unwrap(), Some(Value::text("customer")));
         let prefixed = Set { prefix: Some("stripe:".into()), ..plain() };
-        assert_eq!(convert(&prefixed, Some(Value::text("cus_1"))).unwrap(), Some(Value::text("stripe:cus_1")));
+        assert_eq!(
+            convert(&prefixed, Some(Value::text("cus_1"))).unwrap(),
+            Some(Value::text("stripe:cus_1"))
+        );
         assert_eq!(convert(&prefixed, None).unwrap(), None);
     }
 

@@ -1,6 +1,9 @@
 //! Mappings: how records of a foreign shape become canonical events (`contracts.md` §3).
 
 pub(super) mod convert;
+mod parse;
+#[cfg(test)]
+mod tests;
 
 use crate::event::{Field, Kind, Value};
 
@@ -110,5 +113,7 @@ pub fn fields(kind: Kind) -> impl Iterator<Item = Field> {
             || (Field::TextClasses..=Field::TextLexicon).contains(&field)
             || (matches!(field, Field::Event | Field::Type) && field != kind.name_field())
     };
-    Field::all().filter(move |spec| spec.kinds.contains(&kind) && !computed(spec.field)).map(|spec| spec.field)
+    Field::all()
+        .filter(move |spec| spec.kinds.contains(&kind) && !computed(spec.field))
+        .map(|spec| spec.field)
 }

@@ -43,7 +43,8 @@ impl Lexicon {
         let before = mistakes.len();
         let node = parse(file, text, mistakes)?;
         let table = node.table("a lexicon", &KEYS, mistakes)?;
-        let version = table.required("version", mistakes).and_then(|node| node.integer(1..=i64::MAX, mistakes));
+        let version =
+            table.required("version", mistakes).and_then(|node| node.integer(1..=i64::MAX, mistakes));
         let language = table.required("language", mistakes).and_then(|node| word(node, mistakes));
         let tone = table.required("tone", mistakes).and_then(|node| {
             let table = node.table("tone", &["mild", "strong"], mistakes)?;
@@ -55,11 +56,14 @@ impl Lexicon {
         let boosters = table.optional("boosters").map(|node| weighted(node, mistakes)).unwrap_or_default();
         let weights = table.optional("words").map(|node| weighted(node, mistakes)).unwrap_or_default();
         let mut classes = Vec::new();
-        for node in table.optional("classes").and_then(|node| node.list("classes", mistakes)).unwrap_or_default() {
+        for node in
+            table.optional("classes").and_then(|node| node.list("classes", mistakes)).unwrap_or_default()
+        {
             classes.extend(class(node, mistakes));
         }
         let mut function_words = Vec::new();
-        let languages = table.optional("function_words").and_then(|node| node.map("function_words", mistakes));
+        let languages =
+            table.optional("function_words").and_then(|node| node.map("function_words", mistakes));
         for entry in languages.unwrap_or_default() {
             function_words.push((entry.key.clone(), words(&entry.node, mistakes)));
         }

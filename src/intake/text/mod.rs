@@ -74,7 +74,13 @@ impl Scorer {
     /// # Errors
     /// If there are too many phrases for an automaton.
     pub fn new(lexicon: Lexicon) -> Result<Self, BuildError> {
-        let classed = || lexicon.classes.iter().enumerate().flat_map(|(n, class)| class.phrases.iter().map(move |p| (n, p)));
+        let classed = || {
+            lexicon
+                .classes
+                .iter()
+                .enumerate()
+                .flat_map(|(n, class)| class.phrases.iter().map(move |p| (n, p)))
+        };
         let phrases = AhoCorasick::new(classed().map(|(_, phrase)| &**phrase))?;
         let class_of = classed().map(|(class, _)| class).collect();
         let label = format!("{}/{}", lexicon.language, lexicon.version).into();
@@ -146,7 +152,11 @@ impl Scorer {
     /// The language whose function words are most frequent; of equals the lexicon's own, if the script is Latin.
     fn language(&self) -> Text<'static> {
         let hits = |list: &[Box<str>]| {
-            self.words.iter().take(LANGUAGE_WORDS).filter(|word| list.iter().any(|own| **own == *self.word(word))).count()
+            self.words
+                .iter()
+                .take(LANGUAGE_WORDS)
+                .filter(|word| list.iter().any(|own| **own == *self.word(word)))
+                .count()
         };
         let own = &self.lexicon.language;
         let mut best = ("", 0);
@@ -184,7 +194,8 @@ impl Scorer {
 
     /// The compound score in hundredths.
     fn sentiment(&self, body: &str) -> i64 {
-        let mixed = self.words.iter().any(|word| word.capitals) && self.words.iter().any(|word| !word.capitals);
+        let mixed =
+            self.words.iter().any(|word| word.capitals) && self.words.iter().any(|word| !word.capitals);
         let mut sum = 0.0;
         for (place, word) in self.words.iter().enumerate() {
             let Some(mut weight) = Self::weight(&self.lexicon.words, self.word(word)) else { continue };
@@ -212,15 +223,22 @@ impl Scorer {
         let mut seen = vec![false; self.lexicon.classes.len()];
         for hit in self.phrases.find_overlapping_iter(&self.folded) {
             let class = self.class_of[hit.pattern().as_usize()];
-            let Ok(place) = self.words.binary_search_by_key(&hit.start(), |word| word.start) else { continue };
+            let Ok(place) = self.words.binary_search_by_key(&hit.start(), |word| word.start) else {
+                continue;
+            };
             let whole = self.words.binary_search_by_key(&hit.end(), |word| word.end).is_ok();
             if whole && !(self.lexicon.classes[class].negatable && self.negated(place)) {
                 seen[class] = true;
             }
         }
-        let mut classes: Vec<_> = self.lexicon.classes.iter().zip(&seen).filter(|(_, seen)| **seen).map(|(class, _)| {
-            Value::Text(Cow::Owned(class.name.to_string()))
-        }).collect();
+        let mut classes: Vec<_> = self
+            .lexicon
+            .classes
+            .iter()
+            .zip(&seen)
+            .filter(|(_, seen)| **seen)
+            .map(|(class, _)| Value::Text(Cow::Owned(class.name.to_string())))
+            .collect();
         if self.shouts(body) {
             classes.push(Value::text("shouting"));
         }
@@ -249,11 +267,17 @@ mod tests {
     }
 
     fn said(body: &str) -> Said {
-        let [classes, tone, sentiment, _, language, _] = Scorer::english().unwrap().features(body).map(|(_, value)| value);
+        let [classes, tone, sentiment, _, language, _] =
+            Scorer::english().unwrap().features(body).map(|(_, value)| value);
         let text = |value: &Value<'_>| value.as_text().unwrap().to_owned();
         let Value::List(classes) = classes else { panic!("no list") };
         let Value::Int(sentiment) = sentiment else { panic!("no integer") };
-        Said { classes: classes.iter().map(text).collect(), tone: text(&tone), sentiment, language: text(&language) }
+        Said {
+            classes: classes.iter().map(text).collect(),
+            tone: text(&tone),
+            sentiment,
+            language: text(&language),
+        }
     }
 
     #[test]

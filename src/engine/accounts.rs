@@ -1,5 +1,10 @@
-//! Accounts and what belongs to them: which rows there are, what a new profile changes, and how all of it is forgotten.
+//! Accounts and what belongs to them: their profiles, which rows there are, and how all of it is forgotten.
 
+use std::sync::Arc;
+
+use crate::event::Event;
+
+use super::profile::Profile;
 use super::rows::key::{KeyParts, account_range};
 use super::step::{Turn, account_key};
 use super::store::{DeadlineClock, RowKey};
@@ -20,6 +25,47 @@ fn list_key(kind: &str, account: &str) -> RowKey {
 }
 
 impl Engine {
+    /// Takes in what an account record says of an account or user.
+    pub(super) fn take_profile(
+        &mut self,
+        event: &Event<'_>,
+        account: &str,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), StepError> {
+        match &*event.name {
+            "account.updated" => {
+                let new = Profile::of(event);
+                let row = self.rows.get_or_insert(&account_key(account), turn.store)?;
+                let older = row.profile.as_ref().is_some_and(|known| known.version > new.version);
+                if !older {
+                    row.profile = Some(Arc::new(new));
+                    self.after_profile(account, turn)?;
+                }
+            }
+            "user.updated" => {
+                let Some(user) = event.user.as_deref() else { return Ok(()) };
+                let parts = KeyParts { kind: "user", account: Some(account), part: user };
+                let key = parts.encode();
+                self.register(&key, &parts, turn)?;
+                let row = self.rows.get_or_insert(&key, turn.store)?;
+                let mut new = Profile::of(event);
+                new.version = event.time.0;
+                if row.profile.as_ref().is_none_or(|known| known.version <= new.version) {
+                    row.profile = Some(Arc::new(new));
+                }
+            }
+            "account.erased" => self.erase_account(account, turn)?,
+            "user.erased" => {
+                if let Some(user) = event.user.as_deref() {
+                    let key = KeyParts { kind: "user", account: Some(account), part: user }.encode();
+                    self.erase_row(&key, turn)?;
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
     /// Lists a row of an account when it is new; the longest idle one makes room.
     pub(super) fn register(
         &mut self,
@@ -78,7 +124,10 @@ impl Engine {
             let list = list_key(&kind, account);
             let parts = self.rows.get(&list, turn.store)?.map(|row| row.parts.clone()).unwrap_or_default();
             for part in parts {
-                self.erase_row(&KeyParts { kind: &kind, account: Some(account), part: &part }.encode(), turn)?;
+                self.erase_row(
+                    &KeyParts { kind: &kind, account: Some(account), part: &part }.encode(),
+                    turn,
+                )?;
             }
             self.rows.remove(&list, turn.store)?;
         }

@@ -1,0 +1,66 @@
+//! Workload W1 (`make bench`): ten million Avro error-log events on a real broker, one rule, exactly once.
+//!
+//! In one run, on one machine: a bare librdkafka batch consumer of the topic, then intake, then detect, each alone until
+//! it has caught up, for Zipf(1.05) and uniform accounts; then the time from record to committed alert at half load.
+//! The stages run as the real program, `forewarn run`, with one role each.
+//!
+//! `FOREWARN_BENCH_BROKERS` names the broker; `FOREWARN_BENCH_EVENTS` and `FOREWARN_BENCH_ACCOUNTS` make it smaller.
+
+mod process;
+mod stages;
+mod workload;
+
+use anyhow::{Context as _, Result};
+
+use stages::{Bench, Stage};
+use workload::Spread;
+
+fn setting(name: &str, default: u64) -> Result<u64> {
+    match std::env::var(name) {
+        Ok(text) => text.parse().with_context(|| format!("{name} is no number: {text}")),
+        Err(_) => Ok(default),
+    }
+}
+
+fn main() -> Result<()> {
+    let Ok(brokers) = std::env::var("FOREWARN_BENCH_BROKERS") else {
+        println!("w1: skipped, FOREWARN_BENCH_BROKERS is not set (use `make bench`)");
+        return Ok(());
+    };
+    let events = setting("FOREWARN_BENCH_EVENTS", 10_000_000)?;
+    let accounts = u32::try_from(setting("FOREWARN_BENCH_ACCOUNTS", 1_000_000)?)?;
+    println!("w1: {events} events over {accounts} accounts\n");
+    println!("| spread | stage | thousand events/s | CPU-s per million events | peak MiB | bytes out per byte in |");
+    println!("|---|---|---|---|---|---|");
+    for spread in Spread::ALL {
+        let bench = Bench::prepare(&brokers, spread, events, accounts)?;
+        let bare = bench.bare()?;
+        print_row(spread, "bare consumer", &bare, events);
+        let intake = bench.run_role("intake")?;
+        print_row(spread, "intake", &intake, events);
+        let detect = bench.run_role("detect")?;
+        print_row(spread, "detect", &detect, events);
+        println!(
+            "| {} | **intake + detect against bare** | | **{:.2}x** | | {} alerts |",
+            spread.name(),
+            (intake.cpu_seconds + detect.cpu_seconds) / bare.cpu_seconds,
+            bench.alerts()?
+        );
+    }
+    let latency = stages::latency(&brokers, accounts)?;
+    println!("\n{latency}");
+    Ok(())
+}
+
+#[expect(clippy::cast_precision_loss, reason = "for people")]
+fn print_row(spread: Spread, name: &str, stage: &Stage, events: u64) {
+    let events = events as f64;
+    let ratio = stage.bytes_per_byte.map_or_else(String::new, |ratio| format!("{ratio:.2}"));
+    println!(
+        "| {} | {name} | {:.0} | {:.2} | {} | {ratio} |",
+        spread.name(),
+        events / stage.seconds / 1e3,
+        stage.cpu_seconds / events * 1e6,
+        stage.peak_mib
+    );
+}

@@ -1,0 +1,399 @@
+//! One golden answer for each class of mistakes.
+
+use expect_test::expect;
+
+use super::{BASE, told};
+use crate::rules::{Options, load};
+
+#[test]
+fn unknown_keys() {
+    told(
+        &[
+            ("within: 10m", "wihtin: 10m"),
+            ("owner: role:support", "ownr: role:support"),
+            ("- id: burst", "- idd: burst"),
+            ("vocabulary:", "vocabluary:"),
+            ("min_previous: 12", "min_previuos: 12"),
+            ("{gte: 2}", "{gtee: 2}"),
+        ],
+        &expect![[r#"
+            a.yaml:22:12: count has no `within` [E02]
+            a.yaml:22:57: unknown key `wihtin` in count [E01]
+              count takes topic where measure within gt gte lt lte ladder reset; hint: did you mean `within`?
+            a.yaml:13:3: active rule `burst` has no owner [E02]
+              hint: name one, or set `status: shadow`
+            a.yaml:26:5: unknown key `ownr` in alert [E01]
+              alert takes summary audience owner inform playbook template channels next_step room draft cause update_every respond_within escalate attach; hint: did you mean `owner`?
+            a.yaml:13:3: unknown key `idd` in rule [E01]
+              rule takes id title why status on_activate category severity severity_by family rank entity timezone scope policy when clear expires_after dedup lookup affects inhibits collapse_to alert budget tests; hint: did you mean `id`?
+            a.yaml:13:3: rule has no `id` [E02]
+            a.yaml:5:1: unknown key `vocabluary` in rule set [E01]
+              rule set takes version name defaults vocabulary lookups health rules; hint: did you mean `vocabulary`?
+            a.yaml:51:15: unknown key `min_previuos` in guard [E01]
+              guard takes min_current min_previous min_difference min_events min_days min_accounts significance dispersion usual_gap min_age stall; hint: did you mean `min_previous`?
+            a.yaml:20:26: unknown key `gtee` in a test [E01]
+              a test takes not gt gte lt lte exists starts_with; hint: did you mean `gte`?
+        "#]],
+    );
+}
+
+#[test]
+fn missing_keys() {
+    told(
+        &[
+            ("    playbook: help\n", ""),
+            ("  expires_after: 2h\n", ""),
+            ("    next_step: {text: Help}\n", ""),
+            (", for: 7d", ""),
+            ("name: base\n", ""),
+            ("  clear: {event: {topic: billing, where: {type: invoice.paid}}, match: [invoice_id]}\n", ""),
+            ("    - name: pricing\n      compare:", "    - compare:"),
+            ("topic: usage, where: {event: login.failed}, ", ""),
+        ],
+        &expect![[r#"
+            a.yaml:13:3: active rule `burst` has no playbook [E02]
+              hint: name one, or set `status: shadow`
+            a.yaml:13:3: active rule `burst` has neither clear nor expires_after [E02]
+              hint: name one, or set `status: shadow`
+            a.yaml:13:3: active rule `burst` has none of next_step, room, draft [E02]
+              hint: name one, or set `status: shadow`
+            a.yaml:37:14: absence has no `for` [E02]
+              hint: write `for: 7d`, or a ladder
+            a.yaml:1:1: rule set has no `name` [E02]
+            a.yaml:62:3: rule `declined` watches an event and never ends [E02]
+              hint: add `clear` or `expires_after`
+            a.yaml:52:7: condition has no `name` [E02]
+            a.yaml:22:12: count has no `topic` [E02]
+        "#]],
+    );
+}
+
+#[test]
+fn wrong_types() {
+    told(
+        &[("within: 10m", "within: 10")],
+        &expect![[r#"
+            a.yaml:22:65: expected a duration, found 10 [E03]
+              hint: write `10m` or `10s`
+        "#]],
+    );
+    told(
+        &[
+            ("gte: 3}", "gte: many}"),
+            ("{event: login.failed}", "{event: 5}"),
+            ("{gte: 2}", "{starts_with: a}"),
+            ("{event: login.failed}", "{event: {gt: 3}}"),
+            ("{sum: properties.dwell_ms}", "{sum: properties.page}"),
+            ("owner: role:support", "owner: support"),
+            ("{{user_id}} failed", "{{user_id failed"),
+            ("- id: burst", "- id: Burst!"),
+            ("channels: [email]", "channels: email"),
+        ],
+        &expect![[r#"
+            a.yaml:22:75: expected a number or a share, found many [E03]
+            a.yaml:22:42: expected a string, found 5 [E03]
+              hint: quote it
+            a.yaml:20:39: starts_with does not fit a whole number [E03]
+            a.yaml:22:47: a comparison does not fit a string [E03]
+            a.yaml:55:24: sum does not fit a string [E03]
+              hint: use `distinct`
+            a.yaml:26:12: expected a person, found support [E03]
+              hint: write `role:NAME`, `account.owners.csm` or `LOOKUP.column`
+            a.yaml:25:14: a `{{` has no `}}` [E03]
+            a.yaml:13:7: `Burst!` is no id [E03]
+              an id is a small letter or digit, then up to 63 small letters, digits, `_` and `-`
+            a.yaml:28:15: expected a list for channels, found email [E03]
+        "#]],
+    );
+}
+
+#[test]
+fn not_one_of() {
+    told(
+        &[
+            ("family: access\n  entity: user", "family: access\n  entity: usr"),
+            ("status: active\n  severity: warning", "status: active\n  severity: high"),
+            ("status: active", "status: live"),
+            ("topic: usage, where: {event: login.failed}", "topic: usages, where: {event: login.failed}"),
+            ("channels: [email]", "channels: [mail]"),
+            ("timezone: account", "timezone: Europe/Pari"),
+            ("version: 1", "version: 2"),
+            ("{event: login.failed}", "{event: login.failed, platform: webb}"),
+            ("stall: ignore}\n  clear", "stall: ignored}\n  clear"),
+        ],
+        &expect![[r#"
+            a.yaml:19:11: `usr` is no entity [E04]
+              account user ticket platform integration issue_key feature_area root_cause error_code service region limit workflow feature incident; hint: did you mean `user`?
+            a.yaml:17:13: `high` is no severity [E04]
+              info warning error critical; hint: did you mean `critical`?
+            a.yaml:16:11: `live` is no status [E04]
+              draft shadow active retired
+            a.yaml:22:20: `usages` is no topic [E04]
+              usage error_log billing ticket account outcome; hint: did you mean `usage`?
+            a.yaml:28:16: `mail` is no channel [E04]
+              in_app email sms phone pager slack slack_dm csm_task webhook; hint: did you mean `email`?
+            a.yaml:4:13: `Europe/Pari` is no time zone [E04]
+              account, user or an IANA zone such as Europe/Paris
+            a.yaml:1:10: version 2 is not known [E04]
+              hint: write `version: 1`
+            a.yaml:22:66: `webb` is no value of this field [E04]
+              web ios android api; hint: did you mean `web`?
+            a.yaml:38:36: `ignored` is no way to treat stalls [E04]
+              ignore; hint: did you mean `ignore`?
+        "#]],
+    );
+}
+
+#[test]
+fn out_of_bounds() {
+    let long = format!("summary: \"{}", "x".repeat(600));
+    told(
+        &[
+            ("within: 10m", "within: 36h"),
+            ("within: 30d", "within: 32d"),
+            ("within: 10m", "within: 64d"),
+            ("within: 10m", "within: 10s"),
+            ("for: 7d}\n    guard", "for: 401d}\n    guard"),
+            ("gte: 3}", "gte: 0}"),
+            ("min_days: 2", "min_days: 99"),
+            ("summary: \"{{user_id}}", &long),
+        ],
+        &expect![[r#"
+            a.yaml:22:65: within 36h is neither <= 24h nor whole days [E05]
+              hint: write `2d`
+            a.yaml:50:72: within 32d is not between 1m and 31d [E05]
+            a.yaml:22:65: within 64d is not between 1m and 63d [E05]
+            a.yaml:22:65: within 10s is not between 1m and 63d [E05]
+            a.yaml:37:67: 401d is longer than 400d [E05]
+            a.yaml:22:12: this threshold is met by no event at all [E05]
+            a.yaml:59:43: 99 is not between 1 and 63 [E05]
+            a.yaml:25:14: a template has at most 512 bytes, this has 623 [E05]
+        "#]],
+    );
+}
+
+#[test]
+fn unknown_names() {
+    told(
+        &[
+            ("properties.dwell_ms", "properties.dwell"),
+            ("{event: login.failed}", "{type: login.failed}"),
+            ("account.tier", "account.teir"),
+            ("{{user_id}} failed", "{{usr_id}} failed"),
+            ("{{elapsed}}", "{{session_id}}"),
+            ("code.kb_ref", "code.kb"),
+            ("sessions.value: {gt", "session.value: {gt"),
+            ("dedup: [invoice_id]", "dedup: [invoice]"),
+            ("properties.mood", "mood"),
+            ("{event: login.failed}", "{event: login.fialed}"),
+        ],
+        &expect![[r#"
+            a.yaml:55:24: usage has no field `properties.dwell` [E06]
+              hint: did you mean `properties.dwell_ms`? Own properties go into `vocabulary.fields`
+            a.yaml:22:35: usage has no field `type` [E06]
+              hint: did you mean `event`?
+            a.yaml:20:11: a scope has no field `account.teir` here [E06]
+              hint: did you mean `account.tier`?
+            a.yaml:25:14: no variable `usr_id` here [E06]
+              hint: did you mean `user_id`?
+            a.yaml:40:20: no variable `session_id` here [E06]
+              these conditions have no firing event, so no fields of it
+            a.yaml:74:20: no variable `code.kb` here [E06]
+            a.yaml:60:16: no output `session.value` here [E06]
+              met sessions.met sessions.value sessions.threshold sessions.onset sessions.current sessions.previous sessions.expected sessions.p sessions.accounts pricing.met pricing.value pricing.threshold pricing.onset pricing.current pricing.previous pricing.expected pricing.p pricing.accounts account.*; hint: did you mean `sessions.value`?
+            a.yaml:71:11: billing has no field `invoice` [E06]
+              hint: did you mean `invoice_id`?
+            a.yaml:6:12: `mood` is no property [E06]
+              hint: write `properties.mood`
+            {event: login.fialed}: no mistake, 1 warnings
+        "#]],
+    );
+}
+
+#[test]
+fn unknown_references() {
+    told(
+        &[
+            ("table: codes", "table: code"),
+            ("{gte: 2}", "\"@pilot\""),
+            ("E1: {kb_ref: KB-1, owner: role:eng}", "E1: {kb_ref: KB-1}"),
+            ("  - name: opens", "  - name: opens\n    with: [brust]"),
+        ],
+        &expect![[r#"
+            a.yaml:73:26: no lookup table `code` [E07]
+              hint: did you mean `codes` (a.yaml:8)?
+            a.yaml:74:20: no variable `code.kb_ref` here [E06]
+            a.yaml:20:25: no list `pilot` [E07]
+              hint: did you mean `pilots`?
+            a.yaml:10:5: row `*` has other columns than the first [E07]
+              table codes has kb_ref
+            a.yaml:76:5: no rule `brust` [E07]
+              hint: did you mean `burst`?
+        "#]],
+    );
+}
+
+#[test]
+fn what_does_not_combine() {
+    told(
+        &[
+            ("min_current: 60s, min_days: 2", "significance: 0.01"),
+            ("gte: 3}", "gte: 3, lt: 5}"),
+            ("usual_gap: 1.0", "min_previous: 3"),
+            ("within: 10m, gte: 3}", "within: 10m, gte: 3}\n    guard: {stall: ignore}"),
+            ("  expires_after: 2h", "  expires_after: 2h\n  dedup: [user_id]"),
+            ("{gte: 2}", "{gte: 2, exists: true}"),
+            (
+                "    event: {topic: billing",
+                "    count: {topic: billing, within: 1h, gte: 1}\n    event: {topic: billing",
+            ),
+            ("min_previous: 12, ", "dispersion: own, "),
+            ("{if: {met: false}}", "{if: {met: false}, match: [user_id]}"),
+            ("topic: usage, where: {event: login.failed}", "topic: account"),
+            ("{account.tier: {gte: 2}}", "[{account.tier: 2}, {platform: web}]"),
+        ],
+        &expect![[r#"
+            a.yaml:59:15: significance does not fit a compare on sum [E08]
+              it tests counts; hint: use `min_current`, `min_days`
+            a.yaml:22:12: count has 2 comparators [E08]
+              it takes one of gt gte lt lte ladder
+            a.yaml:38:13: min_previous does not fit an absence [E08]
+              it compares two windows; hint: raise the threshold instead
+            a.yaml:23:13: stall does not fit a count [E08]
+              a stalled source hides only what is missing; hint: leave it out
+            a.yaml:24:10: dedup does not fit conditions other than event [E08]
+              hint: make the field part of the entity
+            a.yaml:20:25: a test has one operator, this has 2 [E08]
+              only gt gte lt lte stand together
+            a.yaml:70:5: a condition has one detector, this has 2 [E08]
+              event count absence cadence compare level milestone score sequence all any
+            a.yaml:51:14: dispersion without significance means nothing [E08]
+            a.yaml:39:29: match stands beside event, not beside if [E08]
+            topic: account: no mistake, 0 warnings
+            a.yaml:20:10: alternatives of a scope mix profiles and event fields [E08]
+              hint: write two rules, or put the event field into `where`
+        "#]],
+    );
+}
+
+#[test]
+fn ladders_out_of_order() {
+    told(
+        &[
+            ("gte: 3}", "ladder: [{gte: 5, severity: info}, {gte: 3, severity: error}]}"),
+            ("gte: 3}", "ladder: [{gte: 3, severity: error}, {gte: 5, severity: info}]}"),
+            ("gte: 3}", "ladder: []}"),
+        ],
+        &expect![[r#"
+            a.yaml:22:78: the rungs do not go from mild to bad [E09]
+              all compare one way, each limit is harder to reach, no severity falls
+            a.yaml:22:78: the rungs do not go from mild to bad [E09]
+              all compare one way, each limit is harder to reach, no severity falls
+            a.yaml:22:78: a ladder has 1 to 8 rungs, this has 0 [E09]
+        "#]],
+    );
+}
+
+#[test]
+fn ambiguous_yaml_and_things_that_stand_twice() {
+    told(
+        &[
+            ("why: because\n  status: active", "why: on\n  status: active"),
+            ("- id: silence", "- id: burst"),
+            ("    - name: pricing", "    - name: sessions"),
+            ("  pilots: [acme, globex]", "  codes: [acme]"),
+        ],
+        &expect![[r#"
+            a.yaml:15:8: `on` may be read as true [E10]
+              hint: quote it
+            a.yaml:30:3: rule `burst` stands here twice [E11]
+            a.yaml:52:13: condition `sessions` stands here twice [E11]
+            a.yaml:11:3: key `codes` stands here twice [E11]
+        "#]],
+    );
+    let two =
+        load(&[("a.yaml", BASE), ("b.yaml", "version: 1\nname: base\ndefaults: {}\n")], Options::default());
+    expect![[r#"
+        b.yaml:2:7: two files have the name `base` [E11]
+        b.yaml:3:1: defaults stand in two files [E11]
+          the first are at a.yaml:3:1
+    "#]]
+    .assert_eq(&two.unwrap_err().to_string());
+}
+
+#[test]
+fn what_this_build_lacks_is_refused_by_name() {
+    told(
+        &[
+            ("  timezone: account", "  stall: {volume_below: 50%, for: 15m}"),
+            ("  timezone: account", "  priority: {arr_tier: account.tier}"),
+            ("vocabulary:\n", "health: {}\nvocabulary:\n"),
+            ("  expires_after: 2h", "  expires_after: 2h\n  collapse_to: {entity: account}"),
+            ("  expires_after: 2h", "  expires_after: 2h\n  inhibits: [{family: x}]"),
+            ("  expires_after: 2h", "  expires_after: 2h\n  budget: {max: 3}"),
+            ("    owner: role:support", "    owner: role:support\n    escalate: []"),
+            ("    owner: role:support", "    owner: role:support\n    respond_within: 2bd"),
+            ("    owner: role:support", "    owner: role:support\n    audience: customer"),
+            ("  expires_after: 2h", "  expires_after: 2h\n  policy: {contact_budget: {max: 2, per: 7d}}"),
+            ("family: access\n  entity: user", "family: access\n  entity: integration"),
+            ("usual_gap: 1.0, stall: ignore", "usual_gap: 1.0"),
+            ("{sum: properties.dwell_ms}", "{mean: properties.dwell_ms}"),
+            ("against: previous, lte: -40%", "against: baseline, lte: -40%"),
+            ("within: 10m, gte: 3}", "within: 10m, gte: 3}\n    guard: {min_accounts: 3}"),
+            ("for: 7d}", "for: 7d, count_as: business_days}"),
+            ("topic: usage, where: {event: login.failed}", "topic: health"),
+            ("    event: {topic: billing", "    event: {new: decline_code, topic: billing"),
+            ("    count: {topic", "    cadence: {topic"),
+            ("    all:\n", "    for: 1h\n    all:\n"),
+            ("given: [{at: 0m, b", "given: [{at: 0m, lose: usage, for: 2d}, {at: 0m, b"),
+        ],
+        &expect![[r#"
+            a.yaml:4:3: this build has no `stall` yet [E08]
+              hint: leave it out; negative conditions write `guard: {stall: ignore}`
+            a.yaml:4:3: this build has no `priority` yet [E08]
+              hint: leave it out
+            a.yaml:5:1: this build has no `health` yet [E08]
+              hint: leave it out
+            a.yaml:24:3: this build has no `collapse_to` yet [E08]
+              hint: leave it out; every row keeps its own alert
+            a.yaml:24:3: this build has no `inhibits` yet [E08]
+              hint: leave it out
+            a.yaml:24:3: this build has no `budget` yet [E08]
+              hint: leave it out
+            a.yaml:27:5: this build has no `escalate` yet [E08]
+              hint: leave it out
+            a.yaml:27:21: this build has no `business days` yet [E08]
+              hint: write days of 24 hours: `1d`
+            a.yaml:13:3: this build has no `contact_budget` yet [E08]
+              hint: write `contact_budget: ignore`
+            a.yaml:13:3: this build has no `sequence_gap` yet [E08]
+              hint: write `sequence_gap: ignore`
+            a.yaml:13:3: this build has no `contact_hours` yet [E08]
+              hint: write `contact_hours: ignore`
+            a.yaml:24:28: this build has no `contact_budget` yet [E08]
+              hint: write `contact_budget: ignore`
+            a.yaml:19:11: this build has no `entities across accounts` yet [E08]
+              hint: write `[account, …]`
+            a.yaml:37:5: this build has no `stall handling` yet [E08]
+              hint: write `guard: {stall: ignore}` in this condition
+            a.yaml:55:19: this build has no `mean` yet [E08]
+              hint: use `count`, `distinct` or `sum`
+            a.yaml:50:86: this build has no `against: baseline` yet [E08]
+              hint: write `against: previous`
+            a.yaml:23:13: this build has no `min_accounts` yet [E08]
+              hint: leave it out
+            a.yaml:37:81: this build has no `count_as: business_days` yet [E08]
+              hint: write `count_as: calendar_days`
+            a.yaml:22:20: this build has no `topic: health` yet [E08]
+              hint: leave the rule out
+            a.yaml:70:13: this build has no `new` yet [E08]
+              hint: leave it out
+            a.yaml:22:5: this build has no `cadence` yet [E08]
+              hint: count over days is the nearest that there is
+            a.yaml:48:5: this build has no `guard or for beside all or any` yet [E08]
+              hint: give it to the conditions inside
+            a.yaml:77:22: this build has no `lose` yet [E08]
+              hint: leave the test out
+        "#]],
+    );
+}

@@ -1,0 +1,390 @@
+//! The detect worker: journal records in, alerts and decisions out, rows kept.
+//!
+//! Effects leave in the order that [`crate::engine::effects`] states: alerts, decisions and the journal position in one
+//! transaction, which runs while the next records are processed; then, now and then, a local checkpoint, never ahead of
+//! what is committed. Whatever goes wrong, the worker is dropped without a further word: a new one begins at its
+//! checkpoints and replays silently what was published.
+
+mod publish;
+mod recovery;
+mod task;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tracing::{info, warn};
+
+pub use self::publish::OutputTopics;
+use self::publish::{publish_alert, publish_decision};
+use self::task::{Taken, Task};
+use super::clock::Clock;
+use super::http::{Pulse, Unready};
+use super::metrics::{Group, Metrics, StateBytes, Transacted};
+use super::sink::Sink;
+use super::source::{Assignment, Record, Source};
+use super::worker::{Stop, WorkerError};
+use crate::engine::store::Store;
+use crate::engine::{Activation, Engine, Settings};
+use crate::event::{Kind, SourcePartition, Timestamp};
+
+/// Least time between the beginnings of two transactions that have something to say, ms.
+const COMMIT_MS: i64 = 25;
+/// The same for those that only move the position on, ms.
+const QUIET_COMMIT_MS: i64 = 1000;
+/// How often sizes, watermarks and lags are reported, ms.
+const REPORT_MS: i64 = 1000;
+/// Longest wait for a transaction when partitions are given up or a checkpoint is due, ms.
+const PATIENCE_MS: i64 = 60_000;
+
+/// How a detect worker works.
+#[derive(Debug, Clone)]
+pub struct DetectSettings {
+    /// The deployment's id, part of every alert's identity.
+    pub application_id: String,
+    /// How many partitions the journal has.
+    pub partitions: u16,
+    /// Where alerts and decisions go.
+    pub topics: OutputTopics,
+    /// Budget of rows in RAM, bytes, shared by the worker's tasks.
+    pub hot_bytes: usize,
+    /// Time between local checkpoints of a task, ms.
+    pub checkpoint_ms: i64,
+    /// Bytes of changed rows at which a checkpoint is due at once.
+    pub dirty_bytes: usize,
+}
+
+/// Opens the store of a journal partition; told to, it removes what is there first.
+pub type OpenStore<T> = Box<dyn FnMut(i32, bool) -> Result<T, WorkerError> + Send>;
+
+/// What a worker needs beside its source and sink.
+pub struct DetectParts<T> {
+    /// How it works.
+    pub settings: DetectSettings,
+    /// Where rows live.
+    pub open_store: OpenStore<T>,
+    /// The time.
+    pub clock: Arc<dyn Clock + Send + Sync>,
+    /// What it counts.
+    pub metrics: Arc<Metrics>,
+    /// What it tells the probes.
+    pub pulse: Arc<Pulse>,
+}
+
+/// A detect worker.
+pub struct DetectWorker<S, K, T> {
+    source: S,
+    desk: Desk<K, T>,
+    next_checkpoint: Timestamp,
+    next_report: Timestamp,
+}
+
+/// The worker without its source: what records are taken into.
+struct Desk<K, T> {
+    sink: K,
+    parts: DetectParts<T>,
+    tasks: Vec<Task<T>>,
+    /// When the commit that is under way began.
+    commit_began: Option<Timestamp>,
+    last_commit: Timestamp,
+    failed: Option<WorkerError>,
+}
+
+impl<S: Source, K: Sink, T: Store> DetectWorker<S, K, T> {
+    /// A worker that owns nothing yet. The source reads the journal alone; the sink must be a transactional one that
+    /// commits offsets of the source's group.
+    #[must_use]
+    pub fn new(source: S, sink: K, parts: DetectParts<T>) -> Self {
+        let now = parts.clock.now();
+        let next_checkpoint = now.plus(parts.settings.checkpoint_ms);
+        let desk = Desk {
+            sink,
+            parts,
+            tasks: Vec::new(),
+            commit_began: None,
+            last_commit: Timestamp::MIN,
+            failed: None,
+        };
+        Self { source, desk, next_checkpoint, next_report: now }
+    }
+
+    /// Works until told to stop, then commits and checkpoints what it has taken in.
+    ///
+    /// # Errors
+    /// If something fails: the worker must be dropped.
+    pub fn run(&mut self, stop: &Stop) -> Result<(), WorkerError> {
+        while !stop.is_set() {
+            self.turn(Duration::from_millis(100))?;
+        }
+        self.finish(stop)
+    }
+
+    /// One round: records are waited for, at most this long, and what is due is committed.
+    ///
+    /// # Errors
+    /// If something fails: the worker must be dropped.
+    pub fn turn(&mut self, wait: Duration) -> Result<(), WorkerError> {
+        let now = self.desk.parts.clock.now();
+        self.desk.parts.pulse.beat(now);
+        self.desk.commit_if_due(now)?;
+        let wait = self.desk.wait(wait);
+        let desk = &mut self.desk;
+        let change = self.source.poll(wait, &mut |record| desk.take(&record))?;
+        if let Some(error) = desk.failed.take() {
+            return Err(error);
+        }
+        match change {
+            Assignment::Unchanged => {}
+            Assignment::Assigned(partitions) => self.assigned(&partitions)?,
+            Assignment::Revoked(partitions) => self.revoked(&partitions)?,
+            Assignment::Lost(partitions) => {
+                let first = partitions.into_iter().next();
+                return first.map_or(Ok(()), |partition| Err(WorkerError::Lost(partition)));
+            }
+        }
+        let now = self.desk.parts.clock.now();
+        self.desk.commit_if_due(now)?;
+        if now >= self.next_report {
+            self.next_report = now.plus(REPORT_MS);
+            self.desk.report(now, &self.source);
+        }
+        self.checkpoint_if_due(now)
+    }
+
+    /// Opens the tasks of new partitions and finds out where they begin.
+    fn assigned(&mut self, partitions: &[SourcePartition]) -> Result<(), WorkerError> {
+        let begun = self.desk.parts.clock.now();
+        let hot_bytes = self.desk.parts.settings.hot_bytes / partitions.len().max(1);
+        for partition in partitions {
+            let committed = self.source.committed(partition)?;
+            let (low, high) = self.source.bounds(partition)?;
+            let start = self.desk.open(partition, committed, low, hot_bytes)?;
+            self.source.seek(partition, start)?;
+            info!(partition = partition.partition, start, committed, low, high, "task opened");
+        }
+        self.desk.rebalanced(begun);
+        Ok(())
+    }
+
+    /// Commits and checkpoints tasks, and closes them.
+    fn revoked(&mut self, partitions: &[SourcePartition]) -> Result<(), WorkerError> {
+        let begun = self.desk.parts.clock.now();
+        self.desk.settle(None)?;
+        for task in self.desk.tasks.iter_mut().filter(|task| partitions.contains(&task.partition)) {
+            task.checkpoint()?;
+            self.desk.parts.metrics.pipeline.assigned(&task.partition.topic, -1);
+            self.desk.parts.metrics.pipeline.forget_task(number(&task.partition));
+            self.desk.parts.metrics.pipeline.forget_partition(&task.partition);
+        }
+        self.desk.tasks.retain(|task| !partitions.contains(&task.partition));
+        self.desk.rebalanced(begun);
+        Ok(())
+    }
+
+    fn checkpoint_if_due(&mut self, now: Timestamp) -> Result<(), WorkerError> {
+        let dirty: usize = self.desk.tasks.iter().map(|task| task.engine().dirty_bytes()).sum();
+        if now < self.next_checkpoint && dirty < self.desk.parts.settings.dirty_bytes {
+            return Ok(());
+        }
+        self.next_checkpoint = now.plus(self.desk.parts.settings.checkpoint_ms);
+        self.desk.settle(None)?;
+        for task in &mut self.desk.tasks {
+            task.checkpoint()?;
+        }
+        self.desk.parts.metrics.pipeline.checkpointed(now);
+        Ok(())
+    }
+
+    /// Commits and checkpoints everything.
+    ///
+    /// # Errors
+    /// If it can't be done in time, or the order to end at once comes.
+    pub fn finish(&mut self, stop: &Stop) -> Result<(), WorkerError> {
+        self.desk.settle(Some(stop))?;
+        self.desk.tasks.iter_mut().try_for_each(Task::checkpoint)
+    }
+}
+
+impl<K: Sink, T: Store> Desk<K, T> {
+    /// Takes a record in. After a failure none is taken any more.
+    fn take(&mut self, record: &Record<'_>) {
+        if self.failed.is_none()
+            && let Err(error) = self.try_take(record)
+        {
+            self.failed = Some(error);
+        }
+    }
+
+    fn try_take(&mut self, record: &Record<'_>) -> Result<(), WorkerError> {
+        let Some(place) = self.tasks.iter().position(|task| task.partition.partition == record.partition)
+        else {
+            return Ok(());
+        };
+        let rules = Task::<T>::is_rules(record);
+        if rules {
+            self.settle(None)?;
+        }
+        let Some(task) = self.tasks.get_mut(place) else { return Ok(()) };
+        let taken = task.take(record)?;
+        if rules {
+            self.parts.metrics.activate(task.engine().program());
+        }
+        if taken == Taken::Live {
+            let effects = task.effects();
+            for alert in effects.alerts.drain(..) {
+                publish_alert(&alert, &self.parts.settings.topics, &mut self.sink)?;
+            }
+            for decision in effects.decisions.drain(..) {
+                publish_decision(&decision, &self.parts.settings.topics, &mut self.sink)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Opens the task of a partition; the offset it begins with.
+    fn open(
+        &mut self,
+        partition: &SourcePartition,
+        committed: Option<i64>,
+        low: i64,
+        hot_bytes: usize,
+    ) -> Result<i64, WorkerError> {
+        let mut store = (self.parts.open_store)(partition.partition, false)?;
+        let mut checkpoint = store.last_checkpoint()?;
+        let plan = recovery::plan(checkpoint.as_ref().map(|(position, _)| *position), committed, low);
+        if let Some(discard) = plan.discard {
+            let reason = discard.reason();
+            warn!(partition = partition.partition, reason, "the local state is discarded and rebuilt");
+            drop(store);
+            store = (self.parts.open_store)(partition.partition, true)?;
+            checkpoint = None;
+        }
+        let settings = Settings {
+            application_id: self.parts.settings.application_id.as_str().into(),
+            partition: number(partition),
+            partitions: self.parts.settings.partitions,
+            hot_bytes,
+            activate: Activation::Live,
+        };
+        let engine = match checkpoint {
+            Some((position, task)) => Engine::resume(settings, position, &task)
+                .map_err(|error| WorkerError::journal((partition.partition, position), error))?,
+            None => Engine::new(settings),
+        };
+        if !engine.program().rules.is_empty() {
+            self.parts.metrics.activate(engine.program());
+        }
+        self.parts.metrics.pipeline.assigned(&partition.topic, 1);
+        self.tasks.push(Task::new(partition.clone(), engine, store, (plan.start, plan.silent_until)));
+        Ok(plan.start)
+    }
+
+    /// How long to wait for records: briefly, while there is something to commit.
+    fn wait(&self, most: Duration) -> Duration {
+        let busy = self.commit_began.is_some() || self.sink.in_flight() > 0;
+        if busy { most.min(Duration::from_millis(5)) } else { most }
+    }
+
+    /// Moves the commit under way on, and begins the next one if it is due.
+    fn commit_if_due(&mut self, now: Timestamp) -> Result<(), WorkerError> {
+        if self.commit_began.is_some() && !self.await_commit(Duration::ZERO)? {
+            return Ok(());
+        }
+        let since = now.since(self.last_commit);
+        let speaks = self.sink.in_flight() > 0 && since >= COMMIT_MS;
+        if speaks || (since >= QUIET_COMMIT_MS && self.tasks.iter().any(Task::is_behind)) {
+            self.begin_commit(now)?;
+        }
+        Ok(())
+    }
+
+    fn begin_commit(&mut self, now: Timestamp) -> Result<(), WorkerError> {
+        let offsets: Vec<_> = self.tasks.iter_mut().filter_map(Task::begin_commit).collect();
+        self.sink.start_commit(&offsets)?;
+        self.commit_began = Some(now);
+        self.last_commit = now;
+        Ok(())
+    }
+
+    /// Waits for the commit under way; whether it is done.
+    fn await_commit(&mut self, wait: Duration) -> Result<bool, WorkerError> {
+        let Some(began) = self.commit_began else { return Ok(true) };
+        let pipeline = &self.parts.metrics.pipeline;
+        let took = |now: Timestamp| Duration::from_millis(now.since(began).max(0).unsigned_abs());
+        match self.sink.commit_done(wait) {
+            Ok(true) => {}
+            Ok(false) => return Ok(false),
+            Err(error) => {
+                pipeline.transaction(Transacted::Fatal, took(self.parts.clock.now()));
+                return Err(error.into());
+            }
+        }
+        let now = self.parts.clock.now();
+        pipeline.transaction(Transacted::Committed, took(now));
+        pipeline.progressed(now);
+        self.commit_began = None;
+        for task in &mut self.tasks {
+            task.commit_done(&self.parts.metrics);
+        }
+        Ok(true)
+    }
+
+    /// Commits all that was taken in and waits until it is done.
+    fn settle(&mut self, stop: Option<&Stop>) -> Result<(), WorkerError> {
+        let deadline = self.parts.clock.now().plus(PATIENCE_MS);
+        loop {
+            while !self.await_commit(Duration::from_millis(50))? {
+                if stop.is_some_and(Stop::is_abort) {
+                    return Err(WorkerError::Aborted);
+                }
+                if self.parts.clock.now() > deadline {
+                    return Err(WorkerError::Unacknowledged(self.sink.in_flight()));
+                }
+            }
+            if self.sink.in_flight() == 0 && !self.tasks.iter().any(Task::is_behind) {
+                return Ok(());
+            }
+            self.begin_commit(self.parts.clock.now())?;
+        }
+    }
+
+    fn rebalanced(&self, begun: Timestamp) {
+        let took = self.parts.clock.now().since(begun).max(0).unsigned_abs();
+        self.parts.metrics.pipeline.rebalance(Group::Detect, Duration::from_millis(took));
+        self.tell_probes();
+    }
+
+    fn tell_probes(&self) {
+        let pulse = &self.parts.pulse;
+        pulse.set(Unready::Starting, false);
+        pulse.set(Unready::Unassigned, self.tasks.is_empty());
+        pulse.set(Unready::Restoring, self.tasks.iter().any(Task::is_silent));
+    }
+
+    /// Reports sizes, watermarks and lags.
+    fn report(&self, now: Timestamp, source: &impl Source) {
+        let pipeline = &self.parts.metrics.pipeline;
+        for task in &self.tasks {
+            let engine = task.engine();
+            let watermarks =
+                Kind::ALL.map(|kind| Some(engine.watermark(kind)).filter(|time| *time > Timestamp::MIN));
+            let told = super::metrics::Task { watermarks, ..super::metrics::Task::default() };
+            pipeline.set_task(number(&task.partition), told);
+            let behind = source.known_end(&task.partition).map_or(0, |end| end - engine.position());
+            let age = if behind > 0 { now.since(engine.journal_time().max(Timestamp(0))) } else { 0 };
+            pipeline.set_lag(&task.partition, behind, age);
+        }
+        let hot: usize = self.tasks.iter().map(|task| task.engine().hot_bytes()).sum();
+        pipeline.set_state_bytes(StateBytes::Hot, hot as u64);
+        pipeline
+            .set_state_bytes(StateBytes::Sst, self.tasks.iter().map(|task| task.store().size_bytes()).sum());
+        self.tell_probes();
+    }
+}
+
+/// A journal partition's number, as alerts carry it.
+fn number(partition: &SourcePartition) -> u16 {
+    u16::try_from(partition.partition).unwrap_or(u16::MAX)
+}

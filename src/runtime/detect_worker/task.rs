@@ -1,0 +1,146 @@
+//! One journal partition under way: its engine, its store, and how far its effects have been published.
+
+use crate::engine::effects::{Effects, Tally};
+use crate::engine::store::Store;
+use crate::engine::{Engine, JournalRecord};
+use crate::event::SourcePartition;
+use crate::journal::{Entry, System};
+use crate::runtime::metrics::Metrics;
+use crate::runtime::source::Record;
+use crate::runtime::worker::WorkerError;
+
+/// A task.
+pub(super) struct Task<T> {
+    /// The journal partition.
+    pub partition: SourcePartition,
+    engine: Engine,
+    store: T,
+    /// Records before this offset were published by an earlier life.
+    silent_until: i64,
+    /// The offset that the group knows.
+    committed: i64,
+    /// The offset that the commit under way will make known.
+    committing: i64,
+    effects: Effects,
+    /// What the commit under way has counted.
+    tally_under_way: Tally,
+}
+
+/// What became of a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Taken {
+    /// It was known already.
+    Known,
+    /// It was replayed.
+    Silent,
+    /// Its effects wait in [`Task::effects`].
+    Live,
+}
+
+impl<T: Store> Task<T> {
+    /// A task that begins with this engine and store.
+    pub(super) fn new(
+        partition: SourcePartition,
+        engine: Engine,
+        store: T,
+        (start, silent_until): (i64, i64),
+    ) -> Self {
+        Self {
+            partition,
+            engine,
+            store,
+            silent_until,
+            committed: start.max(silent_until),
+            committing: start.max(silent_until),
+            effects: Effects::default(),
+            tally_under_way: Tally::default(),
+        }
+    }
+
+    /// The engine, to look at.
+    pub(super) const fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// The store, to look at.
+    pub(super) const fn store(&self) -> &T {
+        &self.store
+    }
+
+    /// Whether it still replays what was published already.
+    pub(super) const fn is_silent(&self) -> bool {
+        self.engine.position() < self.silent_until
+    }
+
+    /// Whether a record activates rules: what was counted must be published under the names of the old ones.
+    pub(super) fn is_rules(record: &Record<'_>) -> bool {
+        let parsed = record.value.map(Entry::parse);
+        matches!(parsed, Some(Ok(Entry::System(System::Rules { .. }))))
+    }
+
+    /// Takes a record in.
+    ///
+    /// # Errors
+    /// If it can't be read or the engine can't go on: the task is then of no use.
+    pub(super) fn take(&mut self, record: &Record<'_>) -> Result<Taken, WorkerError> {
+        if record.offset < self.engine.position() {
+            return Ok(Taken::Known);
+        }
+        let bytes = record.value.unwrap_or_default();
+        let place = (record.partition, record.offset);
+        let entry = Entry::parse(bytes).map_err(|error| WorkerError::journal(place, error.into()))?;
+        let journal = JournalRecord { offset: record.offset, time: record.timestamp, entry };
+        let silent = record.offset < self.silent_until;
+        self.engine
+            .prefetch(&journal, &mut self.store)
+            .and_then(|()| self.engine.step(&journal, &mut self.store, &mut self.effects))
+            .map_err(|error| WorkerError::journal(place, error))?;
+        if silent {
+            self.effects.clear();
+            return Ok(Taken::Silent);
+        }
+        Ok(Taken::Live)
+    }
+
+    /// What the records since the last commit ask for; alerts and decisions are to be taken out.
+    pub(super) const fn effects(&mut self) -> &mut Effects {
+        &mut self.effects
+    }
+
+    /// Begins a commit: the offset that it will make known, if it is a new one.
+    pub(super) fn begin_commit(&mut self) -> Option<(SourcePartition, i64)> {
+        let position = self.engine.position();
+        if self.is_silent() || position <= self.committed {
+            return None;
+        }
+        self.committing = position;
+        self.tally_under_way = std::mem::take(&mut self.effects.tally);
+        Some((self.partition.clone(), position))
+    }
+
+    /// Whether there is something to commit.
+    pub(super) const fn is_behind(&self) -> bool {
+        !self.is_silent() && self.engine.position() > self.committed
+    }
+
+    /// The commit is done: what it counted counts.
+    pub(super) fn commit_done(&mut self, metrics: &Metrics) {
+        if self.committing > self.committed {
+            self.committed = self.committing;
+            metrics.apply(&self.tally_under_way, self.engine.program());
+            self.tally_under_way.clear();
+        }
+    }
+
+    /// Writes what changed since the last checkpoint. All that was taken in must be committed.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub(super) fn checkpoint(&mut self) -> Result<(), WorkerError> {
+        debug_assert!(self.engine.position() <= self.committed, "a checkpoint ahead of what is published");
+        let place = (self.partition.partition, self.engine.position());
+        let checkpoint =
+            self.engine.checkpoint(&mut self.store).map_err(|error| WorkerError::journal(place, error))?;
+        Ok(self.store.checkpoint(&checkpoint)?)
+    }
+}

@@ -1,0 +1,278 @@
+//! Frames under construction: one a journal partition, and the arithmetic of what each of them covers.
+
+use crate::event::{Event, SourcePartition, Timestamp};
+use crate::intake::SourceSettings;
+use crate::intake::breaker::{Breaker, Limits};
+use crate::journal::coverage::Pending;
+use crate::journal::{Coverage, FrameBuilder};
+use crate::runtime::sink::{Outgoing, Sink, SinkError};
+
+/// A source partition that the worker owns.
+#[derive(Debug)]
+pub(super) struct Slot {
+    /// Which.
+    pub source: SourcePartition,
+    /// Place of its topic in the worker's list of sources.
+    pub topic: usize,
+    /// Allowed lateness, ms.
+    pub lateness_ms: i64,
+    /// The next offset to deal with: all before it is in frames, sent or under construction.
+    pub next: i64,
+    /// The log's end as far as it is known.
+    pub end: i64,
+    /// Highest event time less the lateness.
+    pub watermark: Timestamp,
+    /// Kafka's timestamp of the newest record.
+    pub newest: Timestamp,
+    /// Watches its bad records.
+    pub breaker: Breaker,
+    /// The offset that was committed last.
+    pub committed: i64,
+}
+
+impl Slot {
+    /// A partition of the source at `topic` in the worker's list; all before `next` is dealt with.
+    #[must_use]
+    pub(super) fn new(
+        source: SourcePartition,
+        topic: usize,
+        settings: &SourceSettings,
+        next: i64,
+        limits: Limits,
+    ) -> Self {
+        Self {
+            source,
+            topic,
+            lateness_ms: settings.lateness_ms,
+            next,
+            end: next,
+            watermark: Timestamp::MIN,
+            newest: Timestamp::MIN,
+            breaker: Breaker::new(limits),
+            committed: next,
+        }
+    }
+}
+
+/// The frame that is being built for one journal partition.
+#[derive(Debug, Default)]
+struct Lane {
+    builder: FrameBuilder,
+    /// By slot: the first offset that the next frame covers.
+    from: Vec<i64>,
+    /// When the oldest event in it came.
+    since: Option<Timestamp>,
+}
+
+/// What was sent, for the metrics.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Sent {
+    /// Frames, ticks among them.
+    pub frames: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+/// All frames of a worker.
+#[derive(Debug)]
+pub(super) struct Frames {
+    /// The journal's topic.
+    journal: String,
+    /// Version of the mapping that makes the events.
+    mapping: u64,
+    lanes: Vec<Lane>,
+    slots: Vec<Slot>,
+    /// The slot of the last record, as the next one is likely to be of the same.
+    recent: usize,
+    pending: Pending,
+    next_token: u64,
+    bytes: Vec<u8>,
+    coverage: Vec<Coverage>,
+    upto: Vec<(usize, i64)>,
+    sent: Sent,
+}
+
+impl Frames {
+    /// Frames for a journal of so many partitions.
+    #[must_use]
+    pub(super) fn new(journal: String, partitions: usize, mapping: u64) -> Self {
+        Self {
+            journal,
+            mapping,
+            lanes: std::iter::repeat_with(Lane::default).take(partitions).collect(),
+            slots: Vec::new(),
+            recent: 0,
+            pending: Pending::new(partitions),
+            next_token: 0,
+            bytes: Vec::new(),
+            coverage: Vec::new(),
+            upto: Vec::new(),
+            sent: Sent::default(),
+        }
+    }
+
+    /// The partitions that the worker owns, in the order in which frames list them.
+    #[must_use]
+    pub(super) fn slots(&self) -> &[Slot] {
+        &self.slots
+    }
+
+    /// The same, to be changed.
+    pub(super) fn slots_mut(&mut self) -> &mut [Slot] {
+        &mut self.slots
+    }
+
+    /// How many journal partitions there are.
+    #[must_use]
+    pub(super) fn partitions(&self) -> usize {
+        self.lanes.len()
+    }
+
+    /// A token that no record had before.
+    pub(super) fn token(&mut self) -> u64 {
+        self.next_token += 1;
+        self.next_token
+    }
+
+    /// Takes over a source partition. No frame may hold events.
+    pub(super) fn own(&mut self, slot: Slot) {
+        debug_assert!(
+            self.lanes.iter().all(|lane| lane.builder.events() == 0),
+            "frames list sources by place"
+        );
+        self.pending.own(self.slots.len(), slot.next);
+        for lane in &mut self.lanes {
+            lane.from.push(slot.next);
+        }
+        self.slots.push(slot);
+    }
+
+    /// Gives source partitions up. Nothing may be under construction or under way.
+    pub(super) fn disown(&mut self, concerned: &[SourcePartition]) {
+        let kept: Vec<bool> = self.slots.iter().map(|slot| !concerned.contains(&slot.source)).collect();
+        for lane in &mut self.lanes {
+            let mut keep = kept.iter();
+            lane.from.retain(|_| keep.next().copied().unwrap_or(false));
+        }
+        let mut keep = kept.iter();
+        self.slots.retain(|_| keep.next().copied().unwrap_or(false));
+        self.pending = Pending::new(self.lanes.len());
+        for (place, slot) in self.slots.iter().enumerate() {
+            self.pending.own(place, slot.next);
+        }
+    }
+
+    /// The place of a source partition.
+    pub(super) fn slot_of(&mut self, topic: usize, partition: i32) -> Option<usize> {
+        let is = |slot: &Slot| slot.topic == topic && slot.source.partition == partition;
+        if !self.slots.get(self.recent).is_some_and(is) {
+            self.recent = self.slots.iter().position(is)?;
+        }
+        Some(self.recent)
+    }
+
+    /// Puts an event of a slot into the frame for a journal partition.
+    pub(super) fn push(&mut self, partition: usize, slot: usize, event: &Event<'_>, now: Timestamp) {
+        let Some(lane) = self.lanes.get_mut(partition) else { return };
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "a worker owns far fewer than 65,536 partitions"
+        )]
+        lane.builder.push(event, slot as u16);
+        lane.since.get_or_insert(now);
+    }
+
+    /// The longest time that an event has waited, ms.
+    #[must_use]
+    pub(super) fn waited_ms(&self, now: Timestamp) -> Option<i64> {
+        self.lanes.iter().filter_map(|lane| lane.since).min().map(|since| now.since(since))
+    }
+
+    /// Sends the frames that are full.
+    ///
+    /// # Errors
+    /// If the sink fails.
+    pub(super) fn send_full(&mut self, frame_bytes: usize, sink: &mut impl Sink) -> Result<(), SinkError> {
+        self.send_where(sink, |lane| lane.builder.len_bytes() >= frame_bytes)
+    }
+
+    /// Sends the frames whose first event has waited long enough.
+    ///
+    /// # Errors
+    /// If the sink fails.
+    pub(super) fn send_due(
+        &mut self,
+        now: Timestamp,
+        linger_ms: i64,
+        sink: &mut impl Sink,
+    ) -> Result<(), SinkError> {
+        self.send_where(sink, |lane| lane.since.is_some_and(|since| now.since(since) >= linger_ms))
+    }
+
+    /// Sends a frame to every partition, a tick where there is no event.
+    ///
+    /// # Errors
+    /// If the sink fails.
+    pub(super) fn send_all(&mut self, sink: &mut impl Sink) -> Result<(), SinkError> {
+        if self.slots.is_empty() { Ok(()) } else { self.send_where(sink, |_| true) }
+    }
+
+    fn send_where(&mut self, sink: &mut impl Sink, due: impl Fn(&Lane) -> bool) -> Result<(), SinkError> {
+        for partition in 0..self.lanes.len() {
+            if self.lanes.get(partition).is_some_and(&due) {
+                self.send(partition, sink)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn send(&mut self, partition: usize, sink: &mut impl Sink) -> Result<(), SinkError> {
+        let token = self.token();
+        let Some(lane) = self.lanes.get_mut(partition) else { return Ok(()) };
+        self.coverage.clear();
+        self.upto.clear();
+        for (place, (slot, from)) in self.slots.iter().zip(&mut lane.from).enumerate() {
+            let to = slot.next - 1;
+            self.coverage.push(Coverage {
+                source: slot.source.clone(),
+                from: *from,
+                to,
+                end: slot.end.max(slot.next),
+                watermark: slot.watermark,
+                caught_up: slot.next >= slot.end,
+            });
+            self.upto.push((place, to));
+            *from = slot.next;
+        }
+        self.bytes.clear();
+        lane.builder.finish(self.mapping, &self.coverage, &mut self.bytes);
+        lane.since = None;
+        self.pending.sent(partition, token, &self.upto);
+        self.sent.frames += 1;
+        self.sent.bytes += self.bytes.len() as u64;
+        sink.send(Outgoing {
+            topic: &self.journal,
+            partition: i32::try_from(partition).ok(),
+            key: None,
+            value: Some(&self.bytes),
+            headers: &[],
+            token,
+        })
+    }
+
+    /// A frame was acknowledged.
+    pub(super) fn acknowledged(&mut self, token: u64) {
+        self.pending.acknowledged(token);
+    }
+
+    /// The offset that may be committed for a slot: the next to read.
+    #[must_use]
+    pub(super) fn committable(&self, slot: usize) -> Option<i64> {
+        self.pending.committable(slot)
+    }
+
+    /// What was sent since the last call.
+    pub(super) const fn take_sent(&mut self) -> Sent {
+        std::mem::replace(&mut self.sent, Sent { frames: 0, bytes: 0 })
+    }
+}

@@ -1,0 +1,362 @@
+//! Writing to Kafka: record by record with acknowledgements, or in transactions.
+//!
+//! Both are idempotent producers. Any delivery error ends a sink: records after the failed one may be written already, so
+//! only a new sink and what was committed tell where to go on.
+
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use rdkafka::ClientContext;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerGroupMetadata};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
+use tracing::warn;
+
+use super::source::{KafkaSource, Rebalances, native};
+use super::{Connection, REQUEST_TIMEOUT};
+use crate::event::SourcePartition;
+use crate::runtime::sink::{Outgoing, Sink, SinkError};
+
+/// How long one look for deliveries waits; the client's poll takes all of it, whatever comes.
+const STEP: Duration = Duration::from_millis(1);
+
+/// What became of records, as the client reports it.
+#[derive(Debug, Default)]
+struct Deliveries {
+    reported: Mutex<Reported>,
+}
+
+#[derive(Debug, Default)]
+struct Reported {
+    tokens: Vec<u64>,
+    error: Option<String>,
+}
+
+impl Deliveries {
+    fn with<T>(&self, act: impl FnOnce(&mut Reported) -> T) -> T {
+        act(&mut self.reported.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl ClientContext for Deliveries {
+    fn error(&self, error: KafkaError, reason: &str) {
+        warn!(%error, reason, "a producer reports an error");
+    }
+}
+
+impl ProducerContext for Deliveries {
+    type DeliveryOpaque = usize;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, token: usize) {
+        self.with(|reported| match result {
+            Ok(_) => reported.tokens.push(token as u64),
+            Err((error, _)) => {
+                reported.error.get_or_insert_with(|| error.to_string());
+            }
+        });
+    }
+}
+
+/// The first failure, if there was one.
+fn check(producer: &BaseProducer<Deliveries>) -> Result<(), SinkError> {
+    if let Some((code, reason)) = producer.client().fatal_error() {
+        return Err(SinkError(format!("{code}: {reason}")));
+    }
+    match producer.context().with(|reported| reported.error.clone()) {
+        Some(error) => Err(SinkError(error)),
+        None => Ok(()),
+    }
+}
+
+/// Hands a record to the client, waiting while its buffer is full.
+fn produce(producer: &BaseProducer<Deliveries>, record: &Outgoing<'_>) -> Result<(), SinkError> {
+    let token = usize::try_from(record.token).map_err(|_| SinkError("the token is too large".to_owned()))?;
+    let mut native = BaseRecord::<[u8], [u8], usize>::with_opaque_to(record.topic, token);
+    native.partition = record.partition;
+    native.key = record.key;
+    native.payload = record.value;
+    if !record.headers.is_empty() {
+        let mut headers = OwnedHeaders::new_with_capacity(record.headers.len());
+        for (key, value) in record.headers {
+            headers = headers.insert(Header { key, value: Some(*value) });
+        }
+        native = native.headers(headers);
+    }
+    loop {
+        match producer.send(native) {
+            Ok(()) => return Ok(()),
+            Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
+                native = back;
+                producer.poll(STEP);
+                check(producer)?;
+            }
+            Err((error, _)) => return Err(failed(error)),
+        }
+    }
+}
+
+/// An idempotent writer without transactions or gaps.
+pub struct PlainSink {
+    producer: BaseProducer<Deliveries>,
+    in_flight: usize,
+    /// Whose offsets it commits once its records are acknowledged: at least once instead of exactly once.
+    member: Option<Arc<BaseConsumer<Rebalances>>>,
+    /// The offsets of the commit under way.
+    committing: Vec<(SourcePartition, Option<i64>)>,
+}
+
+impl PlainSink {
+    /// Opens a writer; `role` tells its connections apart.
+    ///
+    /// # Errors
+    /// If a property is refused.
+    pub fn open(connection: &Connection, role: &str) -> Result<Self, SinkError> {
+        let producer =
+            connection.plain_producer(role).create_with_context(Deliveries::default()).map_err(failed)?;
+        Ok(Self { producer, in_flight: 0, member: None, committing: Vec::new() })
+    }
+
+    /// Opens a writer that commits offsets of `source` when all that it was sent is acknowledged. A crash in between
+    /// repeats what it wrote.
+    ///
+    /// # Errors
+    /// If a property is refused.
+    pub fn open_for(connection: &Connection, role: &str, source: &KafkaSource) -> Result<Self, SinkError> {
+        Ok(Self { member: Some(source.consumer()), ..Self::open(connection, role)? })
+    }
+
+    /// Takes over what has been reported.
+    fn collect(&mut self, tokens: &mut Vec<u64>) -> bool {
+        let before = tokens.len();
+        self.producer.context().with(|reported| tokens.append(&mut reported.tokens));
+        self.in_flight -= tokens.len() - before;
+        tokens.len() > before
+    }
+}
+
+impl Sink for PlainSink {
+    fn send(&mut self, record: Outgoing<'_>) -> Result<(), SinkError> {
+        produce(&self.producer, &record)?;
+        self.in_flight += 1;
+        Ok(())
+    }
+
+    fn acknowledged(&mut self, wait: Duration, tokens: &mut Vec<u64>) -> Result<(), SinkError> {
+        let deadline = Instant::now() + wait;
+        self.producer.poll(Duration::ZERO);
+        while !self.collect(tokens) && self.in_flight > 0 && Instant::now() < deadline {
+            check(&self.producer)?;
+            self.producer.poll(STEP);
+        }
+        check(&self.producer)
+    }
+
+    fn in_flight(&self) -> usize {
+        self.in_flight
+    }
+
+    fn start_commit(&mut self, offsets: &[(SourcePartition, i64)]) -> Result<(), SinkError> {
+        if self.member.is_none() || !self.committing.is_empty() {
+            return Err(SinkError("this sink can't commit, or does so already".to_owned()));
+        }
+        self.committing = offsets.iter().map(|(own, offset)| (own.clone(), Some(*offset))).collect();
+        Ok(())
+    }
+
+    fn commit_done(&mut self, wait: Duration) -> Result<bool, SinkError> {
+        let Some(member) = self.member.clone() else { return Ok(true) };
+        self.acknowledged(wait, &mut Vec::new())?;
+        if self.in_flight > 0 {
+            return Ok(false);
+        }
+        let offsets = std::mem::take(&mut self.committing);
+        if !offsets.is_empty() {
+            let offsets = native(&offsets).map_err(|error| SinkError(error.to_string()))?;
+            member.commit(&offsets, CommitMode::Sync).map_err(failed)?;
+        }
+        Ok(true)
+    }
+}
+
+/// A writer of transactions, which are made on a thread of their own: the client's calls block for several round trips.
+pub struct TransactionalSink {
+    next: Vec<Kept>,
+    orders: Option<mpsc::Sender<Transaction>>,
+    results: mpsc::Receiver<Result<(), SinkError>>,
+    thread: Option<JoinHandle<()>>,
+    under_way: bool,
+    consumer: Arc<BaseConsumer<Rebalances>>,
+}
+
+/// A record of the next transaction.
+struct Kept {
+    topic: String,
+    partition: Option<i32>,
+    key: Option<Vec<u8>>,
+    value: Option<Vec<u8>>,
+    headers: Vec<(String, Vec<u8>)>,
+}
+
+/// All of a transaction.
+struct Transaction {
+    records: Vec<Kept>,
+    offsets: Vec<(SourcePartition, Option<i64>)>,
+    /// The membership in which the offsets were read: a member that has lost its partitions is refused.
+    member: ConsumerGroupMetadata,
+}
+
+impl TransactionalSink {
+    /// Opens the writer number `thread` of this process, which commits offsets of `source`. Ends what a predecessor of the
+    /// same number may have left open.
+    ///
+    /// # Errors
+    /// If a property is refused, no broker answers, or the cluster does not allow it.
+    pub fn open(connection: &Connection, thread: usize, source: &KafkaSource) -> Result<Self, SinkError> {
+        let producer: BaseProducer<Deliveries> = connection
+            .transactional_producer(thread)
+            .create_with_context(Deliveries::default())
+            .map_err(failed)?;
+        producer.init_transactions(REQUEST_TIMEOUT).map_err(failed)?;
+        let timeout = connection.transaction_timeout();
+        let (orders, receive_order) = mpsc::channel::<Transaction>();
+        let (send_result, results) = mpsc::channel();
+        let thread = std::thread::Builder::new()
+            .name(format!("transactions-{thread}"))
+            .spawn(move || {
+                for transaction in receive_order {
+                    let result = commit(&producer, &transaction, timeout);
+                    let failed = result.is_err();
+                    // Nobody listens any more: the sink is being dropped, and so is the producer then.
+                    if send_result.send(result).is_err() || failed {
+                        break;
+                    }
+                }
+            })
+            .map_err(|error| SinkError(error.to_string()))?;
+        Ok(Self {
+            next: Vec::new(),
+            orders: Some(orders),
+            results,
+            thread: Some(thread),
+            under_way: false,
+            consumer: source.consumer(),
+        })
+    }
+}
+
+/// Makes one transaction. An error, a time-out included, leaves the outcome open: the producer is not used again.
+fn commit(
+    producer: &BaseProducer<Deliveries>,
+    transaction: &Transaction,
+    timeout: Duration,
+) -> Result<(), SinkError> {
+    let deadline = Instant::now() + timeout;
+    producer.begin_transaction().map_err(failed)?;
+    for record in &transaction.records {
+        let headers: Vec<(&str, &[u8])> =
+            record.headers.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect();
+        produce(
+            producer,
+            &Outgoing {
+                topic: &record.topic,
+                partition: record.partition,
+                key: record.key.as_deref(),
+                value: record.value.as_deref(),
+                headers: &headers,
+                token: 0,
+            },
+        )?;
+    }
+    if !transaction.offsets.is_empty() {
+        let offsets = native(&transaction.offsets).map_err(|error| SinkError(error.to_string()))?;
+        producer.send_offsets_to_transaction(&offsets, &transaction.member, timeout).map_err(failed)?;
+    }
+    // The client's own flush looks once in 100 ms.
+    producer.poll(Duration::ZERO);
+    while producer.in_flight_count() > 0 {
+        check(producer)?;
+        if Instant::now() > deadline {
+            return Err(SinkError("records of a transaction were not acknowledged in time".to_owned()));
+        }
+        producer.poll(STEP);
+    }
+    producer.context().with(|reported| reported.tokens.clear());
+    check(producer)?;
+    producer.commit_transaction(timeout).map_err(failed)
+}
+
+impl Sink for TransactionalSink {
+    fn send(&mut self, record: Outgoing<'_>) -> Result<(), SinkError> {
+        self.next.push(Kept {
+            topic: record.topic.to_owned(),
+            partition: record.partition,
+            key: record.key.map(<[u8]>::to_vec),
+            value: record.value.map(<[u8]>::to_vec),
+            headers: record
+                .headers
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), value.to_vec()))
+                .collect(),
+        });
+        Ok(())
+    }
+
+    fn acknowledged(&mut self, _: Duration, _: &mut Vec<u64>) -> Result<(), SinkError> {
+        Ok(())
+    }
+
+    fn in_flight(&self) -> usize {
+        self.next.len()
+    }
+
+    fn start_commit(&mut self, offsets: &[(SourcePartition, i64)]) -> Result<(), SinkError> {
+        if self.under_way {
+            return Err(SinkError("a commit is under way already".to_owned()));
+        }
+        let member = self
+            .consumer
+            .group_metadata()
+            .ok_or_else(|| SinkError("the reader is in no group".to_owned()))?;
+        let transaction = Transaction {
+            records: std::mem::take(&mut self.next),
+            offsets: offsets.iter().map(|(partition, offset)| (partition.clone(), Some(*offset))).collect(),
+            member,
+        };
+        let sent = self.orders.as_ref().and_then(|orders| orders.send(transaction).ok());
+        self.under_way = sent.is_some();
+        sent.ok_or_else(|| SinkError("an earlier transaction failed".to_owned()))
+    }
+
+    fn commit_done(&mut self, wait: Duration) -> Result<bool, SinkError> {
+        if !self.under_way {
+            return Ok(true);
+        }
+        match self.results.recv_timeout(wait) {
+            Ok(result) => {
+                self.under_way = false;
+                result.map(|()| true)
+            }
+            Err(mpsc::RecvTimeoutError::Timeout) => Ok(false),
+            Err(mpsc::RecvTimeoutError::Disconnected) => {
+                Err(SinkError("the thread that makes transactions is gone".to_owned()))
+            }
+        }
+    }
+}
+
+impl Drop for TransactionalSink {
+    /// Waits for a commit that is under way: its outcome must be settled before anybody asks for the committed offsets.
+    fn drop(&mut self) {
+        self.orders = None;
+        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
+            warn!("the thread that makes transactions had panicked");
+        }
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
+fn failed(error: KafkaError) -> SinkError {
+    SinkError(error.to_string())
+}

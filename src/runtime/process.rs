@@ -1,0 +1,354 @@
+//! The production process: what a configuration says, put together on Kafka and RocksDB.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::clock::{Clock, SystemClock};
+use super::detect_worker::{DetectParts, DetectSettings, DetectWorker, OutputTopics};
+use super::group::Lives;
+use super::http::{Health, HttpError, Server};
+use super::intake_worker::{IntakeParts, IntakeSettings, IntakeWorker};
+use super::kafka::admin::{Admin, AdminError, plans};
+use super::kafka::changelog::system_records;
+use super::kafka::{Connection, Group, KafkaSource, PlainSink, TransactionalSink};
+use super::metrics::{AppState, Metrics, MetricsError};
+use super::registry::{Location, Registry};
+use super::rocks::{RocksMemory, RocksStore};
+use super::shutdown::{exit_on_panic, obey_signals};
+use super::worker::{Stop, WorkerError};
+use crate::config::{Config, Delivery, Registry as RegistryConfig};
+use crate::document::Mistakes;
+use crate::intake::breaker::Limits;
+use crate::intake::mapping::Mapping;
+use crate::intake::text::{LexiconError, Scorer};
+use crate::intake::{Format, Intake, SourceSettings};
+use crate::journal::System;
+
+/// Blocks that RocksDB keeps, and rows that it has not written to tables yet, bytes.
+const ROCKS_BYTES: (usize, usize) = (64 << 20, 64 << 20);
+
+/// The process could not begin or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum ProcessError {
+    /// Topics could not be made or looked at.
+    #[error(transparent)]
+    Admin(#[from] AdminError),
+    /// A topic is missing.
+    #[error(
+        "topic `{0}` does not exist\n  hint: `forewarn topics create` makes it, as does `forewarn run --create-topics`"
+    )]
+    NoTopic(String),
+    /// The journal is not as configured.
+    #[error(
+        "the journal `{topic}` has {found} partitions, the configuration says {configured}\n  hint: the number can't change; set `journal.partitions` to {found}"
+    )]
+    Partitions {
+        /// The journal.
+        topic: String,
+        /// How many it has.
+        found: i32,
+        /// How many it should have.
+        configured: u16,
+    },
+    /// A topic has settings that correctness leans on otherwise.
+    #[error("topic `{topic}`: {setting} is {found}, it must be {planned}")]
+    Setting {
+        /// The topic.
+        topic: String,
+        /// The setting.
+        setting: String,
+        /// What it is.
+        found: String,
+        /// What it must be.
+        planned: String,
+    },
+    /// The port for metrics and probes.
+    #[error(transparent)]
+    Http(#[from] HttpError),
+    /// Metrics.
+    #[error(transparent)]
+    Metrics(#[from] MetricsError),
+    /// The lexicon.
+    #[error(transparent)]
+    Lexicon(#[from] LexiconError),
+    /// Threads or signals.
+    #[error("the system refuses: {0}")]
+    System(#[from] std::io::Error),
+    /// A worker gave up.
+    #[error(transparent)]
+    Worker(#[from] WorkerError),
+    /// A worker's thread ended without saying why.
+    #[error("a worker's thread is gone")]
+    Thread,
+}
+
+/// What all threads share.
+struct Process {
+    config: Arc<Config>,
+    connection: Connection,
+    metrics: Arc<Metrics>,
+    health: Arc<Health>,
+    stop: Arc<Stop>,
+    clock: Arc<dyn Clock + Send + Sync>,
+}
+
+/// Runs until a signal ends it or a worker gives up.
+///
+/// # Errors
+/// If it can't begin, or a worker gives up.
+pub fn run(config: Config, create_topics: bool) -> Result<(), ProcessError> {
+    exit_on_panic();
+    let process = Process {
+        connection: Connection::of(&config),
+        metrics: Arc::new(Metrics::new(config.metrics.max_rules)?),
+        health: Arc::new(Health::default()),
+        stop: Arc::default(),
+        clock: Arc::new(SystemClock),
+        config: Arc::new(config),
+    };
+    let config = &process.config;
+    obey_signals(Arc::clone(&process.stop), Arc::clone(&process.health), config.shutdown)?;
+    let clock = Box::new(SystemClock);
+    let _server =
+        Server::open(config.http.listen, Arc::clone(&process.health), Arc::clone(&process.metrics), clock)?;
+    process.work(create_topics)
+}
+
+type Thread = std::thread::JoinHandle<Result<(), WorkerError>>;
+
+impl Process {
+    /// Runs the workers until all have ended.
+    fn work(&self, create_topics: bool) -> Result<(), ProcessError> {
+        self.check_topics(create_topics)?;
+        let config = &self.config;
+        let mut threads = Vec::new();
+        if config.roles.detect {
+            let memory = Arc::new(RocksMemory::new(ROCKS_BYTES.0, ROCKS_BYTES.1));
+            for thread in 0..config.threads.detect {
+                threads.push(self.spawn_detect(thread, Arc::clone(&memory))?);
+            }
+        }
+        if config.roles.intake {
+            for thread in 0..config.threads.intake {
+                threads.push(self.spawn_intake(thread)?);
+            }
+        }
+        self.health.started();
+        self.metrics.pipeline.set_state(AppState::Running);
+        let mut end = Ok(());
+        for thread in threads {
+            let result = thread.join().map_err(|_| ProcessError::Thread).and_then(|result| Ok(result?));
+            end = end.and(result);
+        }
+        end
+    }
+
+    /// Makes the topics of ours if told to, and checks what correctness leans on.
+    fn check_topics(&self, create: bool) -> Result<(), ProcessError> {
+        let admin = Admin::open(&self.connection)?;
+        let plans = plans(&self.config.topics, self.config.journal.partitions);
+        if create {
+            admin.create(&plans, -1)?;
+        }
+        let states = admin.describe(&plans)?;
+        for plan in &plans {
+            let state = states.iter().find(|state| state.name == plan.name);
+            let state = state.ok_or_else(|| ProcessError::NoTopic(plan.name.clone()))?;
+            if plan.name != self.config.topics.journal {
+                continue;
+            }
+            if state.partitions != plan.partitions {
+                return Err(ProcessError::Partitions {
+                    topic: plan.name.clone(),
+                    found: state.partitions,
+                    configured: self.config.journal.partitions,
+                });
+            }
+            let time = |(name, ..): &&(String, String, String)| name == "message.timestamp.type";
+            if let Some((setting, found, planned)) = state.deviations.iter().find(time) {
+                return Err(ProcessError::Setting {
+                    topic: plan.name.clone(),
+                    setting: setting.clone(),
+                    found: found.clone(),
+                    planned: planned.clone(),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn lives(&self, name: &str) -> Lives {
+        Lives {
+            stop: Arc::clone(&self.stop),
+            clock: Arc::clone(&self.clock),
+            pulse: self.health.worker(name, self.clock.now()),
+        }
+    }
+
+    fn spawn_detect(&self, thread: usize, memory: Arc<RocksMemory>) -> Result<Thread, ProcessError> {
+        let name = format!("detect-{thread}");
+        let lives = self.lives(&name);
+        let (pulse, metrics, clock) =
+            (Arc::clone(&lives.pulse), Arc::clone(&self.metrics), Arc::clone(&self.clock));
+        let (connection, config) = (self.connection.clone(), Arc::clone(&self.config));
+        let life = move |stop: &Stop| {
+            let journal = [config.topics.journal.clone()];
+            let source = KafkaSource::open(&connection, Group::Detect, thread, &journal)?;
+            let parts = DetectParts {
+                settings: detect_settings(&config),
+                open_store: open_store(
+                    config.state.path.clone(),
+                    u32::from(config.journal.partitions),
+                    Arc::clone(&memory),
+                ),
+                clock: Arc::clone(&clock),
+                metrics: Arc::clone(&metrics),
+                pulse: Arc::clone(&pulse),
+            };
+            match config.delivery {
+                Delivery::ExactlyOnce => {
+                    let sink = TransactionalSink::open(&connection, thread, &source)?;
+                    DetectWorker::new(source, sink, parts).run(stop)
+                }
+                Delivery::AtLeastOnce => {
+                    let sink = PlainSink::open_for(&connection, "output", &source)?;
+                    DetectWorker::new(source, sink, parts).run(stop)
+                }
+            }
+        };
+        Ok(lives.spawn(name, life)?)
+    }
+
+    fn spawn_intake(&self, thread: usize) -> Result<Thread, ProcessError> {
+        let name = format!("intake-{thread}");
+        let lives = self.lives(&name);
+        let (pulse, metrics, clock) =
+            (Arc::clone(&lives.pulse), Arc::clone(&self.metrics), Arc::clone(&self.clock));
+        let (connection, config) = (self.connection.clone(), Arc::clone(&self.config));
+        let topics: Vec<String> = config.sources.iter().map(|source| source.topic.clone()).collect();
+        // Read once, so that a lexicon that can't be used is known before the first thread begins.
+        Scorer::english()?;
+        let life = move |stop: &Stop| {
+            let (generation, mappings) = newest_mappings(&connection, &config.topics.changelog)?;
+            let sources = source_settings(&config, &mappings);
+            let source = KafkaSource::open(&connection, Group::Intake, thread, &topics)?;
+            let sink = PlainSink::open(&connection, "journal")?;
+            let parts = IntakeParts {
+                settings: IntakeSettings { mapping: generation, ..intake_settings(&config) },
+                intake: Intake::new(sources, Scorer::english()?),
+                registry: config.registry.as_ref().map(registry),
+                clock: Arc::clone(&clock),
+                metrics: Arc::clone(&metrics),
+                pulse: Arc::clone(&pulse),
+            };
+            IntakeWorker::new(source, sink, parts).run(stop)
+        };
+        Ok(lives.spawn(name, life)?)
+    }
+}
+
+fn open_store(
+    path: PathBuf,
+    partitions: u32,
+    memory: Arc<RocksMemory>,
+) -> Box<dyn FnMut(i32, bool) -> Result<RocksStore, WorkerError> + Send> {
+    Box::new(move |partition, discard| {
+        if discard {
+            RocksStore::discard(&path, partition)?;
+        }
+        Ok(RocksStore::open(&path, partition, partitions, &memory)?)
+    })
+}
+
+fn ms(time: std::time::Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
+}
+
+fn detect_settings(config: &Config) -> DetectSettings {
+    let hot_bytes = config.state.hot_bytes / config.threads.detect.max(1);
+    DetectSettings {
+        application_id: config.application_id.clone(),
+        partitions: config.journal.partitions,
+        topics: OutputTopics {
+            alerts: config.topics.alerts.clone(),
+            alerts_state: config.topics.alerts_state.clone(),
+            decisions: config.topics.decisions.clone(),
+        },
+        hot_bytes,
+        checkpoint_ms: ms(config.state.checkpoint),
+        dirty_bytes: hot_bytes / 2,
+    }
+}
+
+fn intake_settings(config: &Config) -> IntakeSettings {
+    IntakeSettings {
+        journal: config.topics.journal.clone(),
+        partitions: usize::from(config.journal.partitions),
+        linger_ms: ms(config.journal.linger),
+        frame_bytes: config.journal.frame_bytes,
+        mapping: 0,
+        dead_letters: config.topics.dead_letters.clone(),
+        dialect: config.dlq.headers,
+        limits: Limits {
+            max_ratio: config.dlq.max_ratio,
+            max_consecutive: config.dlq.max_consecutive,
+            ..Limits::default()
+        },
+        instance: config.instance.clone(),
+    }
+}
+
+/// The mappings that were applied last, and when; none: every topic has the canonical form.
+fn newest_mappings(connection: &Connection, changelog: &str) -> Result<(u64, Vec<Mapping>), WorkerError> {
+    let mut newest = (0, Vec::new());
+    for record in system_records(connection, changelog)? {
+        if let System::Mapping { generation, body, .. } = record
+            && generation > newest.0
+        {
+            newest = (generation, body);
+        }
+    }
+    let mut mistakes = Mistakes::default();
+    let parse = |(name, text): &(Box<str>, Box<str>)| Mapping::parse(name, text, &mut mistakes);
+    let mappings = newest.1.iter().filter_map(parse).collect();
+    if mistakes.is_empty() {
+        Ok((newest.0.unsigned_abs(), mappings))
+    } else {
+        Err(WorkerError::Mappings(mistakes))
+    }
+}
+
+/// The sources as intake wants them, each with the mappings of its topic.
+fn source_settings(config: &Config, mappings: &[Mapping]) -> Vec<SourceSettings> {
+    let own = |names: &[String]| names.iter().map(|name| name.as_str().into()).collect();
+    config
+        .sources
+        .iter()
+        .map(|source| SourceSettings {
+            format: match source.format {
+                crate::config::Format::Auto => Format::Auto,
+                crate::config::Format::Json => Format::Json,
+                crate::config::Format::Avro => Format::Avro,
+            },
+            environments: own(&source.environments),
+            exclude: own(&source.exclude),
+            mappings: mappings.iter().filter(|mapping| *mapping.topic == *source.topic).cloned().collect(),
+            lateness_ms: ms(source.lateness),
+            ..SourceSettings::new(source.topic.as_str(), source.kind)
+        })
+        .collect()
+}
+
+fn registry(config: &RegistryConfig) -> Registry {
+    Registry::new(match config {
+        RegistryConfig::Directory(folder) => Location::Directory(folder.clone()),
+        RegistryConfig::Url { url, login, timeout } => Location::Url {
+            url: url.clone(),
+            login: login.as_ref().map(|(user, word)| (user.reveal().to_owned(), word.reveal().to_owned())),
+            timeout: *timeout,
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,309 @@
+//! Rows on RocksDB: one database a task, in `<state path>/<journal partition>`.
+//!
+//! | column family | key | value |
+//! |---|---|---|
+//! | default | row key | row |
+//! | `deadlines` | clock (1 byte), time (8, big-endian, sign bit flipped), row key | nothing |
+//! | `meta` | `format`; `partitions`; `checkpoint` | 1 byte; u32; position (i64), task state; big-endian |
+//!
+//! A checkpoint is one write batch, so one record of the write-ahead log: whole or absent after a crash of the process,
+//! whose writes the kernel keeps. The log is not forced to disk: after a power failure an earlier checkpoint is found, and
+//! the journal makes up for the difference. That is why column families are flushed together: one alone would be
+//! ahead of the log.
+
+use std::path::{Path, PathBuf};
+
+use rocksdb::{
+    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType,
+    DataBlockIndexType, Direction, ErrorKind, IteratorMode, Options, ReadOptions, WriteBatch,
+    WriteBufferManager,
+};
+
+use crate::engine::store::{Checkpoint, Deadline, DeadlineClock, RowKey, Store, StoreError};
+use crate::event::Timestamp;
+
+/// Version of the layout above.
+const FORMAT: u8 = 1;
+
+const DEADLINES: &str = "deadlines";
+const META: &str = "meta";
+
+/// Memory that all tasks of the process share.
+pub struct RocksMemory {
+    cache: Cache,
+    buffers: WriteBufferManager,
+}
+
+impl RocksMemory {
+    /// Bounds for cached blocks and for what is not written to tables yet, in bytes.
+    #[must_use]
+    pub fn new(cache_bytes: usize, buffer_bytes: usize) -> Self {
+        Self {
+            cache: Cache::new_lru_cache(cache_bytes),
+            buffers: WriteBufferManager::new_write_buffer_manager(buffer_bytes, false),
+        }
+    }
+}
+
+/// A store could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// It failed or is corrupt.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// It was written by a version with another layout.
+    #[error(
+        "the state store {path} has format {found}, this version writes {FORMAT}; remove it to rebuild it from the journal"
+    )]
+    Format {
+        /// Where it lies.
+        path: String,
+        /// Its format.
+        found: u8,
+    },
+    /// It belongs to a journal with another number of partitions.
+    #[error(
+        "the state store {path} belongs to a journal of {stored} partitions, this one has {configured}; entities lie in other partitions now: use `reshard`, or a new application_id"
+    )]
+    Partitions {
+        /// Where it lies.
+        path: String,
+        /// The journal's partitions when the store was made.
+        stored: u32,
+        /// The journal's partitions now.
+        configured: u32,
+    },
+}
+
+/// The rows of one task.
+pub struct RocksStore {
+    db: DB,
+}
+
+impl RocksStore {
+    /// Opens or makes the store of a journal partition; `partitions` is how many the journal has.
+    ///
+    /// # Errors
+    /// If it can't be opened, is corrupt, or was made for another layout or journal.
+    pub fn open(
+        state_path: &Path,
+        partition: i32,
+        partitions: u32,
+        memory: &RocksMemory,
+    ) -> Result<Self, OpenError> {
+        let path = folder(state_path, partition);
+        std::fs::create_dir_all(&path).map_err(|error| StoreError::Failed(error.to_string()))?;
+        let families = [
+            ColumnFamilyDescriptor::new(rocksdb::DEFAULT_COLUMN_FAMILY_NAME, rows_options(memory)),
+            ColumnFamilyDescriptor::new(DEADLINES, options(&table_options(memory))),
+            ColumnFamilyDescriptor::new(META, options(&table_options(memory))),
+        ];
+        let db = DB::open_cf_descriptors(&database_options(memory), &path, families).map_err(failed)?;
+        let store = Self { db };
+        store.claim(&path, partitions)?;
+        Ok(store)
+    }
+
+    /// Removes the store of a journal partition, which must not be open.
+    ///
+    /// # Errors
+    /// If a file can't be removed.
+    pub fn discard(state_path: &Path, partition: i32) -> Result<(), StoreError> {
+        match std::fs::remove_dir_all(folder(state_path, partition)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(StoreError::Failed(error.to_string()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Checks whose store this is; a new one is marked.
+    fn claim(&self, path: &Path, partitions: u32) -> Result<(), OpenError> {
+        let meta = self.family(META)?;
+        let path = path.display().to_string();
+        let read = |key: &str| self.db.get_cf(meta, key).map_err(failed);
+        let Some(format) = read("format")? else {
+            let mut batch = WriteBatch::default();
+            batch.put_cf(meta, "format", [FORMAT]);
+            batch.put_cf(meta, "partitions", partitions.to_be_bytes());
+            self.db.write(batch).map_err(failed)?;
+            return Ok(());
+        };
+        if format != [FORMAT] {
+            return Err(OpenError::Format { path, found: format.first().copied().unwrap_or(0) });
+        }
+        let stored = read("partitions")?
+            .and_then(|bytes| bytes.try_into().ok().map(u32::from_be_bytes))
+            .ok_or_else(|| StoreError::Corrupt("no number of partitions".to_owned()))?;
+        if stored != partitions {
+            return Err(OpenError::Partitions { path, stored, configured: partitions });
+        }
+        Ok(())
+    }
+
+    fn family(&self, name: &str) -> Result<&ColumnFamily, StoreError> {
+        self.db.cf_handle(name).ok_or_else(|| StoreError::Corrupt(format!("no column family {name}")))
+    }
+}
+
+fn folder(state_path: &Path, partition: i32) -> PathBuf {
+    state_path.join(partition.to_string())
+}
+
+fn database_options(memory: &RocksMemory) -> Options {
+    let mut options = Options::default();
+    options.create_if_missing(true);
+    options.create_missing_column_families(true);
+    options.set_atomic_flush(true);
+    options.set_write_buffer_manager(&memory.buffers);
+    options.set_max_background_jobs(2);
+    options.set_max_total_wal_size(256 << 20);
+    // The kernel writes as it goes instead of all at once.
+    options.set_bytes_per_sync(1 << 20);
+    options.set_wal_bytes_per_sync(1 << 20);
+    options.set_keep_log_file_num(2);
+    options.set_log_level(rocksdb::LogLevel::Warn);
+    options.set_max_open_files(512);
+    options
+}
+
+fn table_options(memory: &RocksMemory) -> BlockBasedOptions {
+    let mut table = BlockBasedOptions::default();
+    table.set_block_cache(&memory.cache);
+    table.set_cache_index_and_filter_blocks(true);
+    table.set_pin_l0_filter_and_index_blocks_in_cache(true);
+    table.set_format_version(5);
+    table
+}
+
+fn options(table: &BlockBasedOptions) -> Options {
+    let mut options = Options::default();
+    options.set_compression_type(DBCompressionType::Lz4);
+    options.set_block_based_table_factory(table);
+    options.set_write_buffer_size(32 << 20);
+    options.set_level_compaction_dynamic_level_bytes(true);
+    options
+}
+
+/// Rows are looked up by key, seldom in order, and most that are looked up for the first time do not exist.
+fn rows_options(memory: &RocksMemory) -> Options {
+    let mut table = table_options(memory);
+    table.set_bloom_filter(10.0, false);
+    table.set_data_block_index_type(DataBlockIndexType::BinaryAndHash);
+    options(&table)
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
+fn failed(error: rocksdb::Error) -> StoreError {
+    match error.kind() {
+        ErrorKind::Corruption => StoreError::Corrupt(error.to_string()),
+        _ => StoreError::Failed(error.to_string()),
+    }
+}
+
+/// Keys that sort by clock, time, row.
+fn deadline_key(clock: DeadlineClock, at: Timestamp, row: &[u8]) -> Vec<u8> {
+    let mut key = Vec::with_capacity(9 + row.len());
+    key.push(clock as u8);
+    key.extend_from_slice(&(at.0 ^ i64::MIN).to_be_bytes());
+    key.extend_from_slice(row);
+    key
+}
+
+fn read_deadline(clock: DeadlineClock, key: &[u8]) -> Option<Deadline> {
+    let (time, row) = key.strip_prefix(&[clock as u8])?.split_first_chunk::<8>()?;
+    let at = Timestamp(i64::from_be_bytes(*time) ^ i64::MIN);
+    Some(Deadline { clock, at, row: RowKey(row.into()) })
+}
+
+impl Store for RocksStore {
+    fn load(&mut self, keys: &[RowKey]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
+        let rows = self.family(rocksdb::DEFAULT_COLUMN_FAMILY_NAME)?;
+        self.db
+            .batched_multi_get_cf(rows, keys.iter().map(|key| &key.0), false)
+            .into_iter()
+            .map(|row| row.map(|row| row.map(|bytes| bytes.to_vec())).map_err(failed))
+            .collect()
+    }
+
+    fn deadlines(
+        &mut self,
+        clock: DeadlineClock,
+        after: Timestamp,
+        until: Timestamp,
+    ) -> Result<Vec<Deadline>, StoreError> {
+        let family = self.family(DEADLINES)?;
+        let first = deadline_key(clock, after.plus(1), &[]);
+        let mut reading = ReadOptions::default();
+        // Entries before were removed one by one; without a bound every scan would cross what is left of them.
+        reading.set_iterate_lower_bound(first.clone());
+        let mut found = Vec::new();
+        for entry in self.db.iterator_cf_opt(family, reading, IteratorMode::From(&first, Direction::Forward))
+        {
+            let (key, _) = entry.map_err(failed)?;
+            if key.first() != Some(&(clock as u8)) {
+                break;
+            }
+            let deadline = read_deadline(clock, &key)
+                .ok_or_else(|| StoreError::Corrupt(format!("a deadline's key of {} bytes", key.len())))?;
+            if deadline.at > until {
+                break;
+            }
+            found.push(deadline);
+        }
+        Ok(found)
+    }
+
+    fn checkpoint(&mut self, checkpoint: &Checkpoint) -> Result<(), StoreError> {
+        let (rows, deadlines, meta) =
+            (self.family(rocksdb::DEFAULT_COLUMN_FAMILY_NAME)?, self.family(DEADLINES)?, self.family(META)?);
+        let mut batch = WriteBatch::default();
+        // In key order tables are written with a third of the work.
+        let mut changed: Vec<&(RowKey, Option<Vec<u8>>)> = checkpoint.rows.iter().collect();
+        changed.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        for (key, row) in changed {
+            match row {
+                Some(row) => batch.put_cf(rows, &key.0, row),
+                None => batch.delete_cf(rows, &key.0),
+            }
+        }
+        for deadline in &checkpoint.disarmed {
+            batch.delete_cf(deadlines, deadline_key(deadline.clock, deadline.at, &deadline.row.0));
+        }
+        for deadline in &checkpoint.armed {
+            batch.put_cf(deadlines, deadline_key(deadline.clock, deadline.at, &deadline.row.0), []);
+        }
+        let mut position = checkpoint.position.to_be_bytes().to_vec();
+        position.extend_from_slice(&checkpoint.task);
+        batch.put_cf(meta, "checkpoint", position);
+        self.db.write(batch).map_err(failed)
+    }
+
+    fn last_checkpoint(&mut self) -> Result<Option<(i64, Vec<u8>)>, StoreError> {
+        let Some(bytes) = self.db.get_cf(self.family(META)?, "checkpoint").map_err(failed)? else {
+            return Ok(None);
+        };
+        let (position, task) = bytes
+            .split_first_chunk::<8>()
+            .ok_or_else(|| StoreError::Corrupt("a checkpoint without position".to_owned()))?;
+        Ok(Some((i64::from_be_bytes(*position), task.to_vec())))
+    }
+
+    fn size_bytes(&self) -> u64 {
+        let of = |family: &str, property: &str| -> u64 {
+            let family = self.family(family).ok();
+            family
+                .and_then(|family| self.db.property_int_value_cf(family, property).ok().flatten())
+                .unwrap_or(0)
+        };
+        [rocksdb::DEFAULT_COLUMN_FAMILY_NAME, DEADLINES, META]
+            .iter()
+            .map(|family| {
+                of(family, "rocksdb.total-sst-files-size") + of(family, "rocksdb.cur-size-all-mem-tables")
+            })
+            .sum()
+    }
+}
+
+#[cfg(test)]
+mod tests;

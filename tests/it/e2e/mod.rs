@@ -1,0 +1,10 @@
+//! End-to-end tests on a real broker, with clients we did not write.
+//!
+//! `make test` starts the broker and runs them; without one they are listed as skipped.
+
+mod clients;
+mod cluster;
+mod crash;
+mod garbage;
+mod groups;
+mod journal;

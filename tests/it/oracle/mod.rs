@@ -1,0 +1,213 @@
+//! The engine against an oracle that recomputes everything from all events, over random streams with late, duplicate and
+//! out-of-order events. A failing stream prints its seed: `ORACLE_SEED=… cargo test oracle` runs it alone.
+
+mod model;
+
+use std::sync::Arc;
+
+use forewarn::event::Timestamp;
+use forewarn::event::Value;
+use forewarn::intake::text::Scorer;
+use forewarn::replay::{Harness, Line, sources, topic_of};
+use forewarn::rules::program::Program;
+use forewarn::runtime::memory_store::MemoryStore;
+
+use self::model::{Expected, Known, MINUTE, Oracle};
+
+/// Streams in a test run.
+const STREAMS: u64 = 2_000;
+/// A Monday, midnight.
+const START: i64 = 1_767_571_200_000;
+const EVENTS: usize = 60;
+
+const ACCOUNTS: [&str; 3] = ["acme", "globex", "initech"];
+const NAMES: [(&str, &str, [&str; 2]); 6] = [
+    ("usage", "login.failed", ["u1", "u2"]),
+    ("usage", "login.succeeded", ["u1", "u2"]),
+    ("error-log", "connection.failed", ["slack", "jira"]),
+    ("error-log", "connection.restored", ["slack", "jira"]),
+    ("billing", "invoice.payment_failed", ["in_1", "in_2"]),
+    ("billing", "invoice.paid", ["in_1", "in_2"]),
+];
+
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 11) % bound
+    }
+}
+
+/// A record as it arrives: when, on which topic, and what it says.
+#[derive(Debug, Clone)]
+struct Arrival {
+    at: i64,
+    topic: &'static str,
+    event: Known,
+}
+
+fn stream(seed: u64) -> Vec<Arrival> {
+    let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+    for _ in 0..8 {
+        random.below(2);
+    }
+    // Few accounts, and often few kinds of events: collisions are the point.
+    let accounts = 1 + random.below(3);
+    let focus = random.below(4);
+    let mut at = START;
+    let mut arrivals: Vec<Arrival> = Vec::new();
+    for number in 0..EVENTS {
+        at += match random.below(10) {
+            0..6 => random.below(4),
+            6..9 => random.below(30),
+            _ => random.below(600),
+        } as i64
+            * MINUTE;
+        if !arrivals.is_empty() && random.below(12) == 0 {
+            let back = random.below(arrivals.len().min(6) as u64) as usize;
+            let mut repeat = arrivals[arrivals.len() - 1 - back].clone();
+            repeat.at = at;
+            arrivals.push(repeat);
+            continue;
+        }
+        let pair = if focus < 3 && random.below(4) > 0 { focus } else { random.below(3) };
+        let failed = random.below(5) > 0;
+        let (topic, name, parts) = NAMES[(pair * 2) as usize + usize::from(!failed)];
+        let late = if random.below(4) == 0 { random.below(90) as i64 * MINUTE } else { 0 };
+        arrivals.push(Arrival {
+            at,
+            topic,
+            event: Known {
+                id: u32::try_from(number).unwrap(),
+                name,
+                account: ACCOUNTS[random.below(accounts) as usize],
+                part: parts[(random.below(4) == 0) as usize],
+                time: at - late,
+                occurrences: if name == "connection.failed" { 1 + random.below(3) as i64 } else { 1 },
+            },
+        });
+    }
+    arrivals
+}
+
+fn line(arrival: &Arrival) -> Line {
+    let Known { id, name, account, part, time, occurrences } = &arrival.event;
+    let rest = match arrival.topic {
+        "usage" => format!("\"event\":\"{name}\",\"user_id\":\"{part}\""),
+        "error-log" => format!("\"event\":\"{name}\",\"integration\":\"{part}\",\"occurrences\":{occurrences}"),
+        _ => format!("\"type\":\"{name}\",\"invoice_id\":\"{part}\""),
+    };
+    let value = format!("{{\"event_id\":\"e{id}\",\"event_time\":{time},\"account_id\":\"{account}\",{rest}}}");
+    Line {
+        topic: arrival.topic.into(),
+        partition: 0,
+        offset: None,
+        timestamp: Timestamp(arrival.at),
+        key: None,
+        value: Some(value.into_bytes()),
+        features: Vec::new(),
+    }
+}
+
+fn rule_name(text: &str) -> &'static str {
+    ["count", "panes", "declined", "silence"].into_iter().find(|name| *name == text).unwrap()
+}
+
+fn found(data: &Value<'_>) -> Option<Expected> {
+    let text = |value: Option<&Value<'_>>| value.and_then(Value::as_text).unwrap_or_default().to_owned();
+    let action = ["opened", "resolved", "expired", "withdrawn"]
+        .into_iter()
+        .find(|name| text(data.entry("action")) == *name)?;
+    let times = data.entry("times").unwrap();
+    let at = match times.entry("emitted") {
+        Some(Value::Time(time)) => time.0,
+        other => panic!("{other:?}"),
+    };
+    let rule = rule_name(&text(data.entry("rule").unwrap().entry("id")));
+    Some(Expected { at, rule, entity: text(data.entry("entity").unwrap().entry("id")), action })
+}
+
+fn engine_says(program: &Arc<Program>, arrivals: &[Arrival], end: i64) -> Vec<Expected> {
+    let inputs = (sources(&[]), Scorer::english().unwrap());
+    let mut harness = Harness::new(Arc::clone(program), MemoryStore::default(), inputs).unwrap();
+    harness.begin(Timestamp(START));
+    for arrival in arrivals {
+        harness.line(&line(arrival)).unwrap();
+    }
+    harness.run_until(Timestamp(end)).unwrap();
+    assert!(harness.report().dead.is_empty(), "{:?}", harness.report().dead);
+    let effects = harness.take();
+    effects.alerts.iter().filter_map(|alert| found(&alert.data)).collect()
+}
+
+fn oracle_says(arrivals: &[Arrival], end: i64) -> Vec<Expected> {
+    let mut oracle = Oracle::default();
+    let mut now = START;
+    for arrival in arrivals {
+        while now < arrival.at {
+            oracle.tick(now);
+            now += MINUTE;
+        }
+        oracle.event(arrival.at, arrival.event.clone());
+    }
+    while now <= end {
+        oracle.tick(now);
+        now += MINUTE;
+    }
+    oracle.expected
+}
+
+#[test]
+fn the_engine_agrees_with_the_oracle() {
+    let program = super::scenarios::program(&[("rules.yaml", include_str!("rules.yaml"))]);
+    let only = std::env::var("ORACLE_SEED").ok().map(|seed| seed.parse::<u64>().unwrap());
+    let seeds = only.map_or(1..STREAMS + 1, |seed| seed..seed + 1);
+    let (mut revisions, mut withdrawn) = (0, 0);
+    for seed in seeds {
+        let arrivals = stream(seed);
+        let end = arrivals.last().unwrap().at + 26 * 60 * MINUTE;
+        let mut expected = oracle_says(&arrivals, end);
+        let mut found = engine_says(&program, &arrivals, end);
+        expected.sort();
+        found.sort();
+        revisions += found.len();
+        withdrawn += found.iter().filter(|revision| revision.action == "withdrawn").count();
+        if only.is_some() && expected != found {
+            arrivals.iter().for_each(|arrival| println!("{}", describe(arrival)));
+            let missing = expected.iter().filter(|revision| !found.contains(revision)).map(|revision| ("missing", revision));
+            let extra = found.iter().filter(|revision| !expected.contains(revision)).map(|revision| ("unexpected", revision));
+            for (what, revision) in missing.chain(extra) {
+                let at = (revision.at - START) / MINUTE;
+                println!("{what}: {at} {} {} {}", revision.rule, revision.entity, revision.action);
+            }
+        }
+        assert_eq!(found, expected, "ORACLE_SEED={seed}: the engine is on the left");
+    }
+    if only.is_none() {
+        assert!(revisions > 3_000 && withdrawn > 20, "{revisions} revisions, {withdrawn} withdrawn: too tame");
+    }
+}
+
+fn describe(arrival: &Arrival) -> String {
+    let minutes = |time: i64| (time - START) / MINUTE;
+    format!(
+        "{:>6} {} {}/{} at {} x{} (e{})",
+        minutes(arrival.at),
+        arrival.event.name,
+        arrival.event.account,
+        arrival.event.part,
+        minutes(arrival.event.time),
+        arrival.event.occurrences,
+        arrival.event.id
+    )
+}
+
+#[test]
+fn topics_are_those_of_the_contract() {
+    let named = ["usage", "error-log", "billing"];
+    let kinds = [forewarn::event::Kind::Usage, forewarn::event::Kind::ErrorLog, forewarn::event::Kind::Billing];
+    assert_eq!(kinds.map(topic_of), named);
+}
