@@ -132,11 +132,6 @@ impl Command {
     }
 }
 
-/// A command whose room is not part of this build yet.
-fn not_wired(command: &str) -> Failure {
-    Failure::Failed(anyhow::anyhow!("`forewarn {command}` is not part of this build"))
-}
-
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory as _;

@@ -158,3 +158,20 @@ fn usage_health_and_completions_end_as_stated() {
     let (code, out, _) = run(folder.path(), &["run", "--help"]);
     assert!(code == 0 && out.contains("Exit codes: 0 ok"), "{out}");
 }
+
+#[test]
+fn a_simulated_company_in_files_is_replayed() {
+    let folder = tempfile::tempdir().unwrap();
+    let simulate = ["simulate", "--out", "company", "--accounts", "50", "--days", "45"];
+    let (code, out, err) = run(folder.path(), &simulate);
+    assert_eq!(code, 0, "{err}");
+    assert!(out.ends_with("told in company/truth.json\n"), "{out}");
+    let truth = fs::read_to_string(folder.path().join("company/truth.json")).unwrap();
+    assert!(truth.contains(r#""rule":"login-failures-burst""#), "{truth}");
+    fs::write(folder.path().join("rules.yaml"), RULES).unwrap();
+    let replay =
+        ["replay", "--rules", "rules.yaml", "--input", "company", "--alerts", "alerts", "--decisions", "decisions"];
+    let (code, out, err) = run(folder.path(), &replay);
+    assert_eq!(code, 0, "{err}");
+    assert!(out.contains(" 0 unattributed, 0 dead letters;"), "{out}{err}");
+}
