@@ -1,11 +1,10 @@
 //! `forewarn run`.
 
 use std::io::Write;
-use std::path::PathBuf;
 
 use clap::Args;
 
-use super::files::{ConfigArgs, mappings};
+use super::files::ConfigArgs;
 use super::{EXIT_CODES, Failure, Outcome};
 use crate::config::LogFormat;
 use crate::runtime::{logs, process};
@@ -23,9 +22,6 @@ use crate::runtime::{logs, process};
 pub(super) struct Run {
     #[command(flatten)]
     config: ConfigArgs,
-    /// Mappings of topics that do not have the canonical form
-    #[arg(long, value_name = "DIR")]
-    mappings: Option<PathBuf>,
     /// Create missing topics of ours first, as `topics create` does
     #[arg(long)]
     create_topics: bool,
@@ -40,7 +36,6 @@ impl Run {
             LogFormat::Json => logs::LogFormat::Json,
         };
         logs::init(format, &config.logs.level).map_err(|error| Failure::Invalid(error.to_string()))?;
-        let mappings = mappings(self.mappings.as_deref())?;
-        process::run(config, &mappings, self.create_topics).map_err(|error| Failure::Failed(error.into()))
+        process::run(config, self.create_topics).map_err(|error| Failure::Failed(error.into()))
     }
 }
