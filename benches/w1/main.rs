@@ -30,7 +30,9 @@ fn main() -> Result<()> {
     let events = setting("FOREWARN_BENCH_EVENTS", 10_000_000)?;
     let accounts = u32::try_from(setting("FOREWARN_BENCH_ACCOUNTS", 1_000_000)?)?;
     println!("w1: {events} events over {accounts} accounts\n");
-    println!("| spread | stage | thousand events/s | CPU-s per million events | peak MiB | bytes out per byte in |");
+    println!(
+        "| spread | stage | thousand events/s | CPU-s per million events | peak MiB | bytes out per byte in |"
+    );
     println!("|---|---|---|---|---|---|");
     for spread in Spread::ALL {
         let bench = Bench::prepare(&brokers, spread, events, accounts)?;

@@ -69,8 +69,7 @@ impl Drop for Running {
 pub fn usage_of(pid: &str) -> Result<Usage> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
     let after_name = stat.rsplit(") ").next().context("no process state")?;
-    let ticks: Vec<u64> =
-        after_name.split(' ').skip(11).take(2).map(str::parse).collect::<Result<_, _>>()?;
+    let ticks: Vec<u64> = after_name.split(' ').skip(11).take(2).map(str::parse).collect::<Result<_, _>>()?;
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
     let peak = status
         .lines()

@@ -182,8 +182,7 @@ impl Bench {
     #[expect(clippy::cast_precision_loss, reason = "for people")]
     fn journal_ratio(&self) -> Result<f64> {
         let journal = format!("{}-journal", self.application);
-        Ok(value_bytes(&self.brokers, &journal)? as f64
-            / value_bytes(&self.brokers, &self.topic)? as f64)
+        Ok(value_bytes(&self.brokers, &journal)? as f64 / value_bytes(&self.brokers, &self.topic)? as f64)
     }
 
     /// How many revisions are on the alerts topic.

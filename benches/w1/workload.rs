@@ -109,7 +109,10 @@ pub fn encode(out: &mut Vec<u8>, account: &str, number: u64, event_time_ms: i64)
     out.clear();
     out.push(0);
     out.extend_from_slice(&SCHEMA_ID.to_be_bytes());
-    put_string(out, &format!("{number:08x}-7d1c-4f6e-9a53-{:012x}", number.wrapping_mul(0x9e37_79b9) & 0xffff_ffff_ffff));
+    put_string(
+        out,
+        &format!("{number:08x}-7d1c-4f6e-9a53-{:012x}", number.wrapping_mul(0x9e37_79b9) & 0xffff_ffff_ffff),
+    );
     put_long(out, event_time_ms);
     put_string(out, account);
     put_string(out, "api.error");

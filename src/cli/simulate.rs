@@ -94,7 +94,8 @@ impl Simulate {
         };
         let folder = self.out.clone().unwrap_or_default();
         let file = self.truth.clone().unwrap_or_else(|| folder.join("truth.json"));
-        std::fs::write(&file, truth_json(&truth)).with_context(|| format!("can't write {}", file.display()))?;
+        std::fs::write(&file, truth_json(&truth))
+            .with_context(|| format!("can't write {}", file.display()))?;
         writeln!(out, "{records} records; {} planted, told in {}", truth.len(), file.display())?;
         Ok(())
     }
@@ -136,8 +137,7 @@ impl Simulate {
     /// With Avro, a writer a topic, its schema registered.
     fn writers(&self) -> Result<Vec<(&'static str, SourceWriter)>, Failure> {
         let (Encoding::Avro, Some(url)) = (self.format, &self.registry) else { return Ok(Vec::new()) };
-        let mut registry =
-            Registry::new(Location::Url { url: url.clone(), login: None, timeout: PATIENCE });
+        let mut registry = Registry::new(Location::Url { url: url.clone(), login: None, timeout: PATIENCE });
         let mut writers = Vec::new();
         for kind in Kind::ALL {
             let topic = topic_of(kind);

@@ -76,7 +76,8 @@ impl Create {
                 config: Vec::new(),
             }));
         }
-        let made = admin(&config)?.create(&wanted, self.replication_factor).context("topics were not made")?;
+        let made =
+            admin(&config)?.create(&wanted, self.replication_factor).context("topics were not made")?;
         for topic in &wanted {
             let what = if made.contains(&topic.name) { "created" } else { "exists" };
             writeln!(out, "{what:8} {}", topic.name)?;

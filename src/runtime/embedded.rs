@@ -103,7 +103,8 @@ impl Embedded {
         };
         let sink = log.transactional_sink("demo-0", "demo-detect");
         let detect = DetectWorker::new(log.source("demo-detect", &[JOURNAL]), sink, parts);
-        let sources = topics.iter().map(|topic| SourcePartition { topic: (*topic).into(), partition: 0 }).collect();
+        let sources =
+            topics.iter().map(|topic| SourcePartition { topic: (*topic).into(), partition: 0 }).collect();
         Ok(Self { clock, log, intake, detect, metrics, sources, told: vec![0; partitions] })
     }
 
@@ -159,7 +160,8 @@ impl Embedded {
             let partition = SourcePartition { topic: ALERTS.into(), partition };
             for (offset, record) in self.log.read(&partition, *told)? {
                 *told = offset + 1;
-                found.extend(record.value.as_deref().map(|value| String::from_utf8_lossy(value).into_owned()));
+                found
+                    .extend(record.value.as_deref().map(|value| String::from_utf8_lossy(value).into_owned()));
             }
             self.log.truncate(&partition, *told)?;
         }

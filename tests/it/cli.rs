@@ -169,8 +169,17 @@ fn a_simulated_company_in_files_is_replayed() {
     let truth = fs::read_to_string(folder.path().join("company/truth.json")).unwrap();
     assert!(truth.contains(r#""rule":"login-failures-burst""#), "{truth}");
     fs::write(folder.path().join("rules.yaml"), RULES).unwrap();
-    let replay =
-        ["replay", "--rules", "rules.yaml", "--input", "company", "--alerts", "alerts", "--decisions", "decisions"];
+    let replay = [
+        "replay",
+        "--rules",
+        "rules.yaml",
+        "--input",
+        "company",
+        "--alerts",
+        "alerts",
+        "--decisions",
+        "decisions",
+    ];
     let (code, out, err) = run(folder.path(), &replay);
     assert_eq!(code, 0, "{err}");
     assert!(out.contains(" 0 unattributed, 0 dead letters;"), "{out}{err}");

@@ -51,7 +51,8 @@ fn source() -> SourcePartition {
 fn with_record(offset: i64, visit: impl FnOnce(&JournalRecord<'_>)) {
     let time = Timestamp(START + offset * 1_000);
     if offset == 0 {
-        let added = System::SourceAdded { source: source(), kind: Kind::ErrorLog, first: 0, lateness_ms: 600_000 };
+        let added =
+            System::SourceAdded { source: source(), kind: Kind::ErrorLog, first: 0, lateness_ms: 600_000 };
         visit(&JournalRecord { offset, time, entry: Entry::System(added) });
         return;
     }

@@ -82,8 +82,7 @@ fn sources(folder: &str) -> Vec<(String, String)> {
 
 /// The code of a file without its comments, line by line with numbers from 1; tests at the end of a file are left out.
 fn code_lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
-    let tests_begin =
-        text.lines().position(|line| line.trim() == "#[cfg(test)]").unwrap_or(usize::MAX);
+    let tests_begin = text.lines().position(|line| line.trim() == "#[cfg(test)]").unwrap_or(usize::MAX);
     text.lines()
         .enumerate()
         .take_while(move |(place, _)| *place < tests_begin)

@@ -4,8 +4,8 @@
 use apache_avro::Schema;
 use apache_avro::schema::{EnumSchema, RecordSchema, UnionSchema};
 
-use super::super::{Kind, Value};
 use super::super::bytes::put_signed;
+use super::super::{Kind, Value};
 
 /// The schema of alerts, as registered.
 pub const ALERT_SCHEMA: &str = include_str!("../../../schemas/alert/v1.avsc");
@@ -141,24 +141,50 @@ fn write_record(
         return Err(AvroError::Unknown(below(name)));
     }
     for field in &record.fields {
-        write(out, &field.schema, value.entry(&field.name), &below(&field.name))?;
+        let default = field.default.as_ref().and_then(plain_default);
+        let value = value.entry(&field.name).or(default.as_ref());
+        write(out, &field.schema, value, &below(&field.name))?;
     }
     Ok(())
 }
 
-/// Unions are a type or null.
+/// The default of a field that is a single value; lists and maps are empty and nulls null without it.
+fn plain_default(default: &serde_json::Value) -> Option<Value<'static>> {
+    match default {
+        serde_json::Value::Bool(value) => Some(Value::Bool(*value)),
+        serde_json::Value::String(text) => Some(Value::text(text.clone())),
+        serde_json::Value::Number(number) => {
+            number.as_i64().map(Value::Int).or(number.as_f64().map(Value::Double))
+        }
+        _ => None,
+    }
+}
+
+/// Whether a type of a union of single values takes this value; anything else is told when it is written.
+const fn takes(schema: &Schema, value: &Value<'_>) -> bool {
+    match schema {
+        Schema::Null => false,
+        Schema::Boolean => matches!(value, Value::Bool(_)),
+        Schema::Int | Schema::Long => matches!(value, Value::Int(_)),
+        Schema::Double => matches!(value, Value::Double(_) | Value::Int(_)),
+        Schema::String => matches!(value, Value::Text(_)),
+        _ => true,
+    }
+}
+
+/// Unions are a type or null, or, for properties, one of several single values.
 fn write_union(
     out: &mut Vec<u8>,
     union: &UnionSchema,
     value: Option<&Value<'_>>,
     at: &str,
 ) -> Result<(), AvroError> {
-    let wanted = |schema: &Schema| matches!(schema, Schema::Null) != value.is_some();
-    let (place, schema) = union
-        .variants()
-        .iter()
-        .enumerate()
-        .find(|(_, schema)| wanted(schema))
+    let is_null = |schema: &Schema| matches!(schema, Schema::Null);
+    let fits = |schema: &Schema| value.map_or_else(|| is_null(schema), |value| takes(schema, value));
+    let places = || union.variants().iter().enumerate();
+    let (place, schema) = places()
+        .find(|(_, schema)| fits(schema))
+        .or_else(|| places().find(|(_, schema)| is_null(schema) != value.is_some()))
         .ok_or_else(|| AvroError::Missing(at.to_owned()))?;
     write_count(out, place);
     match value {

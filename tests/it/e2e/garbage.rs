@@ -19,7 +19,8 @@ fn garbage(number: usize) -> Vec<u8> {
         state.to_le_bytes()[0]
     };
     let good = |extra: &str| {
-        format!("{{\"event_id\":\"g{number}\",\"account_id\":\"acme\",\"event\":\"api.error\",{extra}}}").into_bytes()
+        format!("{{\"event_id\":\"g{number}\",\"account_id\":\"acme\",\"event\":\"api.error\",{extra}}}")
+            .into_bytes()
     };
     match number % 8 {
         0 => (0..number % 300 + 1).map(|_| byte()).collect(),
@@ -29,7 +30,9 @@ fn garbage(number: usize) -> Vec<u8> {
         3 => format!("{}1{}", "[".repeat(5_000), "]".repeat(5_000)).into_bytes(),
         4 => good("\"event_time\":\"not a time\""),
         5 => b"{\"account_id\":\"acme\",\"event\":\"api.error\"}".to_vec(),
-        6 if number % 1000 == 6 => good(&format!("\"event_time\":{{}},\"message\":\"{}\"", "x".repeat(1_000_000))),
+        6 if number % 1000 == 6 => {
+            good(&format!("\"event_time\":{{}},\"message\":\"{}\"", "x".repeat(1_000_000)))
+        }
         6 => good("\"event_time\":[]"),
         _ => b"null".to_vec(),
     }
@@ -55,11 +58,8 @@ fn garbage_becomes_dead_letters_and_good_records_go_on() {
     app.produce(&topic, mixed);
     // The breaker would rightly stop such a stream; here the stream is the point.
     let config = std::fs::read_to_string(app.path("forewarn.yaml")).unwrap();
-    std::fs::write(
-        app.path("forewarn.yaml"),
-        config + "dlq: {max_ratio: 1.0, max_consecutive: 1000000}\n",
-    )
-    .unwrap();
+    std::fs::write(app.path("forewarn.yaml"), config + "dlq: {max_ratio: 1.0, max_consecutive: 1000000}\n")
+        .unwrap();
     let running = app.run("forewarn.yaml");
     app.wait_intake(&topic);
     app.wait_detect();
@@ -81,7 +81,8 @@ fn garbage_becomes_dead_letters_and_good_records_go_on() {
     }
     until("the good ones raise their alert", || {
         app.read_all(&app.topic("alerts")).iter().any(|alert| {
-            String::from_utf8_lossy(alert.value.as_deref().unwrap_or_default()).contains("connection-failures")
+            String::from_utf8_lossy(alert.value.as_deref().unwrap_or_default())
+                .contains("connection-failures")
         })
     });
     let status = std::fs::read_to_string(format!("/proc/{}/status", running.child.id())).unwrap();

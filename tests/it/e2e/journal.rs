@@ -73,7 +73,10 @@ fn summaries(app: &App, topic: &str) -> Vec<(Vec<u8>, Vec<String>)> {
         .map(|(entity, revisions)| {
             let lines = revisions.iter().map(|revision| {
                 let value: serde_json::Value = serde_json::from_slice(revision).unwrap();
-                format!("{} {} {} {}", value["rule"]["id"], value["action"], value["summary"], value["evidence"])
+                format!(
+                    "{} {} {} {}",
+                    value["rule"]["id"], value["action"], value["summary"], value["evidence"]
+                )
             });
             (entity, lines.collect())
         })

@@ -97,10 +97,13 @@ fn line(arrival: &Arrival) -> Line {
     let Known { id, name, account, part, time, occurrences } = &arrival.event;
     let rest = match arrival.topic {
         "usage" => format!("\"event\":\"{name}\",\"user_id\":\"{part}\""),
-        "error-log" => format!("\"event\":\"{name}\",\"integration\":\"{part}\",\"occurrences\":{occurrences}"),
+        "error-log" => {
+            format!("\"event\":\"{name}\",\"integration\":\"{part}\",\"occurrences\":{occurrences}")
+        }
         _ => format!("\"type\":\"{name}\",\"invoice_id\":\"{part}\""),
     };
-    let value = format!("{{\"event_id\":\"e{id}\",\"event_time\":{time},\"account_id\":\"{account}\",{rest}}}");
+    let value =
+        format!("{{\"event_id\":\"e{id}\",\"event_time\":{time},\"account_id\":\"{account}\",{rest}}}");
     Line {
         topic: arrival.topic.into(),
         partition: 0,
@@ -177,8 +180,14 @@ fn the_engine_agrees_with_the_oracle() {
         withdrawn += found.iter().filter(|revision| revision.action == "withdrawn").count();
         if only.is_some() && expected != found {
             arrivals.iter().for_each(|arrival| println!("{}", describe(arrival)));
-            let missing = expected.iter().filter(|revision| !found.contains(revision)).map(|revision| ("missing", revision));
-            let extra = found.iter().filter(|revision| !expected.contains(revision)).map(|revision| ("unexpected", revision));
+            let missing = expected
+                .iter()
+                .filter(|revision| !found.contains(revision))
+                .map(|revision| ("missing", revision));
+            let extra = found
+                .iter()
+                .filter(|revision| !expected.contains(revision))
+                .map(|revision| ("unexpected", revision));
             for (what, revision) in missing.chain(extra) {
                 let at = (revision.at - START) / MINUTE;
                 println!("{what}: {at} {} {} {}", revision.rule, revision.entity, revision.action);
@@ -187,7 +196,10 @@ fn the_engine_agrees_with_the_oracle() {
         assert_eq!(found, expected, "ORACLE_SEED={seed}: the engine is on the left");
     }
     if only.is_none() {
-        assert!(revisions > 3_000 && withdrawn > 20, "{revisions} revisions, {withdrawn} withdrawn: too tame");
+        assert!(
+            revisions > 3_000 && withdrawn > 20,
+            "{revisions} revisions, {withdrawn} withdrawn: too tame"
+        );
     }
 }
 
@@ -208,6 +220,7 @@ fn describe(arrival: &Arrival) -> String {
 #[test]
 fn topics_are_those_of_the_contract() {
     let named = ["usage", "error-log", "billing"];
-    let kinds = [forewarn::event::Kind::Usage, forewarn::event::Kind::ErrorLog, forewarn::event::Kind::Billing];
+    let kinds =
+        [forewarn::event::Kind::Usage, forewarn::event::Kind::ErrorLog, forewarn::event::Kind::Billing];
     assert_eq!(kinds.map(topic_of), named);
 }

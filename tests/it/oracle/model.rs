@@ -177,7 +177,14 @@ impl Oracle {
         i64::try_from(counts.count()).unwrap()
     }
 
-    fn judge_count(&mut self, now: i64, account: &'static str, part: &'static str, clears: bool, event: &Known) {
+    fn judge_count(
+        &mut self,
+        now: i64,
+        account: &'static str,
+        part: &'static str,
+        clears: bool,
+        event: &Known,
+    ) {
         let key = ("count", account, part);
         self.settle_count(now, account, part);
         let episode = self.episodes.entry(key).or_default();
@@ -230,7 +237,13 @@ impl Oracle {
         counts.map(|known| known.occurrences).sum()
     }
 
-    fn judge_panes_again(&mut self, now: i64, account: &'static str, part: &'static str, restored: Option<i64>) {
+    fn judge_panes_again(
+        &mut self,
+        now: i64,
+        account: &'static str,
+        part: &'static str,
+        restored: Option<i64>,
+    ) {
         let episode = self.episodes.entry(("panes", account, part)).or_default();
         if episode.active || episode.opened.is_some() {
             self.judge_panes(now, account, part, restored);
