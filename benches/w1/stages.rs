@@ -21,7 +21,7 @@ use super::workload::{self, Accounts, Spread};
 
 const SOURCE_PARTITIONS: i32 = 4;
 const ASK: Duration = Duration::from_secs(10);
-const LIMIT: Duration = Duration::from_secs(900);
+const LIMIT: Duration = Duration::from_mins(15);
 /// Event time of the whole run.
 const SPAN_MS: u64 = 2 * 3_600_000;
 const START_MS: i64 = 1_767_225_600_000;
@@ -348,7 +348,7 @@ fn committed(consumer: &BaseConsumer, topic: &str, partitions: i32) -> Result<Ve
 fn assign_all(consumer: &BaseConsumer, topic: &str) -> Result<TopicPartitionList> {
     let metadata = consumer.fetch_metadata(Some(topic), ASK)?;
     let mut list = TopicPartitionList::new();
-    for partition in metadata.topics().iter().flat_map(|topic| topic.partitions()) {
+    for partition in metadata.topics().iter().flat_map(rdkafka::metadata::MetadataTopic::partitions) {
         list.add_partition_offset(topic, partition.id(), Offset::Beginning)?;
     }
     consumer.assign(&list)?;

@@ -41,7 +41,7 @@ impl Spread {
     }
 }
 
-/// SplitMix64 (Steele, Lea, Flood 2014): enough for choosing accounts, and the same everywhere.
+/// `SplitMix64` (Steele, Lea, Flood 2014): enough for choosing accounts, and the same everywhere.
 #[derive(Debug)]
 pub struct Random(pub u64);
 

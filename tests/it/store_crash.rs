@@ -1,4 +1,4 @@
-//! Killed at random instants, a real RocksDB holds exactly the rows of the position it names.
+//! Killed at random instants, a real `RocksDB` holds exactly the rows of the position it names.
 //!
 //! The test runs itself again as a child that steps an engine through a numbered journal and writes checkpoints; the parent
 //! kills it, opens the store, and compares every row with those of an engine that was never killed.

@@ -17,7 +17,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::util::Timeout;
 
 /// How long anything may take before a test gives up.
-pub const LIMIT: Duration = Duration::from_secs(120);
+pub const LIMIT: Duration = Duration::from_mins(2);
 const ASK: Duration = Duration::from_secs(10);
 
 /// An application with topics, configuration and state of its own.
@@ -219,7 +219,7 @@ impl App {
         let consumer = self.consumer("reader");
         let metadata = consumer.fetch_metadata(Some(topic), ASK).unwrap();
         let mut list = TopicPartitionList::new();
-        for partition in metadata.topics().iter().flat_map(|topic| topic.partitions()) {
+        for partition in metadata.topics().iter().flat_map(rdkafka::metadata::MetadataTopic::partitions) {
             list.add_partition_offset(topic, partition.id(), Offset::Beginning).unwrap();
         }
         consumer.assign(&list).unwrap();

@@ -23,7 +23,7 @@ fn garbage(number: usize) -> Vec<u8> {
             .into_bytes()
     };
     match number % 8 {
-        0 => (0..number % 300 + 1).map(|_| byte()).collect(),
+        0 => (0..=(number % 300)).map(|_| byte()).collect(),
         // A Confluent prefix with an id that no registry knows.
         1 => [&[0, 0x7f, 0xff, 0xff, 0xff][..], &[byte(), byte()]].concat(),
         2 => b"{\"event_id\": \"cut".to_vec(),

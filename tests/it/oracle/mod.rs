@@ -84,7 +84,7 @@ fn stream(seed: u64) -> Vec<Arrival> {
                 id: u32::try_from(number).unwrap(),
                 name,
                 account: ACCOUNTS[random.below(accounts) as usize],
-                part: parts[(random.below(4) == 0) as usize],
+                part: parts[usize::from(random.below(4) == 0)],
                 time: at - late,
                 occurrences: if name == "connection.failed" { 1 + random.below(3) as i64 } else { 1 },
             },
