@@ -2,10 +2,12 @@
 
 use std::io::Write;
 
+use anyhow::Context as _;
 use clap::{Args, Subcommand};
 
 use super::files::ConfigArgs;
-use super::{EXIT_CODES, Outcome, not_wired};
+use super::{EXIT_CODES, Outcome};
+use crate::runtime::kafka::{Connection, LetterLine, newest_letters};
 
 /// Look at the dead letters
 ///
@@ -40,9 +42,20 @@ struct List {
 }
 
 impl Dlq {
-    pub(super) fn run(self, _: &mut dyn Write) -> Outcome {
-        let What::List(List { config, limit: _, topic: _ }) = self.command;
-        config.load()?;
-        Err(not_wired("dlq list"))
+    pub(super) fn run(self, out: &mut dyn Write) -> Outcome {
+        let What::List(List { config, limit, topic }) = self.command;
+        let config = config.load()?;
+        let dead = &config.topics.dead_letters;
+        let letters = newest_letters(&Connection::of(&config), dead, (limit, topic.as_deref()))
+            .with_context(|| format!("{dead} can't be listed"))?;
+        for letter in &letters {
+            let LetterLine { time, topic, position, stage, reason, detail, .. } = letter;
+            let detail = detail.replace('\n', " ");
+            writeln!(out, "{time}  {topic}/{position}  {stage} {reason}  {detail}")?;
+        }
+        if letters.is_empty() {
+            writeln!(out, "there are no dead letters in {dead}")?;
+        }
+        Ok(())
     }
 }

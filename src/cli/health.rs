@@ -9,6 +9,7 @@ use clap::Args;
 
 use super::files::ConfigArgs;
 use super::{EXIT_CODES, Failure, Outcome};
+use crate::runtime::http::ask_ready;
 
 /// Ask the running process whether it is ready
 ///
@@ -27,16 +28,9 @@ pub(super) struct HealthCommand {
 impl HealthCommand {
     pub(super) fn run(self, out: &mut dyn Write) -> Outcome {
         let address = reachable(self.config.load()?.http.listen);
-        let agent = ureq::Agent::config_builder()
-            .timeout_global(Some(Duration::from_secs(self.timeout)))
-            .http_status_as_error(false)
-            .build()
-            .new_agent();
-        let url = format!("http://{address}/readyz");
-        let mut answer = agent.get(&url).call().with_context(|| format!("no process answers at {url}"))?;
-        let ready = answer.status().as_u16() == 200;
-        let body = answer.body_mut().read_to_string().with_context(|| format!("{url} can't be read"))?;
-        writeln!(out, "{}", body.trim_end())?;
+        let (ready, body) = ask_ready(address, Duration::from_secs(self.timeout.max(1)))
+            .with_context(|| format!("no process answers at http://{address}/readyz"))?;
+        writeln!(out, "{body}")?;
         if ready { Ok(()) } else { Err(Failure::Negative) }
     }
 }

@@ -132,11 +132,6 @@ impl Command {
     }
 }
 
-/// A command whose room is not part of this build yet.
-fn not_wired(command: &str) -> Failure {
-    Failure::Failed(anyhow::anyhow!("`forewarn {command}` is not part of this build"))
-}
-
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory as _;
@@ -151,12 +146,13 @@ mod tests {
         let mut seen = 0;
         let mut open: Vec<clap::Command> = cli.get_subcommands().cloned().collect();
         while let Some(mut command) = open.pop() {
-            open.extend(command.get_subcommands().cloned());
             let name = command.get_name().to_owned();
             if name == "help" {
                 continue;
             }
+            open.extend(command.get_subcommands().cloned());
             let help = command.render_long_help().to_string();
+            let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
             assert!(help.contains(EXIT_CODES) || command.has_subcommands(), "{name} states no exit codes");
             let about = command.get_long_about().map(ToString::to_string).unwrap_or_default();
             assert!(about.len() > 80, "{name}: {about}");

@@ -55,7 +55,8 @@ pub(super) struct Replay {
     until: Option<Timestamp>,
 }
 
-fn time(text: &str) -> Result<Timestamp, String> {
+/// A time as an argument.
+pub(super) fn time(text: &str) -> Result<Timestamp, String> {
     Timestamp::parse(text).map_err(|error| error.to_string())
 }
 

@@ -11,8 +11,8 @@ use super::{EXIT_CODES, Failure, Outcome};
 use crate::document::duration_text;
 use crate::intake::text::Scorer;
 use crate::replay::{CaseReport, run_tests};
-use crate::rules::program::{Detector, Mode, Rule, Window};
-use crate::rules::{Loaded, Options, worst_bytes};
+use crate::rules::program::{CountAs, Detector, Mode, Rule, Window};
+use crate::rules::{Options, worst_bytes};
 use crate::runtime::memory_store::MemoryStore;
 
 /// Check rules, and run the tests that stand beside them
@@ -73,7 +73,7 @@ impl Check {
         if !loaded.warnings.is_empty() {
             write!(out, "warnings:\n{}\n", loaded.warnings)?;
         }
-        let rows: Vec<[String; 5]> = loaded.program.rules.iter().map(|rule| row(&loaded, rule)).collect();
+        let rows: Vec<[String; 5]> = loaded.program.rules.iter().map(row).collect();
         let head = ["rule", "status", "entity", "detectors", "window"].map(str::to_owned);
         table(out, &head, &rows)?;
         writeln!(out, "\nworst case of a row:")?;
@@ -86,7 +86,7 @@ impl Check {
     }
 }
 
-fn row(loaded: &Loaded, rule: &Rule) -> [String; 5] {
+fn row(rule: &Rule) -> [String; 5] {
     let status = match rule.mode {
         Mode::Active => "active",
         Mode::Shadow => "shadow",
@@ -97,7 +97,7 @@ fn row(loaded: &Loaded, rule: &Rule) -> [String; 5] {
         shown.dedup();
         shown.join(" ")
     };
-    let windows = each(&|detector| window(loaded, detector));
+    let windows = each(&window);
     [
         rule.id.to_string(),
         status.to_owned(),
@@ -116,20 +116,15 @@ const fn name(detector: &Detector) -> &'static str {
     }
 }
 
-fn window(loaded: &Loaded, detector: &Detector) -> String {
+fn window(detector: &Detector) -> String {
     match detector {
         Detector::Event { .. } => "-".to_owned(),
         Detector::Count { window, .. } | Detector::Compare { window, .. } => span(*window),
-        Detector::Absence { series, rungs, .. } => {
-            let ms = rungs.first().map(|rung| rung.limit.mantissa);
-            let whole_days = rungs.first().is_some_and(|rung| rung.limit.mantissa < 1000);
-            let _ = (loaded, series);
-            match ms {
-                Some(days) if whole_days => format!("{days}d"),
-                Some(ms) => duration_text(ms),
-                None => "-".to_owned(),
-            }
-        }
+        Detector::Absence { rungs, count_as, .. } => match (rungs.first(), count_as) {
+            (Some(rung), CountAs::Elapsed) => duration_text(rung.limit.mantissa),
+            (Some(rung), _) => format!("{}d", rung.limit.mantissa),
+            (None, _) => "-".to_owned(),
+        },
     }
 }
 

@@ -220,7 +220,7 @@ impl<'n> Reader<'_> {
                 continue;
             }
             let Some(scalar) = entry.node.scalar().filter(|scalar| !scalar.is_null()) else {
-                entry.node.expected::<()>("a value for librdkafka", self.mistakes);
+                entry.node.expected::<()>("a value for the client", self.mistakes);
                 continue;
             };
             let written = scalar.text();

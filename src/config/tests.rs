@@ -132,9 +132,9 @@ state: {checkpoint: 0s}
 retention: 7d
 ",
         &expect![[r#"
-            docs/config.reference.yaml:23:22: kafka has no `bootstrap_servers` [E02]
             forewarn.yaml:1:17: `Risk_1` is no application id [E04]
               hint: use lower case letters, digits, `.` and `-`: topics named `.` and `_` collide in metrics
+            forewarn.yaml:3:3: kafka has no `bootstrap_servers` [E02]
             forewarn.yaml:3:16: `group.id` is not yours to set [E08]
               exactly-once delivery and the group's order lean on it; hint: leave it out
             forewarn.yaml:3:45: environment variable `RACK` is not set [E07]
@@ -174,11 +174,11 @@ fn what_is_required_is_asked_for() {
     told(
         "{}\n",
         &expect![[r#"
-        docs/config.reference.yaml:16:17: the configuration has no `application_id` [E02]
-        docs/config.reference.yaml:23:22: kafka has no `bootstrap_servers` [E02]
-        docs/config.reference.yaml:50:10: there are no `sources` [E02]
-          hint: name at least one: `- {topic: usage, kind: usage}`
-    "#]],
+            docs/config.reference.yaml:23:3: kafka has no `bootstrap_servers` [E02]
+            forewarn.yaml:1:1: the configuration has no `application_id` [E02]
+            forewarn.yaml:1:1: there are no `sources` [E02]
+              hint: name at least one: `- {topic: usage, kind: usage}`
+        "#]],
     );
 }
 

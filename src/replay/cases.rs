@@ -86,8 +86,9 @@ fn run<S: Store + Default>(
     let mut harness = Harness::new(program, S::default(), (sources(&[]), scorer))?;
     harness.begin(case.start);
     let mut actual = Actual::default();
-    for line in lines(case) {
-        harness.line(&line)?;
+    for (line, record) in lines(case) {
+        let offset = harness.line(&line)?;
+        actual.given.insert((line.topic, offset), record);
         collect(harness.take(), &mut actual);
     }
     harness.run_until(case.end)?;
@@ -107,7 +108,7 @@ fn collect(effects: Effects, actual: &mut Actual) {
 }
 
 /// All records of a test, by time; of equal time in written order.
-fn lines(case: &Case) -> Vec<Line> {
+fn lines(case: &Case) -> Vec<(Line, Value<'static>)> {
     let mut records: Vec<(Timestamp, Kind, Value<'static>)> = case
         .profiles
         .iter()
@@ -128,7 +129,7 @@ fn line(
     kind: Kind,
     value: Value<'static>,
     profiles: &mut BTreeMap<String, (i64, Fields)>,
-) -> Line {
+) -> (Line, Value<'static>) {
     let mut fields = match value {
         Value::Map(fields) => fields,
         _ => Vec::new(),
@@ -141,15 +142,17 @@ fn line(
         fields = merged(text(&fields, "account_id").unwrap_or_default(), fields, profiles);
     }
     let features = features(&mut fields);
-    Line {
+    let record = Value::Map(fields);
+    let line = Line {
         topic: topic_of(kind).into(),
         partition: 0,
         offset: None,
         timestamp: at,
         key: None,
-        value: Some(to_json(&Value::Map(fields)).into_bytes()),
+        value: Some(to_json(&record).into_bytes()),
         features,
-    }
+    };
+    (line, record)
 }
 
 /// Lays an account line over what was said of the account before, as a newer version.

@@ -1,5 +1,7 @@
 //! Compares what came out with what a test expects, and says readably what differs.
 
+use std::collections::BTreeMap;
+
 use crate::document::{Entry, Node, Scalar, duration_ms};
 use crate::event::Value;
 use crate::rules::{Case, Expected, Outcome};
@@ -13,6 +15,26 @@ pub(super) struct Actual {
     pub(super) decisions: Vec<Value<'static>>,
     /// Given records that intake refused: mistakes of the test.
     pub(super) dead: Vec<String>,
+    /// The given records by topic and offset.
+    pub(super) given: BTreeMap<(Box<str>, i64), Value<'static>>,
+}
+
+impl Actual {
+    /// A field of the firing event: of the newest record among an alert's evidence.
+    fn firing<'v>(&'v self, name: &str, alert: &Value<'static>) -> Option<&'v Value<'static>> {
+        let Some(Value::List(sample)) = path(alert, &["evidence", "sample"]) else { return None };
+        let newest = sample.iter().max_by_key(|own| (time(own.entry("time")), whole(own.entry("offset"))))?;
+        let key = (text(newest, "topic").into(), whole(newest.entry("offset"))?);
+        let record = self.given.get(&key)?;
+        path(record, &name.trim_start_matches("event.").split('.').collect::<Vec<_>>())
+    }
+}
+
+fn whole(value: Option<&Value<'_>>) -> Option<i64> {
+    match value {
+        Some(Value::Int(number)) => Some(*number),
+        _ => None,
+    }
 }
 
 /// What differs; empty: the test passed.
@@ -43,7 +65,7 @@ fn revisions(case: &Case, actual: &Actual, differences: &mut Vec<String>) {
     for place in 0..expected.len().max(alerts.len()) {
         match (expected.get(place), alerts.get(place)) {
             (Some(expected), Some(alert)) => {
-                let wrong = fields(expected, alert, case);
+                let wrong = fields(expected, alert, (case, actual));
                 if !wrong.is_empty() {
                     let (expected, alert) = (line(case, expected), revision(case, alert));
                     differences.push(format!("expected {expected}, got {alert}: {}", wrong.join(", ")));
@@ -124,7 +146,7 @@ fn is_withheld(decision: &Value<'static>, expected: &Expected, reason: &str) -> 
 }
 
 /// What of a line does not hold for a revision.
-fn fields(expected: &Expected, alert: &Value<'static>, case: &Case) -> Vec<String> {
+fn fields(expected: &Expected, alert: &Value<'static>, (case, actual): (&Case, &Actual)) -> Vec<String> {
     let mut wrong = Vec::new();
     if let Outcome::Action(action) = &expected.what
         && text(alert, "action") != &**action
@@ -136,22 +158,22 @@ fn fields(expected: &Expected, alert: &Value<'static>, case: &Case) -> Vec<Strin
         Some(at) => wrong.push(format!("at is {}", since(case, at))),
         None => wrong.push("it has no time".to_owned()),
     }
-    wrong.extend(expected.fields.iter().filter_map(|entry| field(entry, alert)));
+    wrong.extend(expected.fields.iter().filter_map(|entry| field(entry, alert, actual)));
     wrong
 }
 
 /// `None` where it holds.
-fn field(entry: &Entry, alert: &Value<'static>) -> Option<String> {
+fn field(entry: &Entry, alert: &Value<'static>, actual: &Actual) -> Option<String> {
     let name = &*entry.key;
     let found = match name {
         "rule" => path(alert, &["rule", "id"]),
         "entity" => path(alert, &["entity", "id"]),
         "severity" => alert.entry("severity"),
         "owner" => return owner(&entry.node, alert),
-        _ => variable(name, alert),
+        _ => variable(name, alert).or_else(|| actual.firing(name, alert)),
     };
     let Some(found) = found else {
-        return Some(format!("{name} is not in the alert"));
+        return Some(format!("{name} is neither in the alert nor in its firing event"));
     };
     if holds(&entry.node, found) { None } else { Some(format!("{name} is {}", shown(found))) }
 }

@@ -157,11 +157,11 @@ impl<S: Store> Harness<S> {
         }
     }
 
-    /// Takes in a line, after the ticks that are due before it.
+    /// Takes in a line, after the ticks that are due before it, and gives its offset.
     ///
     /// # Errors
     /// If the topic is not known or the engine fails.
-    pub fn line(&mut self, line: &Line) -> Result<(), ReplayError> {
+    pub fn line(&mut self, line: &Line) -> Result<i64, ReplayError> {
         self.report.lines += 1;
         let topic = self.topic(line)?;
         let place = self.announce(topic, line.partition)?;
@@ -169,15 +169,15 @@ impl<S: Store> Harness<S> {
         self.tick_until(line.timestamp.plus(-1))?;
         self.now = self.now.max(Some(line.timestamp));
         self.offset += 1;
-        let Some(own) = self.sources.get(place) else { return Ok(()) };
-        let offset = line.offset.unwrap_or(own.last + 1);
-        let Some(bytes) = self.frame(line, topic, (place, offset)) else { return Ok(()) };
+        let next = self.sources.get(place).map_or(0, |own| own.last + 1);
+        let offset = line.offset.unwrap_or(next);
+        let Some(bytes) = self.frame(line, topic, (place, offset)) else { return Ok(offset) };
         let number = self.report.lines;
         for _ in 0..=usize::from(self.twice) {
             let entry = Entry::parse(&bytes).map_err(|source| ReplayError::Frame { number, source })?;
             self.deliver(entry)?;
         }
-        Ok(())
+        Ok(offset)
     }
 
     /// The frame of a line: its events, and that its source is covered up to it; none if it has no events.

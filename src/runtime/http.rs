@@ -4,10 +4,12 @@
 //! Liveness is a heartbeat, so it stays true through restores, rebalances and broker outages; readiness comes from
 //! progress and names its reasons; lag is in neither.
 
-use std::net::{SocketAddr, TcpListener};
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -184,6 +186,23 @@ pub enum HttpError {
     Start(std::io::Error),
 }
 
+/// Asks a process at this address whether it is ready, and gives the body of its answer.
+///
+/// # Errors
+/// If nobody answers in time.
+pub fn ask_ready(address: SocketAddr, timeout: Duration) -> std::io::Result<(bool, String)> {
+    let mut stream = TcpStream::connect_timeout(&address, timeout)?;
+    stream.set_read_timeout(Some(timeout))?;
+    stream.set_write_timeout(Some(timeout))?;
+    // HTTP/1.0: the answer ends with the connection and is never chunked.
+    stream.write_all(b"GET /readyz HTTP/1.0\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    let ready = answer.split(' ').nth(1) == Some("200");
+    let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
+    Ok((ready, body.trim_end().to_owned()))
+}
+
 struct Shared {
     health: Arc<Health>,
     metrics: Arc<Metrics>,
@@ -351,7 +370,8 @@ mod tests {
         assert_eq!(body.trim(), expected);
         worker.set(Unready::Starting, false);
         worker.set(Unready::Restoring, false);
-        assert_eq!(ask(&server, "/readyz").0, 200);
+        let asked = super::ask_ready(server.address(), Duration::from_secs(5)).unwrap();
+        assert_eq!(asked, (true, r#"{"ready":true,"unready":[]}"#.to_owned()));
         assert!(ask(&server, "/metrics").1.contains("\nforewarn_ready 1\n"));
         health.draining();
         assert!(ask(&server, "/readyz").1.contains("draining"));

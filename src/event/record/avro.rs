@@ -4,13 +4,57 @@
 use apache_avro::Schema;
 use apache_avro::schema::{EnumSchema, RecordSchema, UnionSchema};
 
-use super::super::Value;
 use super::super::bytes::put_signed;
+use super::super::{Kind, Value};
 
 /// The schema of alerts, as registered.
 pub const ALERT_SCHEMA: &str = include_str!("../../../schemas/alert/v1.avsc");
 /// The schema of decisions, as registered.
 pub const DECISION_SCHEMA: &str = include_str!("../../../schemas/decision/v1.avsc");
+
+/// The schema of a kind's source records, as registered.
+#[must_use]
+pub const fn source_schema(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Usage => include_str!("../../../schemas/usage/v1.avsc"),
+        Kind::ErrorLog => include_str!("../../../schemas/error_log/v1.avsc"),
+        Kind::Billing => include_str!("../../../schemas/billing/v1.avsc"),
+        Kind::Ticket => include_str!("../../../schemas/ticket/v1.avsc"),
+        Kind::Account => include_str!("../../../schemas/account/v1.avsc"),
+        Kind::Outcome => include_str!("../../../schemas/outcome/v1.avsc"),
+        Kind::Control => include_str!("../../../schemas/control/v1.avsc"),
+    }
+}
+
+/// Writes the source records of a kind with the registry's prefix in front, for the simulator.
+#[derive(Debug)]
+pub struct SourceWriter {
+    schema: Schema,
+    id: u32,
+}
+
+impl SourceWriter {
+    /// A writer for a kind whose schema has this id.
+    ///
+    /// # Errors
+    /// If the schema that comes with the program is none, which a test excludes.
+    pub fn new(kind: Kind, id: u32) -> Result<Self, AvroError> {
+        let schema =
+            Schema::parse_str(source_schema(kind)).map_err(|error| AvroError::Schema(error.to_string()))?;
+        Ok(Self { schema, id })
+    }
+
+    /// Zero, the id, the record.
+    ///
+    /// # Errors
+    /// If the record does not fit the schema.
+    pub fn write(&self, value: &Value<'_>) -> Result<Vec<u8>, AvroError> {
+        let mut out = vec![0];
+        out.extend_from_slice(&self.id.to_be_bytes());
+        to_avro(&self.schema, value, &mut out)?;
+        Ok(out)
+    }
+}
 
 /// The symbol that stands for every symbol that a schema does not list.
 const UNKNOWN: &str = "unknown";
@@ -18,6 +62,9 @@ const UNKNOWN: &str = "unknown";
 /// A record and a schema that do not fit: a defect of ours, not of the data.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AvroError {
+    /// The schema is malformed.
+    #[error("the schema is malformed: {0}")]
+    Schema(String),
     /// The schema demands a value.
     #[error("`{0}` has no value, and the schema demands one")]
     Missing(String),
@@ -94,24 +141,50 @@ fn write_record(
         return Err(AvroError::Unknown(below(name)));
     }
     for field in &record.fields {
-        write(out, &field.schema, value.entry(&field.name), &below(&field.name))?;
+        let default = field.default.as_ref().and_then(plain_default);
+        let value = value.entry(&field.name).or(default.as_ref());
+        write(out, &field.schema, value, &below(&field.name))?;
     }
     Ok(())
 }
 
-/// Unions are a type or null.
+/// The default of a field that is a single value; lists and maps are empty and nulls null without it.
+fn plain_default(default: &serde_json::Value) -> Option<Value<'static>> {
+    match default {
+        serde_json::Value::Bool(value) => Some(Value::Bool(*value)),
+        serde_json::Value::String(text) => Some(Value::text(text.clone())),
+        serde_json::Value::Number(number) => {
+            number.as_i64().map(Value::Int).or(number.as_f64().map(Value::Double))
+        }
+        _ => None,
+    }
+}
+
+/// Whether a type of a union of single values takes this value; anything else is told when it is written.
+const fn takes(schema: &Schema, value: &Value<'_>) -> bool {
+    match schema {
+        Schema::Null => false,
+        Schema::Boolean => matches!(value, Value::Bool(_)),
+        Schema::Int | Schema::Long => matches!(value, Value::Int(_)),
+        Schema::Double => matches!(value, Value::Double(_) | Value::Int(_)),
+        Schema::String => matches!(value, Value::Text(_)),
+        _ => true,
+    }
+}
+
+/// Unions are a type or null, or, for properties, one of several single values.
 fn write_union(
     out: &mut Vec<u8>,
     union: &UnionSchema,
     value: Option<&Value<'_>>,
     at: &str,
 ) -> Result<(), AvroError> {
-    let wanted = |schema: &Schema| matches!(schema, Schema::Null) != value.is_some();
-    let (place, schema) = union
-        .variants()
-        .iter()
-        .enumerate()
-        .find(|(_, schema)| wanted(schema))
+    let is_null = |schema: &Schema| matches!(schema, Schema::Null);
+    let fits = |schema: &Schema| value.map_or_else(|| is_null(schema), |value| takes(schema, value));
+    let places = || union.variants().iter().enumerate();
+    let (place, schema) = places()
+        .find(|(_, schema)| fits(schema))
+        .or_else(|| places().find(|(_, schema)| is_null(schema) != value.is_some()))
         .ok_or_else(|| AvroError::Missing(at.to_owned()))?;
     write_count(out, place);
     match value {

@@ -5,7 +5,7 @@
 mod avro;
 mod json;
 
-pub use avro::{ALERT_SCHEMA, AvroError, DECISION_SCHEMA, to_avro};
+pub use avro::{ALERT_SCHEMA, AvroError, DECISION_SCHEMA, SourceWriter, source_schema, to_avro};
 pub use json::{JsonError, from_json, to_json};
 
 use super::{Text, Value};

@@ -8,8 +8,10 @@ use apache_avro::types::Value as Avro;
 use expect_test::expect_file;
 use serde_json::{Map, Value as Json, json};
 
-use super::{ALERT_SCHEMA, AvroError, DECISION_SCHEMA, from_json, to_avro, to_json};
-use crate::event::{Timestamp, Value};
+use super::{
+    ALERT_SCHEMA, AvroError, DECISION_SCHEMA, SourceWriter, from_json, source_schema, to_avro, to_json,
+};
+use crate::event::{Kind, Timestamp, Value};
 
 /// Reads Avro with `apache-avro`; nulls are left out.
 pub(crate) fn decoded(schema: &Schema, mut bytes: &[u8]) -> Value<'static> {
@@ -176,4 +178,21 @@ fn twin(text: &str) -> String {
 fn the_json_schemas_are_current() {
     expect_file!["../../../schemas/alert/v1.schema.json"].assert_eq(&twin(ALERT_SCHEMA));
     expect_file!["../../../schemas/decision/v1.schema.json"].assert_eq(&twin(DECISION_SCHEMA));
+}
+
+#[test]
+fn every_simulated_record_fits_the_schema_of_its_kind() {
+    let company = crate::simulate::Company::new(7, 20, Timestamp(1_767_571_200_000), 45);
+    let mut seen = BTreeMap::new();
+    for record in company {
+        let kind = Kind::ALL.into_iter().find(|kind| crate::replay::topic_of(*kind) == record.topic).unwrap();
+        let written = SourceWriter::new(kind, 258).unwrap().write(&record.value);
+        let written = written.unwrap_or_else(|error| panic!("{}: {error}", record.topic));
+        assert_eq!(written[..5], [0, 0, 0, 1, 2]);
+        if seen.insert(kind, ()).is_none() {
+            let schema = Schema::parse_str(source_schema(kind)).unwrap();
+            assert!(matches!(decoded(&schema, &written[5..]), Value::Map(_)));
+        }
+    }
+    assert!(seen.len() >= 5, "{seen:?}");
 }

@@ -5,10 +5,12 @@
 pub mod admin;
 pub mod batch;
 pub mod changelog;
+pub mod dead_letters;
 pub mod settings;
 pub mod sink;
 pub mod source;
 
+pub use dead_letters::{LetterLine, newest_letters};
 pub use settings::{Connection, Group};
 pub use sink::{PlainSink, TransactionalSink};
 pub use source::KafkaSource;
