@@ -167,7 +167,8 @@ impl Bench {
         let mut usage = running.usage()?;
         let finished = until(LIMIT, role, || {
             usage = running.usage()?;
-            Ok(committed(&consumer, &topic, partitions)? >= ends)
+            let committed = committed(&consumer, &topic, partitions)?;
+            Ok(committed.iter().zip(&ends).all(|(committed, end)| committed >= end))
         });
         if let Err(error) = finished {
             let log = std::fs::read_to_string(self.path(&format!("{role}.log")))?;

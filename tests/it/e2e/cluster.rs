@@ -13,6 +13,7 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{Headers as _, Message as _};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::util::Timeout;
 
@@ -71,6 +72,13 @@ pub fn until(what: &str, mut done: impl FnMut() -> bool) {
 impl App {
     /// Source topics, configuration, our topics, and the rules of this folder applied.
     pub fn new(name: &str, rules: &Path) -> Self {
+        let app = Self::without_rules(name);
+        app.command(&["apply", "--rules", rules.to_str().unwrap()]);
+        app
+    }
+
+    /// The same with an empty journal.
+    pub fn without_rules(name: &str) -> Self {
         let app = Self {
             id: format!("{name}-{}", std::process::id()),
             brokers: variable("FOREWARN_TEST_BROKERS"),
@@ -81,7 +89,6 @@ impl App {
         }
         app.write_config("forewarn.yaml", "intake, detect", "a", "state", "");
         app.command(&["topics", "create"]);
-        app.command(&["apply", "--rules", rules.to_str().unwrap()]);
         app
     }
 
@@ -190,6 +197,7 @@ impl App {
             .set("bootstrap.servers", &self.brokers)
             .set("partitioner", "murmur2_random")
             .set("linger.ms", "5")
+            .set("message.max.bytes", "1048576")
             .create()
             .unwrap()
     }
@@ -202,7 +210,8 @@ impl App {
             if let Some(key) = &key {
                 record = record.key(key);
             }
-            while let Err((_, again)) = producer.send(record) {
+            while let Err((error, again)) = producer.send(record) {
+                assert_eq!(error.rdkafka_error_code(), Some(RDKafkaErrorCode::QueueFull), "{error}");
                 producer.poll(Duration::from_millis(5));
                 record = again;
             }
@@ -285,7 +294,9 @@ impl App {
         let topic = self.topic("journal");
         let ends = self.ends(&topic, 4);
         let group = format!("{}-detect", self.id);
-        until("detect catches up", || self.committed(&group, &topic, 4) >= ends);
+        until("detect catches up", || {
+            self.committed(&group, &topic, 4).iter().zip(&ends).all(|(committed, end)| committed >= end)
+        });
     }
 }
 

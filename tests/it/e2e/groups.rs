@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::cluster::App;
-use super::crash::{by_entity, load, undisturbed};
+use super::crash::{assert_same, by_entity, load, undisturbed};
 
 #[test]
 #[ignore = "skipped: needs a broker, run `make test`"]
@@ -26,5 +26,5 @@ fn processes_come_and_go_and_the_alerts_stay_the_same() {
     first.stop();
     let found = by_entity(app.read_all(&app.topic("alerts")));
     assert!(!found.is_empty());
-    assert_eq!(found, undisturbed(&app));
+    assert_same(&found, &undisturbed(&app));
 }

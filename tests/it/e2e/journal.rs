@@ -57,11 +57,9 @@ fn journaled(name: &str) -> App {
     app
 }
 
-/// An application that reads a journal it did not write, with no rules of its own.
+/// An application that reads a journal it did not write.
 fn reader(name: &str) -> App {
-    let empty = tempfile::tempdir().unwrap();
-    std::fs::write(empty.path().join("none.yaml"), "version: 1\nname: none\nrules: []\n").unwrap();
-    let app = App::new(name, empty.path());
+    let app = App::without_rules(name);
     app.write_config("detect.yaml", "detect", "a", "state", "");
     app
 }
