@@ -58,6 +58,11 @@ impl Rows {
         }
     }
 
+    /// Evicts clean rows beyond so many bytes from now on.
+    pub const fn set_budget(&mut self, budget: usize) {
+        self.budget = budget;
+    }
+
     /// Approximate bytes in RAM.
     #[must_use]
     pub fn bytes(&self) -> usize {
