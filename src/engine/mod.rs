@@ -22,6 +22,7 @@ mod moves;
 pub mod number;
 mod plan;
 mod profile;
+mod quick;
 pub mod rows;
 mod scene;
 pub mod series;
@@ -41,7 +42,7 @@ use std::sync::Arc;
 use crate::event::bytes::FormatError;
 use crate::event::{Kind, SourcePartition, Timestamp};
 use crate::journal::Entry;
-use crate::rules::program::Program;
+use crate::rules::program::{FilterIx, Program};
 
 use calendar::Calendar;
 use plan::{KindMask, Plan};
@@ -155,6 +156,10 @@ pub struct Engine {
     /// Rows behind the highest watermark whose own kinds are not there yet.
     waiting: BTreeMap<KindMask, BTreeSet<(Timestamp, RowKey)>>,
     position: i64,
+    /// Memory for the key of the row at hand.
+    key: Vec<u8>,
+    /// Memory for the filters that the event at hand matches.
+    matched: Vec<FilterIx>,
 }
 
 impl Engine {
@@ -171,6 +176,8 @@ impl Engine {
             calendar: Calendar::new(),
             waiting: BTreeMap::new(),
             position: 0,
+            key: Vec::new(),
+            matched: Vec::new(),
         }
     }
 
