@@ -270,7 +270,7 @@ impl Engine {
         let marks = marks.map(|mark| mark.plus(lateness));
         let due = marks.into_iter().chain(self.deadlines.next(DeadlineClock::Journal)).min()?;
         // What the store holds may have been due long ago.
-        Some(due.max(self.task.journal_time.plus(1)))
+        Some(due.max(self.task.journal_time))
     }
 
     /// Everything that changed since the last checkpoint, to be written atomically.
