@@ -133,13 +133,16 @@ impl Desk<'_> {
                     let condition = self.plan.rule(rule).conditions.first().map(|own| &own.detector);
                     let Some(Detector::Count { window, rungs, .. }) = condition else { return false };
                     let value = |newest: Timestamp| state.over(own, window, Span::UpTo(newest)).value;
-                    newest.map(value).is_none_or(|value| rungs.iter().all(|rung| !value.holds(rung.op, rung.limit)))
+                    newest
+                        .map(value)
+                        .is_none_or(|value| rungs.iter().all(|rung| !value.holds(rung.op, rung.limit)))
                 };
                 let above = count.rules.iter().copied().filter(|rule| !is_below(*rule));
                 reached.extend(above);
                 for rule in &count.rules {
                     let key = self.plan.rule(*rule).key;
-                    let calm = row.firing.calm_mut().and_then(|calm| calm.iter_mut().find(|calm| calm.key == key));
+                    let calm =
+                        row.firing.calm_mut().and_then(|calm| calm.iter_mut().find(|calm| calm.key == key));
                     if let Some(calm) = calm {
                         calm.prove(packed, weight);
                     }

@@ -114,7 +114,8 @@ impl Calm {
         if !calm {
             return None;
         }
-        let shape = (u8::try_from(episode.conditions.len()).ok()?, u8::try_from(episode.clearing.len()).ok()?);
+        let shape =
+            (u8::try_from(episode.conditions.len()).ok()?, u8::try_from(episode.clearing.len()).ok()?);
         Some(Self {
             key: rule.key,
             version: rule.version,

@@ -7,7 +7,8 @@ use crate::event::{Field, Timestamp, Value};
 use crate::rules::program::{Path, Severity, TicketFact};
 
 use super::{
-    Activation, Attached, Calm, ClearSeen, ConditionState, Episode, Fate, Firing, OpenAlert, Proof, RuleState, Said,
+    Activation, Attached, Calm, ClearSeen, ConditionState, Episode, Fate, Firing, OpenAlert, Proof,
+    RuleState, Said,
 };
 
 /// Bits of an episode's first varint: which parts it has.

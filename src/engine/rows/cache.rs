@@ -148,7 +148,8 @@ impl Rows {
         let place = self.slots.len();
         self.slots.push(Slot { key, row, bytes, dirty_at: None, is_warm: true });
         let (slots, hasher) = (&self.slots, &self.hasher);
-        self.places.insert_unique(hash, narrow(place), |other| hasher.hash_one(&*slots[*other as usize].key.0));
+        self.places
+            .insert_unique(hash, narrow(place), |other| hasher.hash_one(&*slots[*other as usize].key.0));
         place
     }
 

@@ -40,7 +40,12 @@ impl Random {
 
     /// An account by Zipf's law (exponent 1), near enough: its rank is spread evenly in its logarithm.
     fn zipf(&mut self) -> u64 {
-        #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rank")]
+        #[expect(
+            clippy::cast_precision_loss,
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a rank"
+        )]
         let rank = libm::pow(ACCOUNTS as f64, self.next() as f64 / (1_u64 << 31) as f64) as u64;
         rank.wrapping_mul(7919) % ACCOUNTS
     }
