@@ -4,7 +4,7 @@ use std::hash::Hasher;
 
 use crate::event::bytes::put_value;
 use crate::event::{Event, Field, Kind, Timestamp, Traffic, Value};
-use crate::rules::program::{Clear, FilterIx, Path, RuleIx, SeriesIx};
+use crate::rules::program::{Clear, FilterIx, Path, RuleIx, Series, SeriesIx};
 
 use super::firing::{ClearSeen, Proof, RuleState};
 use super::judge::Cause;
@@ -102,6 +102,16 @@ fn hash_of(paths: &[Path], seen: &impl Subject) -> u64 {
         hasher.write(&bytes);
     }
     hasher.finish()
+}
+
+/// What an event gives a series; `None`: it lacks the measured field.
+pub fn sample_of(own: &Series, seen: &impl Subject, event: &Event<'_>) -> Option<Sample> {
+    let value = match measured_path(&own.measure) {
+        Some(path) => Some(Sampled::of(&own.measure, seen.value(path)?.as_ref())?),
+        None => None,
+    };
+    let weight = if event.kind == Kind::ErrorLog { event.occurrences() } else { 1 };
+    Some(Sample { time: event.time, weight, value })
 }
 
 impl Scene<'_> {
@@ -211,13 +221,7 @@ impl Scene<'_> {
 
     /// What an event gives a series; `None`: it lacks the measured field.
     fn sample(&self, series: SeriesIx, seen: &impl Subject, event: &Event<'_>) -> Option<Sample> {
-        let own = &self.plan.program.series[usize::from(series.0)];
-        let value = match measured_path(&own.measure) {
-            Some(path) => Some(Sampled::of(&own.measure, seen.value(path)?.as_ref())?),
-            None => None,
-        };
-        let weight = if event.kind == Kind::ErrorLog { event.occurrences() } else { 1 };
-        Some(Sample { time: event.time, weight, value })
+        sample_of(&self.plan.program.series[usize::from(series.0)], seen, event)
     }
 
     /// The local day of a time, where a series needs it.

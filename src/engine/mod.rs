@@ -22,6 +22,7 @@ mod moves;
 pub mod number;
 mod plan;
 mod profile;
+mod quick;
 pub mod rows;
 mod scene;
 pub mod series;
@@ -41,7 +42,7 @@ use std::sync::Arc;
 use crate::event::bytes::FormatError;
 use crate::event::{Kind, SourcePartition, Timestamp};
 use crate::journal::Entry;
-use crate::rules::program::Program;
+use crate::rules::program::{FilterIx, Program};
 
 use calendar::Calendar;
 use plan::{KindMask, Plan};
@@ -155,8 +156,10 @@ pub struct Engine {
     /// Rows behind the highest watermark whose own kinds are not there yet.
     waiting: BTreeMap<KindMask, BTreeSet<(Timestamp, RowKey)>>,
     position: i64,
-    /// Far deadlines may be in the store only.
-    has_stored: bool,
+    /// Memory for the key of the row at hand.
+    key: Vec<u8>,
+    /// Memory for the filters that the event at hand matches.
+    matched: Vec<FilterIx>,
 }
 
 impl Engine {
@@ -173,7 +176,8 @@ impl Engine {
             calendar: Calendar::new(),
             waiting: BTreeMap::new(),
             position: 0,
-            has_stored: false,
+            key: Vec::new(),
+            matched: Vec::new(),
         }
     }
 
@@ -185,7 +189,7 @@ impl Engine {
         let mut engine = Self::new(settings);
         engine.task = Task::decode(task)?;
         engine.position = position;
-        engine.has_stored = true;
+        engine.deadlines = Deadlines::over_store();
         if engine.task.generation > 0 {
             let program = step::compile(&engine.task.body)?;
             engine.plan = Arc::new(Plan::new(Arc::new(program)));
@@ -238,6 +242,12 @@ impl Engine {
         self.rows.bytes()
     }
 
+    /// Changes the budget of rows in RAM, bytes: it is shared by the tasks of a process, which come and go.
+    pub fn set_hot_bytes(&mut self, budget: usize) {
+        self.settings.hot_bytes = budget;
+        self.rows.set_budget(budget);
+    }
+
     /// How many rows are in RAM.
     #[must_use]
     pub fn hot_rows(&self) -> usize {
@@ -254,14 +264,13 @@ impl Engine {
     /// Ticks before it may be left out.
     #[must_use]
     pub fn next_due(&self) -> Option<Timestamp> {
-        if self.has_stored {
-            return Some(self.task.journal_time.plus(1));
-        }
         let lateness = self.task.shortest_lateness_ms();
         let waiting = self.waiting.values().filter_map(|rows| rows.first()).map(|(at, _)| *at).min();
         let marks = self.deadlines.next(DeadlineClock::Watermark).into_iter().chain(waiting).min();
         let marks = marks.map(|mark| mark.plus(lateness));
-        marks.into_iter().chain(self.deadlines.next(DeadlineClock::Journal)).min()
+        let due = marks.into_iter().chain(self.deadlines.next(DeadlineClock::Journal)).min()?;
+        // What the store holds may have been due long ago.
+        Some(due.max(self.task.journal_time))
     }
 
     /// Everything that changed since the last checkpoint, to be written atomically.
@@ -277,7 +286,6 @@ impl Engine {
             }
         }
         let (disarmed, armed) = self.deadlines.take_changes();
-        self.has_stored = true;
         Ok(Checkpoint {
             rows: self.rows.take_dirty(),
             disarmed,

@@ -40,6 +40,15 @@ pub struct Use {
     pub touch: Touch,
 }
 
+/// A series that a match counts in, and the rules that judge it: each of one upward count over a sliding window.
+#[derive(Debug, Clone)]
+pub struct Count {
+    /// The series.
+    pub series: SeriesIx,
+    /// The rules.
+    pub rules: Vec<RuleIx>,
+}
+
 /// Kinds of events, as bits: the watermark of a rule is the lowest of its kinds'.
 pub type KindMask = u8;
 
@@ -75,6 +84,8 @@ pub struct Plan {
     pub judges: Vec<Vec<RuleIx>>,
     /// By filter: whether its matches move when a ticket's attributes change.
     pub moves: Vec<bool>,
+    /// By filter: what its matches do, if that is nothing but counting for upward counts in accounts' own rows.
+    pub counts: Vec<Option<Vec<Count>>>,
     named: [HashMap<Box<str>, Vec<FilterIx>, FixedState>; 7],
     unnamed: [Vec<FilterIx>; 7],
 }
@@ -96,6 +107,7 @@ impl Plan {
             rules: Vec::new(),
             judges: vec![Vec::new(); program.series.len()],
             moves: vec![false; program.filters.len()],
+            counts: Vec::new(),
             named: Default::default(),
             unnamed: Default::default(),
             program,
@@ -103,7 +115,33 @@ impl Plan {
         plan.index_filters();
         plan.index_series();
         plan.index_rules();
+        plan.counts = plan.uses.iter().map(|uses| plan.counts_of(uses)).collect();
         plan
+    }
+
+    fn counts_of(&self, uses: &[Use]) -> Option<Vec<Count>> {
+        let counts = uses.iter().map(|own| {
+            let entity = &self.entities[usize::from(own.entity)];
+            match own.touch {
+                Touch::Add(series) if entity.account && entity.part.is_none() => self.count_of(series),
+                _ => None,
+            }
+        });
+        counts.collect()
+    }
+
+    fn count_of(&self, series: SeriesIx) -> Option<Count> {
+        let is_days = |window: &Window| matches!(window, Window::Days { .. });
+        if is_days(&self.program.series[usize::from(series.0)].window) {
+            return None;
+        }
+        let rules = &self.judges[usize::from(series.0)];
+        let simple = |ix: &RuleIx| {
+            let [condition] = self.rule(*ix).conditions.as_slice() else { return false };
+            let Detector::Count { window, .. } = &condition.detector else { return false };
+            !is_negative(condition) && !is_days(window)
+        };
+        rules.iter().all(simple).then(|| Count { series, rules: rules.clone() })
     }
 
     /// The filters that an event of this name may match, in order.

@@ -10,11 +10,13 @@ use crate::rules::program::{FilterIx, Program};
 use super::effects::{Effects, Outcome};
 use super::firing::Proof;
 use super::ingest::{Arrival, admits_traffic, label, label_hash};
+use super::judge::Cause;
 use super::matches::{Seen, holds};
 use super::plan::{Plan, Touch};
 use super::profile::Profile;
+use super::quick::{Desk, Quick};
 use super::rows::key::KeyParts;
-use super::scene::Scene;
+use super::scene::{Case, Scene};
 use super::store::{DeadlineClock, RowKey, Store, StoreError};
 use super::task::SeriesAge;
 use super::{Engine, JournalRecord, StepError};
@@ -48,26 +50,38 @@ impl Engine {
     /// If the store fails or a row or event can't be read.
     pub fn prefetch(&mut self, record: &JournalRecord<'_>, store: &mut dyn Store) -> Result<(), StepError> {
         let Entry::Frame(frame) = &record.entry else { return Ok(()) };
-        let mut keys: Vec<RowKey> = Vec::new();
+        self.rows.make_room(usize::try_from(frame.event_count()).unwrap_or(usize::MAX).min(1 << 20));
+        let plan = Arc::clone(&self.plan);
+        let mut missing: Vec<RowKey> = Vec::new();
+        let mut own = Vec::with_capacity(64);
         let mut cursor = frame.cursor();
         let mut event = Event::new(Kind::Usage, "", Timestamp(0));
         while cursor.next_into(&mut event)? {
             let Some(account) = event.account.as_deref() else { continue };
-            keys.push(account_key(account));
-            for entity in self.plan.entities.iter().filter(|entity| entity.part.is_some()) {
+            KeyParts::encode_account(account, &mut own);
+            if !self.rows.warm(&own) {
+                missing.push(RowKey(own.as_slice().into()));
+            }
+            let mut want = |parts: KeyParts<'_>| {
+                let key = parts.encode();
+                if !self.rows.warm(&key.0) {
+                    missing.push(key);
+                }
+            };
+            for entity in plan.entities.iter().filter(|entity| entity.part.is_some()) {
                 let Some(part) = &entity.part else { continue };
                 let seen = Seen { event: &event, ticket: None, profile: None, user: None };
                 let value = super::matches::Subject::value(&seen, &part.path);
                 let text = value.as_deref().and_then(Value::as_text);
-                keys.extend(KeyParts::of(entity, Some(account), text).map(|parts| parts.encode()));
+                KeyParts::of(entity, Some(account), text).into_iter().for_each(&mut want);
             }
             if event.kind == Kind::Ticket
                 && let Some(Value::Text(ticket)) = event.get(Field::TicketId).as_deref()
             {
-                keys.push(KeyParts { kind: "ticket", account: Some(account), part: ticket }.encode());
+                want(KeyParts { kind: "ticket", account: Some(account), part: ticket });
             }
         }
-        self.rows.prefetch(&keys, store)?;
+        self.rows.load(missing, store)?;
         Ok(())
     }
 
@@ -225,14 +239,36 @@ impl Engine {
         turn: &mut Turn<'_>,
     ) -> Result<Outcome, StepError> {
         let Some(account) = event.account.as_deref() else { return Ok(Outcome::Unattributed) };
-        let key = account_key(account);
-        let row = self.rows.get_or_insert(&key, turn.store)?;
+        KeyParts::encode_account(account, &mut self.key);
+        let row = self.rows.get_or_insert_at(&self.key, turn.store)?;
         if event.id != 0 && !row.note_id(event.kind, event.id) {
             return Ok(Outcome::Duplicate);
         }
         if event.kind == Kind::Account {
             self.take_profile(event, account, turn)?;
             return Ok(Outcome::Applied);
+        }
+        let mut desk = Desk {
+            plan: &self.plan,
+            is_live: self.settings.is_live(),
+            task: &mut self.task,
+            effects: turn.effects,
+            matched: &mut self.matched,
+        };
+        match desk.take(row, event, source) {
+            Quick::No => {}
+            Quick::Done(outcome) => return Ok(outcome),
+            Quick::Judge(rules) => {
+                let seen = Seen { event, ticket: None, profile: None, user: None };
+                self.with_row(&account_key(account), turn, |scene| {
+                    let seen = Seen { profile: scene.profile, ..seen };
+                    for rule in &rules {
+                        scene.look_at(Case { rule: *rule, episode: 0 }, Cause::Event(&seen));
+                    }
+                    rules
+                })?;
+                return Ok(Outcome::Applied);
+            }
         }
         let profile = row.profile.clone();
         let fields = profile.as_ref().map(|profile| profile.fields.as_slice());
@@ -322,6 +358,7 @@ impl Engine {
             _ => None,
         };
         let row = self.rows.get_or_insert(key, turn.store)?;
+        row.firing.wake();
         let profile = if parts.kind == "account" { row.profile.clone() } else { own };
         let user = match parts.kind {
             "user" => row
@@ -362,6 +399,7 @@ impl Engine {
         };
         arm(DeadlineClock::Watermark, marks.into_iter().min());
         arm(DeadlineClock::Journal, journal);
+        row.firing.settle();
         Ok(())
     }
 

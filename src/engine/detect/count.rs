@@ -1,7 +1,8 @@
 //! `count`: a measure over a window.
 
 use crate::engine::alert::{Observed, Reason};
-use crate::engine::series::{Measured, Span};
+use crate::engine::firing::ConditionState;
+use crate::engine::series::{Measured, SeriesState, Span};
 use crate::event::Timestamp;
 use crate::rules::program::{Condition, Rung, SeriesIx, Window};
 
@@ -94,14 +95,22 @@ pub(super) fn next_mark(
     view: &mut View<'_>,
     rungs: &[Rung],
     (series, window): (SeriesIx, &Window),
-    (holds, after): (bool, Timestamp),
+    (state, holds, after): (ConditionState, bool, Timestamp),
 ) -> Option<Timestamp> {
     let upward = is_upward(rungs);
     if upward && !holds {
         return None;
     }
+    // A late event made it true for a time that the watermark has passed: it is judged again at the next opportunity.
+    let stale = upward && state.since.is_some() && !holds_at(view, rungs, (series, window), after);
     if let Window::Days { days } = window {
-        return view.midnight_while_seen(series, (window, *days), after);
+        return view
+            .midnight_while_seen(series, (window, *days), after)
+            .or_else(|| stale.then(|| view.midnight_after(series, after)));
+    }
+    let next_end = pane_end_from(window, after.plus(1));
+    if stale {
+        return next_end;
     }
     let (shape, state) = view.series(series);
     let state = state?;
@@ -109,4 +118,20 @@ pub(super) fn next_mark(
     let change =
         state.next_change(shape, window, if upward { Span::UpTo(at) } else { Span::EndingAt(at) })?;
     pane_end_from(window, change.max(after.plus(1)))
+}
+
+/// Whether an upward count reaches a rung at the later of its newest match and the watermark.
+fn holds_at(
+    view: &mut View<'_>,
+    rungs: &[Rung],
+    (series, window): (SeriesIx, &Window),
+    after: Timestamp,
+) -> bool {
+    let newest = view.series(series).1.and_then(SeriesState::newest);
+    let at = newest.map_or(after, |newest| newest.max(after));
+    let measured = match window {
+        Window::Days { days } => over_days(view, (series, window, *days), (true, at)).0,
+        _ => view.measured(series, window, Span::UpTo(at)),
+    };
+    rung(rungs, measured.value) > 0
 }

@@ -164,7 +164,7 @@ impl View<'_> {
         match &condition.detector {
             Detector::Event { .. } => None,
             Detector::Count { series, window, rungs } => {
-                count::next_mark(self, rungs, (*series, window), (holds, after))
+                count::next_mark(self, rungs, (*series, window), (state, holds, after))
             }
             Detector::Absence { series, .. } => {
                 absence::next_mark(self, condition, *series, (state, holds), after)
@@ -265,7 +265,14 @@ impl View<'_> {
         if newest <= after && self.measured(ix, window, span).events == 0 {
             return None;
         }
-        Some(self.calendar.midnight(zone, today + 1).plus(self.spread_ms))
+        Some(self.midnight_after(ix, after))
+    }
+
+    /// The next local midnight after a time.
+    fn midnight_after(&mut self, ix: SeriesIx, after: Timestamp) -> Timestamp {
+        let zone = self.series_zone(ix);
+        let today = self.calendar.day_of(zone, after.plus(-self.spread_ms));
+        self.calendar.midnight(zone, today + 1).plus(self.spread_ms)
     }
 }
 

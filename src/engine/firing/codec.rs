@@ -7,7 +7,8 @@ use crate::event::{Field, Timestamp, Value};
 use crate::rules::program::{Path, Severity, TicketFact};
 
 use super::{
-    Activation, Attached, ClearSeen, ConditionState, Episode, Fate, Firing, OpenAlert, Proof, RuleState, Said,
+    Activation, Attached, Calm, ClearSeen, ConditionState, Episode, Fate, Firing, OpenAlert, Proof,
+    RuleState, Said,
 };
 
 /// Bits of an episode's first varint: which parts it has.
@@ -25,16 +26,11 @@ const LAST: u64 = 1 << 9;
 impl Firing {
     /// Appends its bytes.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        put_list(out, &self.rules, |out, rule| {
-            put_varint(out, u64::from(rule.key));
-            put_varint(out, u64::from(rule.version));
-            put_list(out, &rule.episodes, put_episode);
-            put_list(out, &rule.clears, |out, clear| {
-                put_signed(out, clear.time.0);
-                out.push(clear.place);
-                out.extend_from_slice(&clear.equal.to_le_bytes());
-            });
-        });
+        if self.calm.is_empty() {
+            self.encode_rules(out);
+        } else {
+            put_list(out, &self.calm, put_calm);
+        }
         put_list(out, &self.alerts, put_alert);
         put_list(out, &self.attached, |out, attached| {
             put_varint(out, u64::from(attached.key));
@@ -45,12 +41,26 @@ impl Firing {
         });
     }
 
+    fn encode_rules(&self, out: &mut Vec<u8>) {
+        put_list(out, &self.rules, |out, rule| {
+            put_varint(out, u64::from(rule.key));
+            put_varint(out, u64::from(rule.version));
+            put_list(out, &rule.episodes, put_episode);
+            put_list(out, &rule.clears, |out, clear| {
+                put_signed(out, clear.time.0);
+                out.push(clear.place);
+                out.extend_from_slice(&clear.equal.to_le_bytes());
+            });
+        });
+    }
+
     /// Reads what [`Firing::encode`] wrote.
     ///
     /// # Errors
     /// If the bytes are not what it wrote.
     pub fn decode(reader: &mut Reader<'_>) -> Result<Self, FormatError> {
-        Ok(Self {
+        let mut firing = Self {
+            calm: Vec::new(),
             rules: list(reader, |reader| {
                 Ok(RuleState {
                     key: number(reader)?,
@@ -68,7 +78,9 @@ impl Firing {
                     values: list(reader, |reader| Ok((reader.time()?, reader.value()?.into_owned())))?,
                 })
             })?,
-        })
+        };
+        firing.settle();
+        Ok(firing)
     }
 }
 
@@ -147,7 +159,7 @@ fn put_episode(out: &mut Vec<u8>, episode: &Episode) {
     }
     if flags & EVIDENCE != 0 {
         put_varint(out, u64::from(episode.matches));
-        put_evidence(out, &episode.evidence, last);
+        put_evidence(out, episode.evidence.iter().copied(), last);
     }
     if flags & CAPTURED != 0 {
         put_list(out, &episode.captured, |out, (path, value)| {
@@ -160,11 +172,36 @@ fn put_episode(out: &mut Vec<u8>, episode: &Episode) {
     }
 }
 
+/// The same bytes as those of the rule taken apart.
+fn put_calm(out: &mut Vec<u8>, calm: &Calm) {
+    put_varint(out, u64::from(calm.key));
+    put_varint(out, u64::from(calm.version));
+    put_varint(out, 1);
+    let last = calm.evidence.last().map(|packed| packed.proof().time);
+    let flag = |set: bool, bit: u64| if set { bit } else { 0 };
+    let flags = flag(last.is_some() || calm.matches > 0, EVIDENCE) | flag(last.is_some(), LAST);
+    put_varint(out, flags);
+    put_varint(out, u64::from(calm.shape.0));
+    put_varint(out, u64::from(calm.shape.1));
+    if let Some(last) = last {
+        put_signed(out, last.0);
+    }
+    if flags & EVIDENCE != 0 {
+        put_varint(out, u64::from(calm.matches));
+        put_evidence(out, calm.evidence.iter().map(|packed| packed.proof()), last.unwrap_or_default());
+    }
+    put_varint(out, 0);
+}
+
 /// Evidence from the newest to the oldest, each as distances from the one before: most are near.
-fn put_evidence(out: &mut Vec<u8>, evidence: &[Proof], last: Timestamp) {
+fn put_evidence(
+    out: &mut Vec<u8>,
+    evidence: impl DoubleEndedIterator<Item = Proof> + ExactSizeIterator,
+    last: Timestamp,
+) {
     put_varint(out, evidence.len() as u64);
     let (mut time, mut offset) = (last.0, 0);
-    for proof in evidence.iter().rev() {
+    for proof in evidence.rev() {
         put_signed(out, time.wrapping_sub(proof.time.0));
         put_signed(out, proof.offset.wrapping_sub(offset));
         put_varint(out, u64::from(proof.source));

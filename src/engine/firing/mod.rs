@@ -2,10 +2,13 @@
 //!
 //! All of it is encoded with the row, so that after a restart everything goes on as if there had been none.
 
+mod calm;
 mod codec;
 
 use crate::event::{Timestamp, Value};
 use crate::rules::program::{Path, Severity};
+
+pub use calm::{Calm, Packed};
 
 use super::alert::Reason;
 use super::number::Exact;
@@ -20,8 +23,10 @@ pub const EPISODES_MAX: usize = 64;
 /// All that the rules remember in one row.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Firing {
-    /// By key of the rule.
+    /// By key of the rule; empty while all are calm.
     pub rules: Vec<RuleState>,
+    /// Instead of them, while all are calm.
+    calm: Vec<Calm>,
     /// Open alerts: one a family and dedup values.
     pub alerts: Vec<OpenAlert>,
     /// What `attach` collects.
@@ -211,7 +216,7 @@ impl Firing {
     /// Whether nothing is remembered.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.rules.is_empty() && self.alerts.is_empty() && self.attached.is_empty()
+        self.rules.is_empty() && self.calm.is_empty() && self.alerts.is_empty() && self.attached.is_empty()
     }
 
     /// About how many bytes it occupies beside its own size.
@@ -228,7 +233,12 @@ impl Firing {
             .iter()
             .map(|rule| size_of::<RuleState>() + rule.episodes.iter().map(episode).sum::<usize>())
             .sum();
-        rules + self.alerts.len() * 512 + self.attached.len() * 256
+        let calm: usize = self
+            .calm
+            .iter()
+            .map(|calm| size_of::<Calm>() + calm.evidence.capacity() * size_of::<Packed>())
+            .sum();
+        rules + calm + self.alerts.len() * 512 + self.attached.len() * 256
     }
 
     /// Takes a value into what an `attach` collects.

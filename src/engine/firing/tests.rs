@@ -32,6 +32,7 @@ fn full() -> Firing {
     };
     (0..12).for_each(|n| episode.prove(proof(1000 + n, 70 + n)));
     let mut firing = Firing {
+        calm: Vec::new(),
         rules: vec![RuleState {
             key: 7,
             version: 8,

@@ -58,6 +58,11 @@ impl Rows {
         }
     }
 
+    /// Evicts clean rows beyond so many bytes from now on.
+    pub const fn set_budget(&mut self, budget: usize) {
+        self.budget = budget;
+    }
+
     /// Approximate bytes in RAM.
     #[must_use]
     pub fn bytes(&self) -> usize {
@@ -93,14 +98,31 @@ impl Rows {
     /// # Errors
     /// If the store fails or a row can't be read.
     pub fn prefetch(&mut self, keys: &[RowKey], store: &mut dyn Store) -> Result<(), StoreError> {
-        self.evict(STEPS_PER_KEY * keys.len());
-        let mut missing: Vec<RowKey> = Vec::new();
-        for key in keys {
-            match self.find(key) {
-                Some(place) => self.slots[place].is_warm = true,
-                None => missing.push(key.clone()),
-            }
+        self.make_room(keys.len());
+        let missing = keys.iter().filter(|key| !self.warm(&key.0)).cloned().collect();
+        self.load(missing, store)
+    }
+
+    /// Evicts what makes room for so many rows that are about to be asked for. What is loaded from now on stays until the
+    /// next call.
+    pub fn make_room(&mut self, keys: usize) {
+        self.evict(STEPS_PER_KEY * keys);
+    }
+
+    /// Whether a row is in RAM; if so, it counts as touched.
+    pub fn warm(&mut self, key: &[u8]) -> bool {
+        let place = self.find(key);
+        if let Some(place) = place {
+            self.slots[place].is_warm = true;
         }
+        place.is_some()
+    }
+
+    /// Loads rows that are not in RAM, in one go.
+    ///
+    /// # Errors
+    /// If the store fails or a row can't be read.
+    pub fn load(&mut self, mut missing: Vec<RowKey>, store: &mut dyn Store) -> Result<(), StoreError> {
         if missing.is_empty() {
             return Ok(());
         }
@@ -114,30 +136,32 @@ impl Rows {
         Ok(())
     }
 
-    fn find(&self, key: &RowKey) -> Option<usize> {
-        let is_it = |place: &u32| self.slots[*place as usize].key == *key;
+    fn find(&self, key: &[u8]) -> Option<usize> {
+        let is_it = |place: &u32| *self.slots[*place as usize].key.0 == *key;
         self.places.find(self.hasher.hash_one(key), is_it).map(|place| *place as usize)
     }
 
     fn insert_clean(&mut self, key: RowKey, row: Option<Row>) -> usize {
         let bytes = cost(&key, row.as_ref());
         self.bytes += bytes;
-        let hash = self.hasher.hash_one(&key);
+        let hash = self.hasher.hash_one(&*key.0);
         let place = self.slots.len();
         self.slots.push(Slot { key, row, bytes, dirty_at: None, is_warm: true });
         let (slots, hasher) = (&self.slots, &self.hasher);
-        self.places.insert_unique(hash, narrow(place), |other| hasher.hash_one(&slots[*other as usize].key));
+        self.places
+            .insert_unique(hash, narrow(place), |other| hasher.hash_one(&*slots[*other as usize].key.0));
         place
     }
 
     /// The slot of a key, loaded if need be.
-    fn slot(&mut self, key: &RowKey, store: &mut dyn Store) -> Result<usize, StoreError> {
+    fn slot(&mut self, key: &[u8], store: &mut dyn Store) -> Result<usize, StoreError> {
         if let Some(place) = self.find(key) {
             self.slots[place].is_warm = true;
             return Ok(place);
         }
-        let row = read(key, store.load(std::slice::from_ref(key))?.pop().flatten())?;
-        Ok(self.insert_clean(key.clone(), row))
+        let key = RowKey(key.into());
+        let row = read(&key, store.load(std::slice::from_ref(&key))?.pop().flatten())?;
+        Ok(self.insert_clean(key, row))
     }
 
     /// A row as it is, `None` if there is none.
@@ -145,7 +169,7 @@ impl Rows {
     /// # Errors
     /// If the store fails or the row can't be read.
     pub fn get(&mut self, key: &RowKey, store: &mut dyn Store) -> Result<Option<&Row>, StoreError> {
-        let place = self.slot(key, store)?;
+        let place = self.slot(&key.0, store)?;
         Ok(self.slots[place].row.as_ref())
     }
 
@@ -154,7 +178,7 @@ impl Rows {
     /// # Errors
     /// If the store fails or the row can't be read.
     pub fn get_mut(&mut self, key: &RowKey, store: &mut dyn Store) -> Result<Option<&mut Row>, StoreError> {
-        let place = self.slot(key, store)?;
+        let place = self.slot(&key.0, store)?;
         if self.slots[place].row.is_some() {
             self.mark(place);
         }
@@ -166,6 +190,14 @@ impl Rows {
     /// # Errors
     /// If the store fails or the row can't be read.
     pub fn get_or_insert(&mut self, key: &RowKey, store: &mut dyn Store) -> Result<&mut Row, StoreError> {
+        self.get_or_insert_at(&key.0, store)
+    }
+
+    /// The same, by the bytes of the key.
+    ///
+    /// # Errors
+    /// If the store fails or the row can't be read.
+    pub fn get_or_insert_at(&mut self, key: &[u8], store: &mut dyn Store) -> Result<&mut Row, StoreError> {
         let place = self.slot(key, store)?;
         self.mark(place);
         Ok(self.slots[place].row.get_or_insert_with(Row::default))
@@ -176,7 +208,7 @@ impl Rows {
     /// # Errors
     /// If the store fails or the row can't be read.
     pub fn remove(&mut self, key: &RowKey, store: &mut dyn Store) -> Result<Option<Row>, StoreError> {
-        let place = self.slot(key, store)?;
+        let place = self.slot(&key.0, store)?;
         self.mark(place);
         Ok(self.slots[place].row.take())
     }
@@ -236,12 +268,12 @@ impl Rows {
         let gone = self.slots.swap_remove(place);
         self.bytes -= gone.bytes;
         if let Ok(entry) =
-            self.places.find_entry(self.hasher.hash_one(&gone.key), |own| *own == narrow(place))
+            self.places.find_entry(self.hasher.hash_one(&*gone.key.0), |own| *own == narrow(place))
         {
             entry.remove();
         }
         let Some(moved) = self.slots.get(place) else { return };
-        let hash = self.hasher.hash_one(&moved.key);
+        let hash = self.hasher.hash_one(&*moved.key.0);
         if let Some(own) = self.places.find_mut(hash, |own| *own == narrow(last)) {
             *own = narrow(place);
         }

@@ -32,11 +32,13 @@ struct Clock {
     /// Stored deadlines up to here are in `near`.
     horizon: Timestamp,
     stretch_ms: i64,
+    /// The store may hold deadlines beyond the horizon.
+    stored: bool,
 }
 
 impl Default for Clock {
     fn default() -> Self {
-        Self { near: BTreeSet::new(), horizon: Timestamp::MIN, stretch_ms: STRETCH_MS }
+        Self { near: BTreeSet::new(), horizon: Timestamp::MIN, stretch_ms: STRETCH_MS, stored: false }
     }
 }
 
@@ -47,7 +49,7 @@ impl Default for Deadlines {
 }
 
 impl Deadlines {
-    /// The index over a store whose deadlines are still unread, or over an empty one.
+    /// The index over an empty store.
     #[must_use]
     pub fn new() -> Self {
         Self {
@@ -55,6 +57,14 @@ impl Deadlines {
             disarmed: BTreeSet::new(),
             armed: BTreeSet::new(),
         }
+    }
+
+    /// The index over a store that may hold deadlines, all of them still unread.
+    #[must_use]
+    pub fn over_store() -> Self {
+        let mut deadlines = Self::new();
+        deadlines.clocks.iter_mut().for_each(|clock| clock.stored = true);
+        deadlines
     }
 
     fn clock(&mut self, clock: DeadlineClock) -> &mut Clock {
@@ -149,11 +159,13 @@ impl Deadlines {
         Ok(())
     }
 
-    /// The next deadline of a clock that is known in RAM. One in the store may be earlier only if it lies beyond what was
-    /// read, which [`Deadlines::due`] reads when its time comes.
+    /// The next time at which [`Deadlines::due`] may find something on this clock: the first deadline in RAM, or the end
+    /// of what was read of the store, if it may hold later ones.
     #[must_use]
     pub fn next(&self, clock: DeadlineClock) -> Option<Timestamp> {
-        self.clocks[clock as usize].near.first().map(|(at, _)| *at)
+        let Clock { near, horizon, stored, .. } = &self.clocks[clock as usize];
+        let unread = stored.then(|| horizon.plus(1));
+        near.first().map(|(at, _)| *at).into_iter().chain(unread).min()
     }
 
     /// How many deadlines are in RAM.
@@ -176,7 +188,7 @@ impl Deadlines {
                 continue;
             }
             let beyond = (clock.horizon.plus(1), RowKey(Box::default()));
-            clock.near.split_off(&beyond);
+            clock.stored |= !clock.near.split_off(&beyond).is_empty();
         }
         let disarmed = std::mem::take(&mut self.disarmed).into_iter().collect();
         let armed = std::mem::take(&mut self.armed).into_iter().collect();
@@ -216,6 +228,12 @@ mod tests {
         assert_eq!((deadlines.len(), deadlines.next(CLOCK)), (2, Some(Timestamp(10))));
         checkpoint(&mut deadlines, &mut store);
         assert_eq!(deadlines.len(), 1);
+        // The far one is in the store only: nothing is due before the end of what was read.
+        assert_eq!(deadlines.next(CLOCK), Some(Timestamp(10)));
+        assert_eq!(deadlines.due(CLOCK, Timestamp(10), 9, &mut store).unwrap().len(), 1);
+        let unread = deadlines.next(CLOCK).unwrap();
+        assert!(unread > Timestamp(10) && unread <= Timestamp(90 * DAY), "{unread}");
+        deadlines.arm(&row(1), CLOCK, Timestamp(10), None);
         let due = deadlines.due(CLOCK, Timestamp(100 * DAY), 9, &mut store).unwrap();
         assert_eq!(due.iter().map(|due| due.at.0).collect::<Vec<_>>(), [10, 90 * DAY]);
         checkpoint(&mut deadlines, &mut store);

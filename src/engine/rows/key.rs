@@ -67,6 +67,12 @@ impl<'a> KeyParts<'a> {
         RowKey(out.into_boxed_slice())
     }
 
+    /// The bytes of an account's own row, into a buffer.
+    pub fn encode_account(account: &str, out: &mut Vec<u8>) {
+        out.clear();
+        put_head(out, "account", Some(account));
+    }
+
     /// Reads the bytes.
     ///
     /// # Errors

@@ -71,6 +71,8 @@ impl Row {
         let place = match self.series.binary_search_by_key(&series.key, |(own, _)| *own) {
             Ok(place) => place,
             Err(place) => {
+                // Most rows have few series: room for more would be most of the row.
+                self.series.reserve_exact(1);
                 self.series.insert(place, (series.key, SeriesState::new(series)));
                 place
             }
@@ -116,6 +118,7 @@ impl Row {
             _ => IDS_MAX,
         };
         let Some(ids) = self.ids.iter_mut().find(|ids| ids.kind == kind) else {
+            self.ids.reserve_exact(1);
             self.ids.push(Ids { kind, next: 0, seen: vec![id] });
             return true;
         };
@@ -123,6 +126,9 @@ impl Row {
             return false;
         }
         if ids.seen.len() < most {
+            if ids.seen.len() == ids.seen.capacity() {
+                ids.seen.reserve_exact(if ids.seen.len() < 5 { 4 } else { most - ids.seen.len() });
+            }
             ids.seen.push(id);
         } else {
             let next = usize::from(ids.next) % most;

@@ -45,6 +45,9 @@ impl Cells {
         let place = match self.place(index) {
             Ok(place) => place,
             Err(place) => {
+                if self.cells.len() == self.cells.capacity() {
+                    self.cells.reserve_exact((self.cells.len() / 2).max(2));
+                }
                 self.cells.insert(place, Cell { index, events: 0 });
                 if !self.sums.is_empty() {
                     self.sums.insert(place, 0);

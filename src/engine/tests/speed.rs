@@ -27,9 +27,48 @@ rules:
   alert: {summary: s, owner: role:x, playbook: p, next_step: {text: x}}
 ";
 
+/// Accounts of the measurement.
+const ACCOUNTS: u64 = 1_000_000;
+
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 >> 33
+    }
+
+    /// An account by Zipf's law (exponent 1), near enough: its rank is spread evenly in its logarithm.
+    fn zipf(&mut self) -> u64 {
+        #[expect(
+            clippy::cast_precision_loss,
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a rank"
+        )]
+        let rank = libm::pow(ACCOUNTS as f64, self.next() as f64 / (1_u64 << 31) as f64) as u64;
+        rank.wrapping_mul(7919) % ACCOUNTS
+    }
+}
+
+fn resident_bytes() -> usize {
+    let pages = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    pages.split(' ').nth(1).and_then(|pages| pages.parse::<usize>().ok()).unwrap_or(0) * 4096
+}
+
 #[test]
 #[ignore = "a measurement, not a test"]
-fn nanoseconds_an_event() {
+fn uniform() {
+    measure(11_000, Random::next);
+}
+
+#[test]
+#[ignore = "a measurement, not a test"]
+fn zipf() {
+    measure(5_000, Random::zipf);
+}
+
+fn measure(frames: i64, account: impl Fn(&mut Random) -> u64) {
     let mut engine = Engine::new(settings());
     engine.settings.hot_bytes = 4 << 30;
     let mut store = MemoryStore::new();
@@ -40,17 +79,16 @@ fn nanoseconds_an_event() {
     let added = System::SourceAdded { source: source(kind), kind, first: 0, lateness_ms: 600_000 };
     let record = JournalRecord { offset: 0, time: Timestamp(0), entry: Entry::System(added) };
     engine.step(&record, &mut store, &mut effects).unwrap();
-    let (frames, each) = (2000_i64, 500_i64);
-    let mut random = 1_u64;
+    let each = 900_i64;
+    let mut random = Random(1);
     let mut spent = std::time::Duration::ZERO;
     for frame in 0..frames {
         let time = Timestamp(1_767_571_200_000 + frame * 100);
         let mut builder = FrameBuilder::new();
         for n in 0..each {
-            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             let mut event = Event::new(kind, "api.error", time);
-            event.account = Some(format!("acct-{}", (random >> 33) % 200_000).into());
-            event.id = random;
+            event.account = Some(format!("acct-{}", account(&mut random) % ACCOUNTS).into());
+            event.id = random.next() << 31 | random.next();
             event.position.offset = frame * each + n;
             event.set(Field::ErrorCode, Value::text("E_TIMEOUT"));
             event.set(Field::Service, Value::text("billing-api"));
@@ -75,9 +113,11 @@ fn nanoseconds_an_event() {
     }
     let events = u128::try_from(frames * each).unwrap();
     println!(
-        "{} ns an event, {} bytes a row",
+        "{} ns an event, {} rows of {} bytes, {} resident",
         spent.as_nanos() / events,
-        engine.hot_bytes() / engine.hot_rows()
+        engine.hot_rows(),
+        engine.hot_bytes() / engine.hot_rows(),
+        resident_bytes() / engine.hot_rows()
     );
     let begun = Instant::now();
     let checkpoint = engine.checkpoint(&mut store).unwrap();

@@ -156,14 +156,14 @@ impl<S: Source, K: Sink, T: Store> DetectWorker<S, K, T> {
     /// Opens the tasks of new partitions and finds out where they begin.
     fn assigned(&mut self, partitions: &[SourcePartition]) -> Result<(), WorkerError> {
         let begun = self.desk.parts.clock.now();
-        let hot_bytes = self.desk.parts.settings.hot_bytes / partitions.len().max(1);
         for partition in partitions {
             let committed = self.source.committed(partition)?;
             let (low, high) = self.source.bounds(partition)?;
-            let start = self.desk.open(partition, committed, low, hot_bytes)?;
+            let start = self.desk.open(partition, committed, low)?;
             self.source.seek(partition, start)?;
             info!(partition = partition.partition, start, committed, low, high, "task opened");
         }
+        self.desk.share_hot_bytes();
         self.desk.rebalanced(begun);
         Ok(())
     }
@@ -179,6 +179,7 @@ impl<S: Source, K: Sink, T: Store> DetectWorker<S, K, T> {
             self.desk.parts.metrics.pipeline.forget_partition(&task.partition);
         }
         self.desk.tasks.retain(|task| !partitions.contains(&task.partition));
+        self.desk.share_hot_bytes();
         self.desk.rebalanced(begun);
         Ok(())
     }
@@ -249,7 +250,6 @@ impl<K: Sink, T: Store> Desk<K, T> {
         partition: &SourcePartition,
         committed: Option<i64>,
         low: i64,
-        hot_bytes: usize,
     ) -> Result<i64, WorkerError> {
         let mut store = (self.parts.open_store)(partition.partition, false)?;
         let mut checkpoint = store.last_checkpoint()?;
@@ -265,7 +265,7 @@ impl<K: Sink, T: Store> Desk<K, T> {
             application_id: self.parts.settings.application_id.as_str().into(),
             partition: number(partition),
             partitions: self.parts.settings.partitions,
-            hot_bytes,
+            hot_bytes: self.parts.settings.hot_bytes,
             activate: Activation::Live,
         };
         let engine = match checkpoint {
@@ -348,6 +348,12 @@ impl<K: Sink, T: Store> Desk<K, T> {
             }
             self.begin_commit(self.parts.clock.now())?;
         }
+    }
+
+    /// Shares the budget of rows in RAM among the tasks that there are now.
+    fn share_hot_bytes(&mut self) {
+        let share = self.parts.settings.hot_bytes / self.tasks.len().max(1);
+        self.tasks.iter_mut().for_each(|task| task.set_hot_bytes(share));
     }
 
     fn rebalanced(&self, begun: Timestamp) {

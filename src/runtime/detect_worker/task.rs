@@ -62,6 +62,11 @@ impl<T: Store> Task<T> {
         &self.engine
     }
 
+    /// Changes the task's budget of rows in RAM, bytes.
+    pub(super) fn set_hot_bytes(&mut self, budget: usize) {
+        self.engine.set_hot_bytes(budget);
+    }
+
     /// The store, to look at.
     pub(super) const fn store(&self) -> &T {
         &self.store
