@@ -6,6 +6,12 @@
 //!
 //! `FOREWARN_BENCH_BROKERS` names the broker; `FOREWARN_BENCH_EVENTS` and `FOREWARN_BENCH_ACCOUNTS` make it smaller.
 
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    reason = "lengths and counts of one workload, all small"
+)]
+
 mod process;
 mod stages;
 mod workload;

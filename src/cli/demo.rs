@@ -107,8 +107,8 @@ fn begin(start: Timestamp, state: std::path::PathBuf) -> Result<Embedded, Failur
         ("ticket", Kind::Ticket),
         ("usage", Kind::Usage),
     ];
-    let sources = sources.into_iter().map(|(topic, kind)| SourceSettings::new(topic, kind)).collect();
-    let mut program = Embedded::new(start, sources, state).map_err(failed)?;
+    let sources: Vec<_> = sources.into_iter().map(|(topic, kind)| SourceSettings::new(topic, kind)).collect();
+    let mut program = Embedded::new(start, &sources, state).map_err(failed)?;
     let loaded = load(&RULES, Options::default())?;
     let rules = System::Rules {
         generation: start.0,

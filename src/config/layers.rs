@@ -25,9 +25,7 @@ impl Layers<'_> {
         let mut merged = parse("docs/config.reference.yaml", REFERENCE, mistakes)?;
         if let Some((name, text)) = self.file {
             let own = parse(name, text, mistakes)?;
-            if own.map("the configuration", mistakes).is_none() {
-                return None;
-            }
+            own.map("the configuration", mistakes)?;
             overlay(&mut merged, own);
         }
         let mut env: Vec<_> = self

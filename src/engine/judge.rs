@@ -48,7 +48,7 @@ impl Scene<'_> {
         }
         match (episode.activation, holds && !episode.disarmed) {
             (None, true) if self.has_lookups(case, &observed) => {
-                self.activate(case, &observed, (clock, cause))
+                self.activate(case, &observed, (clock, cause));
             }
             (Some(_), false) => self.deactivate(case, &observed),
             _ => {}

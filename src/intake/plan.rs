@@ -253,7 +253,8 @@ impl Plan {
             match value {
                 Some(value) => draft.put(&set.target, value),
                 None => {
-                    draft.unmapped |= set.map.is_some() && set.target == Target::Field(self.kind.name_field())
+                    draft.unmapped |=
+                        set.map.is_some() && set.target == Target::Field(self.kind.name_field());
                 }
             }
         }

@@ -77,7 +77,7 @@ fn revisions(case: &Case, actual: &Actual, differences: &mut Vec<String>) {
                 differences.push(format!("expected {}, but nothing more came", line(case, expected)));
             }
             (None, Some(alert)) => {
-                differences.push(format!("got {}, which is not expected", revision(case, alert)))
+                differences.push(format!("got {}, which is not expected", revision(case, alert)));
             }
             (None, None) => {}
         }
@@ -247,6 +247,7 @@ fn holds(node: &Node, found: &Value<'static>) -> bool {
 }
 
 /// Whether a number is the written one, rounded half away from zero to the last digit or unit that is written.
+#[expect(clippy::float_cmp, reason = "both sides are rounded to whole numbers")]
 fn equals(written: &str, number: f64) -> bool {
     if let Some(ms) = duration_ms(written) {
         let unit = written.trim_start_matches(|sign: char| sign.is_ascii_digit() || sign == '-');

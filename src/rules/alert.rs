@@ -47,6 +47,7 @@ impl<'n> Compiler<'n> {
     }
 
     /// Reads the alert block; `names` know its attachments already.
+    #[expect(clippy::unnecessary_wraps, reason = "like the other parts of a rule, which may be absent")]
     pub fn alert(&mut self, table: &Table<'n>, names: &Names, attach: Vec<Attach>) -> Option<AlertBlock> {
         let summary = table.required("summary", &mut self.mistakes);
         let mut block = AlertBlock {

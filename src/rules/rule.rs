@@ -98,7 +98,7 @@ impl<'n> Compiler<'n> {
         let rule = Rule {
             id: id?.into(),
             version: format!("{:06x}", self.meaning(node) & 0xff_ffff).into(),
-            key: self.rule_key(id?, &subject, &when),
+            key: Self::rule_key(id?, &subject, &when),
             title: head.title,
             mode: if status == Status::Active { Mode::Active } else { Mode::Shadow },
             on_activate: head.on_activate,
@@ -138,7 +138,7 @@ impl<'n> Compiler<'n> {
         xxhash_rust::xxh3::xxh3_64(text.as_bytes())
     }
 
-    fn rule_key(&self, id: &str, subject: &Subject<'_>, when: &When) -> u32 {
+    fn rule_key(id: &str, subject: &Subject<'_>, when: &When) -> u32 {
         let detectors = when.conditions.iter().map(|condition| &condition.detector);
         identity::key(&identity::rule(id, &subject.entity, detectors))
     }

@@ -68,7 +68,7 @@ impl Embedded {
     ///
     /// # Errors
     /// If metrics or lexicon can't be made.
-    pub fn new(now: Timestamp, sources: Vec<SourceSettings>, state: PathBuf) -> Result<Self, EmbeddedError> {
+    pub fn new(now: Timestamp, sources: &[SourceSettings], state: PathBuf) -> Result<Self, EmbeddedError> {
         let clock = Arc::new(VirtualClock::new(now));
         let log = MemoryLog::new(Arc::clone(&clock) as Arc<dyn Clock + Send + Sync>, partition_of);
         let topics: Vec<&str> = sources.iter().map(|source| &*source.topic).collect();
@@ -81,7 +81,7 @@ impl Embedded {
         let (metrics, health) = (Arc::new(Metrics::new(25)?), Health::default());
         let parts = IntakeParts {
             settings: intake_settings(),
-            intake: Intake::new(sources.clone(), Scorer::english()?),
+            intake: Intake::new(sources.to_vec(), Scorer::english()?),
             registry: None,
             clock: Arc::clone(&clock) as Arc<dyn Clock + Send + Sync>,
             metrics: Arc::clone(&metrics),

@@ -40,6 +40,7 @@ pub fn obey_signals(stop: Arc<Stop>, health: Arc<Health>, deadline: Duration) ->
 }
 
 /// Ends the process if it is still there by then.
+#[expect(clippy::disallowed_methods, reason = "a worker that hangs can only be ended from outside")]
 fn exit_after(time: Duration) {
     let spawned = std::thread::Builder::new().name("deadline".to_owned()).spawn(move || {
         std::thread::sleep(time);
@@ -52,6 +53,7 @@ fn exit_after(time: Duration) {
 }
 
 /// Makes a panic of any thread the end of the process: what a worker leaves half done must not be built on.
+#[expect(clippy::disallowed_methods, reason = "nothing may go on after a panic")]
 pub fn exit_on_panic() {
     let report = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {

@@ -1,5 +1,14 @@
 //! Tests that look at the program from outside, in one binary.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::too_many_arguments,
+    clippy::needless_pass_by_value,
+    reason = "tests: whatever is not as it should be ends them"
+)]
+
 mod cli;
 mod config;
 mod e2e;

@@ -53,6 +53,7 @@ impl Test {
             Self::StartsWith(list) => value
                 .and_then(Value::as_text)
                 .is_some_and(|text| list.iter().any(|start| text.starts_with(&**start))),
+            #[expect(clippy::float_cmp, reason = "a closed bound is met by equality")]
             Self::Within(low, high) => value.and_then(|value| double(value).ok()).is_some_and(|number| {
                 low.is_none_or(|(low, closed)| number > low || closed && number == low)
                     && high.is_none_or(|(high, closed)| number < high || closed && number == high)

@@ -322,6 +322,7 @@ fn ambiguous_yaml_and_things_that_stand_twice() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of refusals, one entry each")]
 fn what_this_build_lacks_is_refused_by_name() {
     told(
         &[

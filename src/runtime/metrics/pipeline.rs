@@ -131,6 +131,7 @@ impl Input {
 }
 
 impl Pipeline {
+    #[expect(clippy::too_many_lines, reason = "a table of metrics, one entry each")]
     pub(super) fn register(catalogue: &mut Catalogue) -> Result<Self, MetricsError> {
         let Input { records, input, ended, filtered, clamped, cut, behind, dead } =
             Input::register(catalogue)?;

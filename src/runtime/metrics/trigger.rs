@@ -112,7 +112,7 @@ impl Trigger {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn label<'a>(&self, known: &Known, rule: &'a str) -> &'a str {
+    fn label<'a>(known: &Known, rule: &'a str) -> &'a str {
         if known.rules.contains(rule) { rule } else { OTHER }
     }
 
@@ -128,7 +128,7 @@ impl Trigger {
         self.info.reset();
         self.threshold.reset();
         for rule in &program.rules {
-            let label = self.label(&known, &rule.id);
+            let label = Self::label(&known, &rule.id);
             self.announce(label, rule);
         }
     }
@@ -184,7 +184,7 @@ impl Trigger {
     pub(super) fn apply(&self, tallies: &[RuleTally], program: &Program) {
         let known = self.known();
         for (tally, rule) in tallies.iter().zip(&program.rules) {
-            let label = self.label(&known, &rule.id);
+            let label = Self::label(&known, &rule.id);
             self.evaluations.with_label_values(&[label, mode(rule)]).inc_by(tally.evaluations);
             self.activations.with_label_values(&[label, mode(rule)]).inc_by(tally.activations);
             self.merged.with_label_values(&[label]).inc_by(tally.merged);
@@ -211,7 +211,7 @@ impl Trigger {
         let mut known = self.known();
         let mut of_task: BTreeMap<(Box<str>, Severity), i64> = BTreeMap::new();
         for (rule, severity, count) in open {
-            *of_task.entry((self.label(&known, &rule).into(), severity)).or_default() += count;
+            *of_task.entry((Self::label(&known, &rule).into(), severity)).or_default() += count;
         }
         known.open.insert(task, of_task);
         self.publish_open(&known);

@@ -186,6 +186,19 @@ impl Oracle {
         event: &Known,
     ) {
         let key = ("count", account, part);
+        // A failure older than the three newest is late: it can't touch what is kept. One before a login is not late, it
+        // only counts no more.
+        let reset = self.newest(&["login.succeeded"], account, part).unwrap_or(i64::MIN);
+        let newer = self.known.iter().filter(|known| {
+            known.name == "login.failed"
+                && known.account == account
+                && known.part == part
+                && known.id != event.id
+                && known.time >= event.time
+        });
+        if !clears && event.time > reset && newer.count() >= 3 {
+            return;
+        }
         self.settle_count(now, account, part);
         let episode = self.episodes.entry(key).or_default();
         if clears {
