@@ -26,7 +26,7 @@ pub struct Digest {
     /// For customers' messages.
     pub scorer: Scorer,
     /// The masked error message; only its memory is kept.
-    pub masked: String,
+    pub masked: Vec<u8>,
 }
 
 /// Where a value goes.
@@ -290,7 +290,7 @@ impl<'a> Draft<'a> {
         Ok(())
     }
 
-    fn complete_error(&mut self, masked: &mut String) {
+    fn complete_error(&mut self, masked: &mut Vec<u8>) {
         self.default(Field::SeverityNumber, Value::Int(17));
         if !self.has(Field::ErrorCode) {
             let code = self.text(Field::ErrorType).cloned().unwrap_or(Cow::Borrowed("unclassified"));

@@ -2,123 +2,181 @@
 
 use xxhash_rust::xxh3::xxh3_64;
 
+/// Furthest that a message is looked at, in bytes.
+const MESSAGE_MAX: usize = 4096;
+
+/// What a byte can be; the sum over a run says what the run can be.
+const WORD: u8 = 1;
+const DIGIT: u8 = 1 << 1;
+const SPACE: u8 = 1 << 2;
+const QUOTE: u8 = 1 << 3;
+/// Punctuation that is no part of the word at whose end it stands.
+const EDGE: u8 = 1 << 4;
+/// Punctuation between the pieces of a word.
+const JOINT: u8 = 1 << 5;
+/// Only a closer look tells what the word is: mail and IPv6 addresses, other scripts.
+const SPECIAL: u8 = 1 << 6;
+
+/// Classes of all bytes. Bytes of other scripts count as letters, so that no character is cut.
+const CLASSES: [u8; 256] = {
+    let mut classes = [0; 256];
+    let mut byte = 0_u8;
+    loop {
+        classes[byte as usize] = match byte {
+            b'0'..=b'9' => WORD | DIGIT,
+            b'a'..=b'z' | b'A'..=b'Z' => WORD,
+            b'_' => WORD | JOINT,
+            b'.' | b'-' => WORD | EDGE | JOINT,
+            b':' => WORD | EDGE | JOINT | SPECIAL,
+            b'@' => WORD | EDGE | SPECIAL,
+            b'%' | b'+' => WORD | EDGE,
+            0x80.. => WORD | SPECIAL,
+            b'"' | b'`' | b'\'' => QUOTE,
+            _ if byte.is_ascii_whitespace() => SPACE,
+            _ => 0,
+        };
+        if byte == u8::MAX {
+            break classes;
+        }
+        byte += 1;
+    }
+};
+
+/// Length of a UUID with its dashes.
+const UUID_LENGTH: usize = 36;
+
+const fn is(byte: u8, class: u8) -> bool {
+    CLASSES[byte as usize] & class > 0
+}
+
 /// Writes the message with its variable parts masked: numbers, hexadecimal and mixed identifiers, UUIDs, quoted
 /// strings, e-mail and IP addresses. Runs of white space become one blank. Never looks further than 4 KiB.
-pub fn mask(message: &str, out: &mut String) {
+pub fn mask(message: &str, out: &mut Vec<u8>) {
     out.clear();
     let bytes = message.as_bytes();
-    let bytes = &bytes[..bytes.len().min(4096)];
+    let bytes = &bytes[..bytes.len().min(MESSAGE_MAX)];
     let mut at = 0;
     while let Some(&byte) = bytes.get(at) {
-        at = match byte {
-            b'"' | b'`' | b'\'' => quoted(bytes, at, out),
-            _ if byte.is_ascii_whitespace() => {
-                if !out.ends_with(' ') && !out.is_empty() {
-                    out.push(' ');
-                }
-                at + 1
+        let class = CLASSES[byte as usize];
+        if class & WORD > 0 {
+            let (mut end, mut all, mut common) = (at + 1, class, class);
+            while let Some(&byte) = bytes.get(end)
+                && is(byte, WORD)
+            {
+                all |= CLASSES[byte as usize];
+                common &= CLASSES[byte as usize];
+                end += 1;
             }
-            _ if is_word(byte) => {
-                let end = bytes[at..].iter().position(|byte| !is_word(*byte)).map_or(bytes.len(), |n| at + n);
-                word(&bytes[at..end], out);
-                end
+            let run = &bytes[at..end];
+            if common & DIGIT > 0 {
+                out.extend_from_slice(b"<n>");
+            } else if all & (DIGIT | SPECIAL) == 0 && run.len() < UUID_LENGTH {
+                out.extend_from_slice(run);
+            } else {
+                word(run, out);
             }
-            _ => {
-                out.push(char::from(byte));
-                at + 1
+            at = end;
+        } else if class & SPACE > 0 {
+            if out.last().is_some_and(|last| *last != b' ') {
+                out.push(b' ');
             }
-        };
+            at += 1;
+        } else if class & QUOTE > 0 {
+            at = quoted(bytes, at, out);
+        } else {
+            out.push(byte);
+            at += 1;
+        }
     }
 }
 
 /// The fingerprint of a message as 16 hexadecimal digits; `scratch` is reused between calls.
 #[must_use]
-pub fn template_id(message: &str, scratch: &mut String) -> String {
+pub fn template_id(message: &str, scratch: &mut Vec<u8>) -> String {
     mask(message, scratch);
-    format!("{:016x}", xxh3_64(scratch.as_bytes()))
-}
-
-/// Bytes of other scripts count as letters, so that no character is cut.
-const fn is_word(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || byte >= 0x80
-        || matches!(byte, b'_' | b'.' | b'-' | b'@' | b':' | b'%' | b'+')
+    let hash = xxh3_64(scratch);
+    let digit = |place: u32| char::from(b"0123456789abcdef"[(hash >> (4 * place) & 15) as usize]);
+    (0..16).rev().map(digit).collect()
 }
 
 /// A quoted string up to its closing quote; an apostrophe inside a word or a quote never closed stays as it is.
-fn quoted(bytes: &[u8], at: usize, out: &mut String) -> usize {
+fn quoted(bytes: &[u8], at: usize, out: &mut Vec<u8>) -> usize {
     let quote = bytes[at];
     let inside_word =
         quote == b'\'' && at.checked_sub(1).is_some_and(|before| bytes[before].is_ascii_alphanumeric());
     let length = bytes[at + 1..].iter().take(256).position(|byte| *byte == quote);
     match length {
         Some(length) if !inside_word => {
-            out.push_str("<s>");
+            out.extend_from_slice(b"<s>");
             at + length + 2
         }
         _ => {
-            out.push(char::from(quote));
+            out.push(quote);
             at + 1
         }
     }
 }
 
 /// One run of word bytes, punctuation at its ends apart.
-fn word(run: &[u8], out: &mut String) {
-    let is_edge = |byte: &&u8| matches!(**byte, b'.' | b':' | b'-' | b'%' | b'+' | b'@');
+fn word(run: &[u8], out: &mut Vec<u8>) {
+    let is_edge = |byte: &&u8| is(**byte, EDGE);
     let lead = run.iter().take_while(is_edge).count();
     let trail = run[lead..].iter().rev().take_while(is_edge).count();
     let (edge, rest) = run.split_at(lead);
     let (core, tail) = rest.split_at(rest.len() - trail);
     push(edge, out);
     match core {
-        _ if core.contains(&b'@') => out.push_str("<email>"),
-        _ if is_ip(core) => out.push_str("<ip>"),
-        _ if is_uuid(core) => out.push_str("<uuid>"),
-        _ => core.split_inclusive(|byte| matches!(byte, b'.' | b':' | b'-' | b'_')).for_each(|part| {
+        _ if core.contains(&b'@') => out.extend_from_slice(b"<email>"),
+        _ if is_ip(core) => out.extend_from_slice(b"<ip>"),
+        _ if is_uuid(core) => out.extend_from_slice(b"<uuid>"),
+        _ => core.split_inclusive(|byte| is(*byte, JOINT)).for_each(|part| {
             let (part, end) = match part.split_last() {
                 Some((last, part)) if !last.is_ascii_alphanumeric() && *last < 0x80 => (part, Some(*last)),
                 _ => (part, None),
             };
             piece(part, out);
-            out.extend(end.map(char::from));
+            out.extend(end);
         }),
     }
     push(tail, out);
 }
 
 /// A piece without punctuation: a number, an identifier with digits in it, or a word that stays.
-fn piece(part: &[u8], out: &mut String) {
+fn piece(part: &[u8], out: &mut Vec<u8>) {
     let digits = part.iter().filter(|byte| byte.is_ascii_digit()).count();
     let hex = part.strip_prefix(b"0x").unwrap_or(part);
     if digits == 0 {
         push(part, out);
     } else if digits == part.len() {
-        out.push_str("<n>");
+        out.extend_from_slice(b"<n>");
     } else if hex.len() >= 4 && hex.iter().all(u8::is_ascii_hexdigit) {
-        out.push_str("<hex>");
+        out.extend_from_slice(b"<hex>");
     } else if digits * 4 >= part.len() && part.len() >= 8 {
-        out.push_str("<id>");
+        out.extend_from_slice(b"<id>");
     } else {
-        let mut in_number = false;
-        for byte in part {
-            if !byte.is_ascii_digit() {
-                out.push_str(if in_number { "<n>" } else { "" });
-                push(&[*byte], out);
+        for run in part.chunk_by(|one, next| one.is_ascii_digit() == next.is_ascii_digit()) {
+            if run.first().is_some_and(u8::is_ascii_digit) {
+                out.extend_from_slice(b"<n>");
+            } else {
+                push(run, out);
             }
-            in_number = byte.is_ascii_digit();
         }
-        out.push_str(if in_number { "<n>" } else { "" });
     }
 }
 
-/// Other scripts are written as a placeholder a byte: a fingerprint needs no letters, only that equals stay equal.
-fn push(bytes: &[u8], out: &mut String) {
-    bytes.iter().for_each(|byte| out.push(char::from(*byte)));
+/// Other scripts are written as a character a byte: a fingerprint needs no letters, only that equals stay equal.
+fn push(bytes: &[u8], out: &mut Vec<u8>) {
+    if bytes.is_ascii() {
+        out.extend_from_slice(bytes);
+    } else {
+        for byte in bytes {
+            out.extend_from_slice(char::from(*byte).encode_utf8(&mut [0; 2]).as_bytes());
+        }
+    }
 }
 
 fn is_uuid(core: &[u8]) -> bool {
-    core.len() == 36
+    core.len() == UUID_LENGTH
         && core.iter().enumerate().all(|(place, byte)| match place {
             8 | 13 | 18 | 23 => *byte == b'-',
             _ => byte.is_ascii_hexdigit(),
@@ -126,10 +184,16 @@ fn is_uuid(core: &[u8]) -> bool {
 }
 
 fn is_ip(core: &[u8]) -> bool {
+    #[expect(clippy::naive_bytecount, reason = "a word is short")]
+    let count = |sought: u8| core.iter().filter(|byte| **byte == sought).count();
+    let (dots, colons) = (count(b'.'), count(b':'));
+    if dots < 3 && colons < 2 {
+        return false;
+    }
     let Ok(text) = std::str::from_utf8(core) else { return false };
     let is_v4 = |text: &str| text.parse::<std::net::Ipv4Addr>().is_ok();
     let host = text.split_once(':').map_or(text, |(host, _)| host);
-    is_v4(host) || (text.matches(':').count() >= 2 && text.parse::<std::net::Ipv6Addr>().is_ok())
+    is_v4(host) || (colons >= 2 && text.parse::<std::net::Ipv6Addr>().is_ok())
 }
 
 #[cfg(test)]
@@ -137,9 +201,9 @@ mod tests {
     use super::{mask, template_id};
 
     fn masked(message: &str) -> String {
-        let mut out = String::new();
+        let mut out = Vec::new();
         mask(message, &mut out);
-        out
+        String::from_utf8(out).unwrap()
     }
 
     #[test]
@@ -165,7 +229,7 @@ mod tests {
 
     #[test]
     fn equal_templates_have_equal_fingerprints() {
-        let mut scratch = String::new();
+        let mut scratch = Vec::new();
         let first = template_id("timeout after 3000 ms", &mut scratch);
         assert_eq!(first, template_id("timeout after 17 ms", &mut scratch));
         assert_ne!(first, template_id("timeout before 17 ms", &mut scratch));

@@ -54,7 +54,7 @@ impl Intake {
         Self {
             sources: sources.into_iter().map(Source::new).collect(),
             schemas: BTreeMap::new(),
-            digest: Digest { scorer, masked: String::new() },
+            digest: Digest { scorer, masked: Vec::new() },
         }
     }
 

@@ -386,7 +386,7 @@ fn truncated_and_flipped_records_are_dead_letters_or_events_but_never_a_panic() 
             let start = bytes[..5].to_vec();
             for _ in 0..2000 {
                 let mut bytes = bytes.clone();
-                for _ in 0..1 + random() % 4 {
+                for _ in 0..=(random() % 4) {
                     let place = usize::try_from(random()).unwrap() % bytes.len();
                     bytes[place] = random().to_le_bytes()[0];
                 }

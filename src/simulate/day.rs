@@ -298,11 +298,11 @@ impl Scene<'_> {
             Plant::RepeatedIssue => {
                 let body = self.rng.pick(&words::UPSET);
                 let number = self.next_ticket();
-                let issue = plan.issue(self.account);
+                let issue = Plan::issue(self.account);
                 let draft = self.created(number, issue, body, time);
                 self.deliver_promptly(draft);
             }
-            Plant::FollowUps => self.follow_up(plan, place, time),
+            Plant::FollowUps => self.follow_up(place, time),
             Plant::ConnectionFailures | Plant::TenAnHour => {
                 self.fail(0, time, true);
                 if last {
@@ -340,8 +340,8 @@ impl Scene<'_> {
     }
 
     /// Five records of one issue: two tickets, one of them told twice, a follow-up and a merged one.
-    fn follow_up(&mut self, plan: &Plan, place: usize, time: i64) {
-        let (issue, body) = (plan.issue(self.account), self.rng.pick(&words::CALM));
+    fn follow_up(&mut self, place: usize, time: i64) {
+        let (issue, body) = (Plan::issue(self.account), self.rng.pick(&words::CALM));
         // Far above the numbers of the account's other tickets.
         let number = 9000 + if place == 1 { 0 } else { place as u64 };
         let draft = self.created(number, issue, body, time);

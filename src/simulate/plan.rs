@@ -204,7 +204,7 @@ impl Plan {
     fn entity(&self, account: &Account) -> String {
         match self.kind {
             Plant::FailedLogins | Plant::MistypedLogins => format!("{}/{}", account.id, account.users[1]),
-            Plant::RepeatedIssue | Plant::FollowUps => format!("{}/{}", account.id, self.issue(account).2),
+            Plant::RepeatedIssue | Plant::FollowUps => format!("{}/{}", account.id, Self::issue(account).2),
             Plant::ConnectionFailures | Plant::TenAnHour => {
                 format!("{}/{}", account.id, account.integrations[0])
             }
@@ -213,7 +213,7 @@ impl Plan {
     }
 
     /// The issue of planted tickets: one that does not turn up by itself.
-    pub(super) fn issue(&self, account: &Account) -> (&'static str, &'static str, &'static str) {
+    pub(super) fn issue(account: &Account) -> (&'static str, &'static str, &'static str) {
         let kept = &super::words::ISSUES[super::words::USUAL_ISSUES..];
         kept[usize::try_from(account.number).unwrap_or(0) % kept.len()]
     }

@@ -47,7 +47,7 @@ fn records_come_by_arrival_in_plausible_numbers() {
         twice += usize::from(!ids.insert(text(&record, "event_id").unwrap().to_owned()));
     }
     let account_days = ACCOUNTS * usize::try_from(DAYS).unwrap();
-    let usage = count["usage"] as usize / account_days;
+    let usage = count["usage"] / account_days;
     assert!((15..80).contains(&usage), "{usage} usage events an account and day");
     assert!(
         count["error-log"] > account_days / 2 && count["ticket"] > 300 && count["billing"] > 150,

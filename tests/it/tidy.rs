@@ -46,9 +46,10 @@ const CRATE_HOMES: &[(&str, &[&str])] = &[
     ("prometheus::", &["src/runtime/metrics"]),
     ("ureq", &["src/runtime/registry"]),
     ("saphyr_parser", &["src/document/"]),
-    ("apache_avro", &["src/event/record/", "src/intake/"]),
+    // The alerts' tests read with it what we write.
+    ("apache_avro", &["src/event/record/", "src/intake/", "src/engine/alert/tests/"]),
     ("aho_corasick", &["src/intake/"]),
-    ("jiff", &["src/event/time.rs", "src/engine/calendar"]),
+    ("jiff", &["src/event/time.rs", "src/engine/calendar", "src/rules/rule.rs"]),
     ("signal_hook", &["src/runtime/shutdown.rs"]),
 ];
 
@@ -205,7 +206,7 @@ fn unsafe_code_has_one_home() {
 }
 
 #[test]
-fn there_are_four_traits() {
+fn traits_are_few() {
     let mut traits: Vec<String> = sources("src")
         .iter()
         .flat_map(|(_, text)| {
@@ -216,7 +217,9 @@ fn there_are_four_traits() {
         })
         .collect();
     traits.sort();
-    assert_eq!(traits, ["Clock", "Sink", "Source", "Store"]);
+    // What the runtime does in more than one way; and headers, which records of clients and of the memory log keep each in
+    // their own storage.
+    assert_eq!(traits, ["Clock", "Headers", "Sink", "Source", "Store"]);
 }
 
 #[test]

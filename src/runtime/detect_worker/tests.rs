@@ -61,7 +61,7 @@ impl Fate {
             return false;
         }
         state.0 = state.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state.0 >> 33) % of == 0
+        (state.0 >> 33).is_multiple_of(of)
     }
 
     fn heal(&self) {

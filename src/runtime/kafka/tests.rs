@@ -318,7 +318,7 @@ fn batches_are_fast() {
         polls += 1;
         source.poll(SHORT, &mut |record| seen += u64::from(record.value.is_some())).unwrap();
     }
-    let spent = thread_cpu() - before;
+    let spent = thread_cpu().checked_sub(before).unwrap();
     eprintln!(
         "{} ns of this thread's CPU time a record, {} records a poll",
         spent.as_nanos() / u128::from(count),

@@ -71,6 +71,7 @@ fn seconds(ms: i64) -> f64 {
 }
 
 /// The counters of the input law and what precedes it.
+#[expect(clippy::struct_field_names, reason = "`input` is the word of the law")]
 struct Input {
     records: IntCounterVec,
     input: IntCounterVec,
