@@ -16,8 +16,11 @@ scripts/python.sh
 scripts/kafka.sh start "$state"
 scripts/kafka.sh registry start "$state"
 
-export FOREWARN_TEST_BROKERS FOREWARN_TEST_REGISTRY
+export FOREWARN_TEST_BROKERS FOREWARN_TEST_REGISTRY KAFKA_BROKERS
 FOREWARN_TEST_BROKERS=$(cat "$state/bootstrap")
+KAFKA_BROKERS=$FOREWARN_TEST_BROKERS
 FOREWARN_TEST_REGISTRY=$(cat "$state/registry")
 # The end-to-end tests are ignored where there is no broker; here there is one.
-cargo test -- --include-ignored
+# Measurements stay ignored: they belong to `make bench`.
+cargo test
+cargo test --test it -- --ignored --test-threads 1

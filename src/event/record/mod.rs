@@ -1,4 +1,4 @@
-//! Records on their way out: how a [`Value`](super::Value) is put together, and its two encodings.
+//! Records on their way out: how a [`Value`] is put together, and its two encodings.
 //!
 //! Nulls and empty collections are left out on both ways; a reader takes what is absent for the default.
 

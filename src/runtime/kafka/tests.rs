@@ -33,7 +33,7 @@ fn topic(connection: &Connection, name: &str, partitions: i32) -> String {
         config: vec![("message.timestamp.type", "LogAppendTime".to_owned())],
     };
     let admin = Admin::open(connection).unwrap();
-    assert_eq!(admin.create(std::slice::from_ref(&plan), -1).unwrap(), [name.clone()]);
+    assert_eq!(admin.create(std::slice::from_ref(&plan), -1).unwrap(), vec![name.clone()]);
     assert_eq!(admin.create(std::slice::from_ref(&plan), -1).unwrap(), [] as [String; 0]);
     // A topic is there when its leaders are known.
     let deadline = Instant::now() + PATIENCE;
