@@ -217,9 +217,9 @@ fn traits_are_few() {
         })
         .collect();
     traits.sort();
-    // What the runtime does in more than one way; and headers, which records of clients and of the memory log keep each in
-    // their own storage.
-    assert_eq!(traits, ["Clock", "Headers", "Sink", "Source", "Store"]);
+    // The four seams of the runtime; headers of a record, as intake and as the runtime see them; and the value of a path,
+    // of an event or of outputs.
+    assert_eq!(traits, ["Clock", "HeaderSource", "Headers", "Sink", "Source", "Store", "Subject"]);
 }
 
 #[test]
