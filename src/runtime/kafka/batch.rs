@@ -1,4 +1,4 @@
-//! Records by the hundred, straight from librdkafka's queue: 110 ns a record instead of 300 (`docs/decisions`).
+//! Records by the hundred, straight from librdkafka's queue: the cost of a call is paid once a batch.
 //!
 //! The only file with unsafe code. Everything here upholds three facts: the client outlives its queues, a message is read
 //! only between its consumption and its destruction, and what a message points to belongs to librdkafka throughout.
