@@ -17,8 +17,9 @@ need_library() { # glob, package
 need g++ g++
 need make make
 need pkg-config pkg-config
-need_library '/usr/lib/*/libclang*.so*' libclang-dev
-need_library '/usr/lib/llvm-*/lib/libclang*.so*' libclang-dev
+# One of the two will do. Not libclang-cpp, which is another library and no help to bindgen.
+compgen -G '/usr/lib/*/libclang[-.][0-9s]*' >/dev/null ||
+  need_library '/usr/lib/llvm-*/lib/libclang[-.][0-9s]*' libclang-dev
 need /usr/include/openssl/ssl.h libssl-dev
 need /usr/include/zlib.h zlib1g-dev
 need ccache ccache
@@ -35,10 +36,6 @@ if ! command -v cargo >/dev/null 2>&1; then
 fi
 
 mapfile -t packages < <(printf '%s\n' "${packages[@]}" | sort -u | sed '/^$/d')
-# Either of the two places of libclang will do.
-if compgen -G '/usr/lib/llvm-*/lib/libclang*.so*' >/dev/null || compgen -G '/usr/lib/*/libclang*.so*' >/dev/null; then
-  mapfile -t packages < <(printf '%s\n' "${packages[@]}" | sed '/^libclang-dev$/d;/^$/d')
-fi
 [ "${#packages[@]}" -gt 0 ] || exit 0
 
 sudo=""
