@@ -22,9 +22,9 @@ use super::workload::{self, Accounts, Spread};
 const SOURCE_PARTITIONS: i32 = 4;
 const ASK: Duration = Duration::from_secs(10);
 const LIMIT: Duration = Duration::from_mins(15);
-/// Event time of the whole run.
+/// Event time of the whole run. It ends now: what is older than a topic's retention is deleted, and alerts on what has
+/// expired are withheld.
 const SPAN_MS: u64 = 2 * 3_600_000;
-const START_MS: i64 = 1_767_225_600_000;
 
 /// One topic with its events, and a configuration that reads it.
 #[derive(Debug)]
@@ -60,9 +60,10 @@ impl Bench {
         let mut accounts = Accounts::new(spread, accounts, 7);
         let producer = producer(brokers)?;
         let mut value = Vec::new();
+        let begin = wall_ms()? - i64::try_from(SPAN_MS)?;
         for number in 0..events {
             let account = format!("acct-{:07}", accounts.draw());
-            let time = START_MS + i64::try_from(number * SPAN_MS / events)?;
+            let time = begin + i64::try_from(number * SPAN_MS / events)?;
             workload::encode(&mut value, &account, number, time);
             send(&producer, &bench.topic, &account, &value, time)?;
         }
