@@ -48,7 +48,8 @@ pub struct Stage {
 impl Bench {
     /// Creates topics, writes events, journals the rules.
     pub fn prepare(brokers: &str, spread: Spread, events: u64, accounts: u32) -> Result<Self> {
-        let application = format!("w1-{}-{}", spread.name(), std::process::id());
+        let what = if events == 0 { "latency" } else { spread.name() };
+        let application = format!("w1-{what}-{}", std::process::id());
         let bench = Self {
             brokers: brokers.to_owned(),
             topic: format!("{application}-errors"),
