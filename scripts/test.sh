@@ -4,6 +4,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 make --no-print-directory check
+scripts/promtool.sh
 
 state=$(mktemp -d)
 stop() {

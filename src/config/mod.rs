@@ -213,10 +213,11 @@ pub struct DeadLetters {
 }
 
 /// Budgets of the metrics.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(missing_docs, reason = "docs/config.reference.yaml documents every option once")]
 pub struct Metrics {
     pub max_rules: usize,
+    pub issues: Vec<String>,
 }
 
 /// How log lines look.

@@ -11,6 +11,8 @@ use super::{
 use crate::document::{Code, Mistakes, Node, Span, Table};
 use crate::event::Kind;
 
+/// Most issues that have time series of their own.
+const ISSUES_MAX: usize = 10;
 const FORMATS: [(&str, Format); 3] = [("auto", Format::Auto), ("json", Format::Json), ("avro", Format::Avro)];
 
 const TOP: [&str; 16] = [
@@ -476,9 +478,16 @@ impl<'n> Reader<'_> {
     }
 
     fn metrics(&mut self, top: Table<'n>) -> Option<Metrics> {
-        let table = self.section(top, "metrics", &["max_rules"])?;
-        let max_rules = self.integer(table, "max_rules", 0..=500)?;
-        Some(Metrics { max_rules: usize::try_from(max_rules).ok()? })
+        let table = self.section(top, "metrics", &["max_rules", "issues"])?;
+        let max_rules = self.integer(table, "max_rules", 0..=500);
+        let node = table.required("issues", self.mistakes)?;
+        let issues = self.words(node)?;
+        if issues.len() > ISSUES_MAX {
+            let what = format!("expected at most {ISSUES_MAX} issues, found {}", issues.len());
+            self.mistakes.report(node.span, Code::E03, what).hint("each has time series of its own");
+            return None;
+        }
+        Some(Metrics { max_rules: usize::try_from(max_rules?).ok()?, issues })
     }
 
     fn logs(&mut self, top: Table<'n>) -> Option<Logs> {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::event::Event;
 
+use super::census::Entry;
 use super::profile::Profile;
 use super::rows::key::{KeyParts, account_range};
 use super::step::{Turn, account_key};
@@ -107,7 +108,7 @@ impl Engine {
         for (_, part) in idle.into_iter().take(room) {
             let key = KeyParts { kind, account: Some(account), part: &part }.encode();
             self.erase_row(&key, turn)?;
-            turn.effects.tally.evicted += 1;
+            *turn.effects.tally.evicted.entry(kind.into()).or_default() += 1;
         }
         Ok(())
     }
@@ -144,6 +145,7 @@ impl Engine {
             Vec::new()
         })?;
         if let Some(row) = self.rows.remove(key, turn.store)? {
+            self.task.census.remove(&Entry::of(&row.firing));
             for clock in [DeadlineClock::Watermark, DeadlineClock::Journal] {
                 if let Some(armed) = row.armed(clock) {
                     self.deadlines.disarm(key, clock, armed);

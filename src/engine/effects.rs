@@ -4,7 +4,11 @@
 //! the journal position go out in one transaction; 3. tallies reach the metrics once that is committed; 4. now and then a
 //! local checkpoint follows. Never a checkpoint ahead of what is published.
 
+use std::collections::BTreeMap;
+
 use super::alert::{Alert, Decision};
+use super::helpdesk::TicketTally;
+use super::peaks::PeakDay;
 
 /// The effects of a run of journal records, in the order in which they happened.
 #[derive(Debug, Default)]
@@ -78,8 +82,10 @@ pub struct Tally {
     pub behind: [u64; 7],
     /// Frames that were read before.
     pub journal_duplicates: u64,
-    /// Rows evicted because an account has too many of a kind.
-    pub evicted: u64,
+    /// Rows evicted because an account has too many of their kind, by kind.
+    pub evicted: BTreeMap<Box<str>, u64>,
+    /// What tickets say of the help desk.
+    pub tickets: TicketTally,
     /// Per rule, in the order of the program.
     pub rules: Vec<RuleTally>,
 }
@@ -99,6 +105,10 @@ pub struct RuleTally {
     pub alerts: [u64; 8],
     /// Onset to detection of opened alerts, ms.
     pub time_to_detect_ms: Vec<i64>,
+    /// Highest ratios of entity-days that ended.
+    pub peaks: PeakDay,
+    /// Alerts that nobody reacted to in time.
+    pub respond_by_missed: u64,
 }
 
 impl Tally {
@@ -107,7 +117,8 @@ impl Tally {
         self.events = Default::default();
         self.behind = Default::default();
         self.journal_duplicates = 0;
-        self.evicted = 0;
+        self.evicted.clear();
+        self.tickets.clear();
         for rule in &mut self.rules {
             *rule = RuleTally::default();
         }

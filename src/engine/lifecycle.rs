@@ -72,6 +72,7 @@ impl Scene<'_> {
             detected: now,
             revised: Timestamp::MIN,
             reminder: rule.alert.update_every_ms.map(|every| now.plus(every)),
+            respond_by: rule.alert.respond_within_ms.map(|within| now.plus(within)),
             pending: false,
             said: Said::default(),
             late_events: 0,
@@ -123,6 +124,8 @@ impl Scene<'_> {
         open.lead = rule.key;
         open.severity = open.severity.max(severity);
         // Timers run from the opening.
+        let respond_by = rule.alert.respond_within_ms.map(|within| open.detected.plus(within));
+        open.respond_by = open.respond_by.and(respond_by);
         open.reminder = rule.alert.update_every_ms.map(|every| next_multiple(open.detected, every, now));
     }
 

@@ -10,16 +10,19 @@
 mod accounts;
 pub mod alert;
 pub mod calendar;
+pub mod census;
 mod detect;
 pub mod effects;
 mod firing;
 mod gates;
+pub mod helpdesk;
 mod ingest;
 mod judge;
 mod lifecycle;
 mod matches;
 mod moves;
 pub mod number;
+pub mod peaks;
 mod plan;
 mod profile;
 mod quick;
@@ -42,7 +45,7 @@ use std::sync::Arc;
 use crate::event::bytes::FormatError;
 use crate::event::{Kind, SourcePartition, Timestamp};
 use crate::journal::Entry;
-use crate::rules::program::{FilterIx, Program};
+use crate::rules::program::{FilterIx, Program, Rule};
 
 use calendar::Calendar;
 use plan::{KindMask, Plan};
@@ -160,6 +163,8 @@ pub struct Engine {
     key: Vec<u8>,
     /// Memory for the filters that the event at hand matches.
     matched: Vec<FilterIx>,
+    /// What the row at hand said before and says now, for the census.
+    entries: [census::Entry; 2],
 }
 
 impl Engine {
@@ -178,6 +183,7 @@ impl Engine {
             position: 0,
             key: Vec::new(),
             matched: Vec::new(),
+            entries: Default::default(),
         }
     }
 
@@ -252,6 +258,11 @@ impl Engine {
     #[must_use]
     pub fn hot_rows(&self) -> usize {
         self.rows.len()
+    }
+
+    /// Where entities stand with each active rule, by its place in the program.
+    pub fn census(&self) -> impl Iterator<Item = (&Rule, census::Counts)> {
+        self.plan.program.rules.iter().map(|rule| (rule, self.task.census.counts(rule.key)))
     }
 
     /// How many rows have an open alert.

@@ -40,6 +40,7 @@ impl Engine {
         let ticket = row.ticket.get_or_insert_default();
         let before = (**ticket).clone();
         let changed = ticket.merge(event);
+        turn.effects.tally.tickets.take(event, ticket);
         let now = (**ticket).clone();
         if changed {
             for kept in &before.kept {

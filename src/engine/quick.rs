@@ -83,13 +83,13 @@ impl Desk<'_> {
     }
 
     /// Whether all touched rules are calm here; a single new one is made.
-    fn prepare(&self, row: &mut Row) -> bool {
-        let first = row.first_event();
+    fn prepare(&mut self, row: &mut Row) -> bool {
+        let (plan, first) = (self.plan, row.first_event());
         let Some(calm) = row.firing.calm_mut() else { return false };
         let mut new = None;
         let mut known = 0;
         for rule in self.counts().flat_map(|(_, count)| &count.rules) {
-            let (own, version) = (self.plan.rule(*rule), self.plan.rule_plan(*rule).version);
+            let (own, version) = (plan.rule(*rule), plan.rule_plan(*rule).version);
             match calm.iter().find(|calm| calm.key == own.key) {
                 Some(calm) if calm.version == version => known += 1,
                 Some(_) => return false,
@@ -106,6 +106,7 @@ impl Desk<'_> {
         }
         calm.reserve_exact(1);
         calm.push(Calm::new(own.key, version, (conditions, clears)));
+        self.task.census.admit(own.key);
         true
     }
 

@@ -98,6 +98,7 @@ impl Engine {
     ) -> Result<(), StepError> {
         self.task.journal_time = self.task.journal_time.max(record.time);
         effects.tally.rules.resize_with(self.plan.program.rules.len(), Default::default);
+        self.turn_day(&mut effects.tally);
         let first_decision = effects.decisions.len();
         let mut turn = Turn { offset: record.offset, first_decision, store, effects };
         match &record.entry {
@@ -359,6 +360,7 @@ impl Engine {
         };
         let row = self.rows.get_or_insert(key, turn.store)?;
         row.firing.wake();
+        self.entries[0].take(&row.firing);
         let profile = if parts.kind == "account" { row.profile.clone() } else { own };
         let user = match parts.kind {
             "user" => row
@@ -399,6 +401,9 @@ impl Engine {
         };
         arm(DeadlineClock::Watermark, marks.into_iter().min());
         arm(DeadlineClock::Journal, journal);
+        let [before, now] = &mut self.entries;
+        now.take(&row.firing);
+        self.task.census.change(before, now);
         row.firing.settle();
         Ok(())
     }

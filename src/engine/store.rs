@@ -54,6 +54,25 @@ pub enum StoreError {
     Corrupt(String),
 }
 
+/// What a store occupies and what went wrong in it, for the metrics. Bytes; what a store does not have is 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Usage {
+    /// Rows as they lie on disk (or in memory, where there is no disk).
+    pub disk: u64,
+    /// Rows that are not written to tables yet.
+    pub memtable: u64,
+    /// Cached blocks, shared with the other stores of the process.
+    pub block_cache: u64,
+    /// What must still be compacted.
+    pub pending_compaction: u64,
+    /// Free space where it lies.
+    pub disk_free: u64,
+    /// How often writes were held back or stopped, since it was opened.
+    pub write_stalls: u64,
+    /// Flushes and compactions that failed, since it was opened.
+    pub background_errors: u64,
+}
+
 /// Rows of one task, by key. Implemented on RocksDB and in memory.
 pub trait Store {
     /// Loads rows in one go: for each key its bytes, or `None` where there is no row.
@@ -85,6 +104,6 @@ pub trait Store {
     /// If the storage engine fails.
     fn last_checkpoint(&mut self) -> Result<Option<(i64, Vec<u8>)>, StoreError>;
 
-    /// Bytes the store holds on disk or in memory, for the metrics.
-    fn size_bytes(&self) -> u64;
+    /// What it occupies, and what went wrong in it.
+    fn usage(&self) -> Usage;
 }

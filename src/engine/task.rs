@@ -10,6 +10,8 @@ use crate::event::{Kind, SourcePartition, Timestamp};
 use crate::journal::Coverage;
 use crate::journal::coverage::{Admission, Covered};
 
+use super::census::Census;
+use super::peaks::Peaks;
 use super::store::RowKey;
 
 /// Version of these bytes.
@@ -62,6 +64,10 @@ pub struct Task {
     pub open: BTreeSet<RowKey>,
     /// Journal records that every run skips.
     pub quarantined: BTreeSet<i64>,
+    /// Where entities stand with each rule.
+    pub census: Census,
+    /// How near entities came to firing today.
+    pub peaks: Peaks,
     /// Labels of evidence: rows point into this list.
     labels: Vec<(u64, Box<str>)>,
     label_places: HashMap<u64, u16, FixedState>,
@@ -207,6 +213,8 @@ impl Task {
             out.extend_from_slice(&hash.to_le_bytes());
             put_text(&mut out, label);
         }
+        self.census.encode(&mut out);
+        self.peaks.encode(&mut out);
         out
     }
 
@@ -248,6 +256,8 @@ impl Task {
             let hash = reader.take(8)?.try_into().map_err(|_| FormatError::Truncated)?;
             task.push_label(u64::from_le_bytes(hash), reader.text()?);
         }
+        task.census = Census::decode(&mut reader)?;
+        task.peaks = Peaks::decode(&mut reader)?;
         Ok(task)
     }
 }
@@ -297,6 +307,7 @@ mod tests {
         task.label(7, || "a".to_owned(), "b");
         task.body.push(("f".into(), "text".into()));
         task.open.insert(crate::engine::store::RowKey([1, 2].into()));
+        task.census.admit(9);
         assert_eq!(Task::decode(&task.encode()).unwrap(), task);
         assert!(Task::decode(&[9]).is_err());
     }

@@ -3,6 +3,7 @@
 use crate::event::bytes::{FormatError, Reader, put_signed, put_text, put_value, put_varint};
 use crate::event::{Event, Field, Kind, Position, Timestamp, Value};
 
+use super::helpdesk::Counted;
 use super::matches::{TICKET_ATTRIBUTES, find};
 use super::profile::read_fields;
 
@@ -21,6 +22,8 @@ pub struct Ticket {
     stamps: Vec<(Field, Stamp)>,
     /// Events that contribute to rows that depend on attributes.
     pub kept: Vec<Event<'static>>,
+    /// What it has been counted for.
+    pub counted: Counted,
 }
 
 /// The stamp of an event.
@@ -85,6 +88,7 @@ impl Ticket {
         }
         put_varint(out, self.kept.len() as u64);
         self.kept.iter().for_each(|event| put_event(out, event));
+        self.counted.encode(out);
     }
 
     /// Reads what [`Ticket::encode`] wrote.
@@ -102,6 +106,7 @@ impl Ticket {
         for _ in 0..reader.count()? {
             ticket.kept.push(event(reader)?);
         }
+        ticket.counted = Counted::decode(reader)?;
         Ok(ticket)
     }
 }

@@ -22,6 +22,8 @@ enum Due {
     Pending(usize),
     /// A reminder.
     Reminder(usize),
+    /// Nobody has reacted in time.
+    Missed(usize),
 }
 
 impl Scene<'_> {
@@ -73,6 +75,7 @@ impl Scene<'_> {
         for (place, alert) in self.row.firing.alerts.iter().enumerate() {
             timers.extend(self.expires(alert).map(|at| (at, Due::Expiry(place))));
             timers.extend(alert.reminder.map(|at| (at, Due::Reminder(place))));
+            timers.extend(alert.respond_by.map(|at| (at, Due::Missed(place))));
             if alert.pending {
                 timers.push((alert.revised.plus(UPDATE_GAP_MS), Due::Pending(place)));
             }
@@ -131,6 +134,13 @@ impl Scene<'_> {
                 self.revise_alert(alert);
             }
             Due::Reminder(alert) => self.remind(alert),
+            Due::Missed(alert) => {
+                let open = &mut self.row.firing.alerts[alert];
+                open.respond_by = None;
+                if let Some(lead) = self.plan.rule_of_key(open.lead) {
+                    self.tally(lead).respond_by_missed += 1;
+                }
+            }
         }
     }
 

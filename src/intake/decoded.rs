@@ -76,6 +76,18 @@ pub enum DeadReason {
 }
 
 impl DeadReason {
+    /// All reasons.
+    pub const ALL: [Self; 8] = [
+        Self::TooLarge,
+        Self::SchemaUnknown,
+        Self::DecodeFailed,
+        Self::MappingFailed,
+        Self::FieldMissing,
+        Self::FieldInvalid,
+        Self::ControlInvalid,
+        Self::Quarantined,
+    ];
+
     /// Its spelling.
     #[must_use]
     pub const fn name(self) -> &'static str {

@@ -18,7 +18,7 @@ use axum::routing::get;
 use serde_json::json;
 
 use super::clock::Clock;
-use super::metrics::Metrics;
+use super::metrics::{AppState, Metrics};
 use crate::event::Timestamp;
 
 /// A worker whose last heartbeat is older than this is stuck, ms.
@@ -147,6 +147,29 @@ impl Health {
             (pulse.name.clone(), now.0.saturating_sub(pulse.beat.load(Ordering::Relaxed)))
         };
         self.workers().iter().map(age).filter(|(_, age)| *age > HEARTBEAT_MS).collect()
+    }
+
+    /// What the process is doing, in one word: the worst that any worker says.
+    #[must_use]
+    pub fn doing(&self) -> AppState {
+        if self.draining.load(Ordering::Relaxed) {
+            return AppState::Draining;
+        }
+        let workers = self.workers();
+        let any = |reason: Unready| {
+            workers.iter().any(|pulse| pulse.reasons.load(Ordering::Relaxed) & (1 << reason as u8) != 0)
+        };
+        if any(Unready::Failed) {
+            AppState::Failed
+        } else if workers.is_empty() || !self.is_started() || any(Unready::Starting) {
+            AppState::Starting
+        } else if any(Unready::Unassigned) {
+            AppState::Rebalancing
+        } else if any(Unready::Restoring) {
+            AppState::Restoring
+        } else {
+            AppState::Running
+        }
     }
 
     /// Who is not ready and why; empty: the process is ready.
@@ -290,6 +313,7 @@ fn answer(good: bool, body: &serde_json::Value) -> Response {
 }
 
 async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
+    shared.metrics.pipeline.set_ready(shared.health.unready().is_empty(), shared.health.doing());
     match shared.metrics.render() {
         Ok(page) => ([(header::CONTENT_TYPE, prometheus_text())], page).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
@@ -308,7 +332,6 @@ async fn livez(State(shared): State<Arc<Shared>>) -> Response {
 
 async fn readyz(State(shared): State<Arc<Shared>>) -> Response {
     let unready = shared.health.unready();
-    shared.metrics.pipeline.set_ready(unready.is_empty());
     let list: Vec<_> = unready.iter().map(|(name, why)| json!({"worker": name, "reasons": why})).collect();
     answer(unready.is_empty(), &json!({"ready": unready.is_empty(), "unready": list}))
 }
@@ -372,9 +395,13 @@ mod tests {
         worker.set(Unready::Restoring, false);
         let asked = super::ask_ready(server.address(), Duration::from_secs(5)).unwrap();
         assert_eq!(asked, (true, r#"{"ready":true,"unready":[]}"#.to_owned()));
-        assert!(ask(&server, "/metrics").1.contains("\nforewarn_ready 1\n"));
+        let page = ask(&server, "/metrics").1;
+        assert!(page.contains("\nforewarn_ready 1\n") && page.contains(r#"_app_state{state="running"} 1"#));
         health.draining();
         assert!(ask(&server, "/readyz").1.contains("draining"));
+        let page = ask(&server, "/metrics").1;
+        assert!(page.contains("\nforewarn_ready 0\n") && page.contains(r#"_app_state{state="draining"} 1"#));
+        assert!(page.contains(r#"_app_state{state="running"} 0"#));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::engine::store::{Checkpoint, Deadline, DeadlineClock, RowKey, Store, StoreError};
+use crate::engine::store::{Checkpoint, Deadline, DeadlineClock, RowKey, Store, StoreError, Usage};
 use crate::event::Timestamp;
 
 /// A [`Store`] that lives as long as the process. A clone is what a reopened store would show.
@@ -66,9 +66,9 @@ impl Store for MemoryStore {
         Ok(self.task.clone())
     }
 
-    fn size_bytes(&self) -> u64 {
+    fn usage(&self) -> Usage {
         let rows: usize = self.rows.iter().map(|(key, row)| key.0.len() + row.len()).sum();
         let deadlines: usize = self.deadlines.iter().map(|deadline| deadline.row.0.len() + 9).sum();
-        (rows + deadlines) as u64
+        Usage { disk: (rows + deadlines) as u64, ..Usage::default() }
     }
 }

@@ -10,6 +10,7 @@ pub mod group;
 pub mod http;
 pub mod intake_worker;
 pub mod kafka;
+mod latency;
 pub mod logs;
 pub mod memory_log;
 pub mod memory_store;

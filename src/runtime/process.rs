@@ -11,7 +11,7 @@ use super::intake_worker::{IntakeParts, IntakeSettings, IntakeWorker};
 use super::kafka::admin::{Admin, AdminError, plans};
 use super::kafka::changelog::system_records;
 use super::kafka::{Connection, Group, KafkaSource, PlainSink, TransactionalSink};
-use super::metrics::{AppState, Metrics, MetricsError};
+use super::metrics::{Metrics, MetricsError};
 use super::registry::{Location, Registry};
 use super::rocks::{RocksMemory, RocksStore};
 use super::shutdown::{exit_on_panic, obey_signals};
@@ -98,9 +98,11 @@ struct Process {
 /// If it can't begin, or a worker gives up.
 pub fn run(config: Config, create_topics: bool) -> Result<(), ProcessError> {
     exit_on_panic();
+    let metrics = Arc::new(Metrics::with_issues(config.metrics.max_rules, &config.metrics.issues)?);
+    metrics.pipeline.reloaded(SystemClock.now(), true);
     let process = Process {
-        connection: Connection::of(&config),
-        metrics: Arc::new(Metrics::new(config.metrics.max_rules)?),
+        connection: Connection { metrics: Some(Arc::clone(&metrics)), ..Connection::of(&config) },
+        metrics,
         health: Arc::new(Health::default()),
         stop: Arc::default(),
         clock: Arc::new(SystemClock),
@@ -121,6 +123,12 @@ impl Process {
     fn work(&self, create_topics: bool) -> Result<(), ProcessError> {
         self.check_topics(create_topics)?;
         let config = &self.config;
+        let topics = &config.topics;
+        for topic in
+            [&topics.journal, &topics.dead_letters, &topics.alerts, &topics.alerts_state, &topics.decisions]
+        {
+            self.metrics.pipeline.announce_output(topic);
+        }
         let mut threads = Vec::new();
         if config.roles.detect {
             let memory = Arc::new(RocksMemory::new(ROCKS_BYTES.0, ROCKS_BYTES.1));
@@ -134,7 +142,6 @@ impl Process {
             }
         }
         self.health.started();
-        self.metrics.pipeline.set_state(AppState::Running);
         let mut end = Ok(());
         for thread in threads {
             let result = thread.join().map_err(|_| ProcessError::Thread).and_then(|result| Ok(result?));

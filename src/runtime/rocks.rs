@@ -19,7 +19,7 @@ use rocksdb::{
     WriteBufferManager,
 };
 
-use crate::engine::store::{Checkpoint, Deadline, DeadlineClock, RowKey, Store, StoreError};
+use crate::engine::store::{Checkpoint, Deadline, DeadlineClock, RowKey, Store, StoreError, Usage};
 use crate::event::Timestamp;
 
 /// Version of the layout above.
@@ -27,6 +27,7 @@ const FORMAT: u8 = 1;
 
 const DEADLINES: &str = "deadlines";
 const META: &str = "meta";
+const FAMILIES: [&str; 3] = [rocksdb::DEFAULT_COLUMN_FAMILY_NAME, DEADLINES, META];
 
 /// Memory that all tasks of the process share.
 pub struct RocksMemory {
@@ -289,20 +290,38 @@ impl Store for RocksStore {
         Ok(Some((i64::from_be_bytes(*position), task.to_vec())))
     }
 
-    fn size_bytes(&self) -> u64 {
+    fn usage(&self) -> Usage {
         let of = |family: &str, property: &str| -> u64 {
             let family = self.family(family).ok();
             family
                 .and_then(|family| self.db.property_int_value_cf(family, property).ok().flatten())
                 .unwrap_or(0)
         };
-        [rocksdb::DEFAULT_COLUMN_FAMILY_NAME, DEADLINES, META]
-            .iter()
-            .map(|family| {
-                of(family, "rocksdb.total-sst-files-size") + of(family, "rocksdb.cur-size-all-mem-tables")
-            })
-            .sum()
+        let all = |property: &str| FAMILIES.iter().map(|family| of(family, property)).sum::<u64>();
+        let of_all = |property: &str| of(rocksdb::DEFAULT_COLUMN_FAMILY_NAME, property);
+        let stalls = |family: &str| {
+            let text = self.family(family).ok().and_then(|family| {
+                self.db.property_value_cf(family, "rocksdb.cf-write-stall-stats").ok().flatten()
+            });
+            text.map_or(0, |text| write_stalls(&text))
+        };
+        Usage {
+            disk: all("rocksdb.total-sst-files-size"),
+            memtable: all("rocksdb.cur-size-all-mem-tables"),
+            pending_compaction: all("rocksdb.estimate-pending-compaction-bytes"),
+            block_cache: of_all("rocksdb.block-cache-usage"),
+            background_errors: of_all("rocksdb.background-errors"),
+            write_stalls: FAMILIES.iter().map(|family| stalls(family)).sum(),
+            // A file system that does not say counts as full: nobody shall rely on it.
+            disk_free: rustix::fs::statvfs(self.db.path()).map_or(0, |free| free.f_bavail * free.f_frsize),
+        }
     }
+}
+
+/// How often a column family held writes back or stopped them: the totals among RocksDB's counts by cause.
+fn write_stalls(text: &str) -> u64 {
+    let total = |part: &str| part.trim().strip_prefix("total-")?.split(": ").nth(1)?.parse::<u64>().ok();
+    text.split([',', '\n']).filter_map(total).sum()
 }
 
 #[cfg(test)]

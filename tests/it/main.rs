@@ -12,6 +12,8 @@
 mod cli;
 mod config;
 mod e2e;
+mod laws;
+mod monitoring;
 mod oracle;
 mod scenarios;
 mod store_crash;

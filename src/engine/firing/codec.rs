@@ -318,6 +318,7 @@ fn put_alert(out: &mut Vec<u8>, alert: &OpenAlert) {
         put_signed(out, time.0);
     }
     put_time(out, alert.reminder);
+    put_time(out, alert.respond_by);
     out.push(u8::from(alert.pending));
     put_text(out, &alert.said.summary);
     put_list(out, &alert.said.values, |out, value| {
@@ -351,6 +352,7 @@ fn alert(reader: &mut Reader<'_>) -> Result<OpenAlert, FormatError> {
         detected: reader.time()?,
         revised: reader.time()?,
         reminder: time(reader)?,
+        respond_by: time(reader)?,
         pending: reader.byte()? != 0,
         said: Said {
             summary: reader.text()?.into(),

@@ -163,6 +163,8 @@ pub struct OpenAlert {
     pub revised: Timestamp,
     /// Journal time of the next reminder.
     pub reminder: Option<Timestamp>,
+    /// Journal time until which somebody must have reacted; none once somebody has, or it is past.
+    pub respond_by: Option<Timestamp>,
     /// Something has changed that may be said a minute after the last revision.
     pub pending: bool,
     /// What was said last.
@@ -211,6 +213,11 @@ impl Firing {
     #[must_use]
     pub fn alert(&self, family: u32, dedup: &[Value<'static>]) -> Option<usize> {
         self.alerts.iter().position(|alert| alert.family == family && alert.dedup == dedup)
+    }
+
+    /// Keys of the calm rules.
+    pub fn calm_keys(&self) -> impl Iterator<Item = u32> {
+        self.calm.iter().map(|calm| calm.key)
     }
 
     /// Whether nothing is remembered.

@@ -51,6 +51,7 @@ fn full() -> Firing {
             detected: Timestamp(2),
             revised: Timestamp(3),
             reminder: Some(Timestamp(4)),
+            respond_by: Some(Timestamp(9)),
             pending: true,
             said: Said {
                 summary: "s".into(),

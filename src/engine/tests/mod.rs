@@ -1,5 +1,6 @@
 //! The engine as a whole, through virtual time.
 
+mod census;
 mod driver;
 mod rules;
 mod speed;

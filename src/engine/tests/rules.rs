@@ -6,7 +6,7 @@ use crate::rules::{Case, Loaded, Options, Outcome, What, load, profile_record};
 
 use super::driver::{Output, World, event_of};
 
-fn rule_sets() -> [Loaded; 2] {
+pub(super) fn rule_sets() -> [Loaded; 2] {
     let shipped = [
         ("lookups.yaml", include_str!("../../../rules/lookups.yaml")),
         ("main.yaml", include_str!("../../../rules/main.yaml")),
@@ -18,7 +18,7 @@ fn rule_sets() -> [Loaded; 2] {
     [set(&shipped), set(&small)]
 }
 
-fn run(program: Program, case: &Case) -> World {
+pub(super) fn run(program: Program, case: &Case) -> World {
     let mut world = World::new(program, case.start.plus(-1000));
     for profile in &case.profiles {
         let record = profile_record(profile, case.start);
@@ -108,7 +108,7 @@ fn compare(case: &Case, output: &Output) -> Result<(), String> {
     Ok(())
 }
 
-fn every_case(mut check: impl FnMut(Program, &Case)) {
+pub(super) fn every_case(mut check: impl FnMut(Program, &Case)) {
     for loaded in rule_sets() {
         for (tests, case) in loaded.tests.iter().flat_map(|own| own.cases.iter().map(move |case| (own, case)))
         {

@@ -13,7 +13,7 @@ mod task;
 mod tests;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tracing::{info, warn};
 
@@ -22,12 +22,12 @@ use self::publish::{publish_alert, publish_decision};
 use self::task::{Taken, Task};
 use super::clock::Clock;
 use super::http::{Pulse, Unready};
-use super::metrics::{Group, Metrics, StateBytes, Transacted};
+use super::metrics::{Group, Metrics, Stage, StateBytes, Transacted};
 use super::sink::Sink;
 use super::source::{Assignment, Record, Source};
 use super::worker::{Stop, WorkerError};
 use crate::engine::store::Store;
-use crate::engine::{Activation, Engine, Settings};
+use crate::engine::{Activation, Engine, Settings, StepError};
 use crate::event::{Kind, SourcePartition, Timestamp};
 
 /// Least time between the beginnings of two transactions that have something to say, ms.
@@ -89,6 +89,8 @@ struct Desk<K, T> {
     /// When the commit that is under way began.
     commit_began: Option<Timestamp>,
     last_commit: Timestamp,
+    /// When partitions were given up whose successors are not known yet.
+    revoked: Option<Timestamp>,
     failed: Option<WorkerError>,
 }
 
@@ -105,6 +107,7 @@ impl<S: Source, K: Sink, T: Store> DetectWorker<S, K, T> {
             tasks: Vec::new(),
             commit_began: None,
             last_commit: Timestamp::MIN,
+            revoked: None,
             failed: None,
         };
         Self { source, desk, next_checkpoint, next_report: now }
@@ -146,6 +149,7 @@ impl<S: Source, K: Sink, T: Store> DetectWorker<S, K, T> {
         }
         let now = self.desk.parts.clock.now();
         self.desk.commit_if_due(now)?;
+        self.desk.note_restored(now);
         if now >= self.next_report {
             self.next_report = now.plus(REPORT_MS);
             self.desk.report(now, &self.source);
@@ -155,7 +159,7 @@ impl<S: Source, K: Sink, T: Store> DetectWorker<S, K, T> {
 
     /// Opens the tasks of new partitions and finds out where they begin.
     fn assigned(&mut self, partitions: &[SourcePartition]) -> Result<(), WorkerError> {
-        let begun = self.desk.parts.clock.now();
+        let begun = self.desk.revoked.take().unwrap_or_else(|| self.desk.parts.clock.now());
         for partition in partitions {
             let committed = self.source.committed(partition)?;
             let (low, high) = self.source.bounds(partition)?;
@@ -164,23 +168,26 @@ impl<S: Source, K: Sink, T: Store> DetectWorker<S, K, T> {
             info!(partition = partition.partition, start, committed, low, high, "task opened");
         }
         self.desk.share_hot_bytes();
-        self.desk.rebalanced(begun);
+        let took = self.desk.parts.clock.now().since(begun).max(0).unsigned_abs();
+        self.desk.parts.metrics.pipeline.rebalance(Group::Detect, Duration::from_millis(took));
+        self.desk.tell_probes();
         Ok(())
     }
 
     /// Commits and checkpoints tasks, and closes them.
     fn revoked(&mut self, partitions: &[SourcePartition]) -> Result<(), WorkerError> {
-        let begun = self.desk.parts.clock.now();
+        self.desk.revoked = Some(self.desk.parts.clock.now());
         self.desk.settle(None)?;
-        for task in self.desk.tasks.iter_mut().filter(|task| partitions.contains(&task.partition)) {
-            task.checkpoint()?;
-            self.desk.parts.metrics.pipeline.assigned(&task.partition.topic, -1);
-            self.desk.parts.metrics.pipeline.forget_task(number(&task.partition));
-            self.desk.parts.metrics.pipeline.forget_partition(&task.partition);
+        let (gone, kept): (Vec<_>, Vec<_>) = std::mem::take(&mut self.desk.tasks)
+            .into_iter()
+            .partition(|task| partitions.contains(&task.partition));
+        self.desk.tasks = kept;
+        gone.iter().for_each(|task| self.desk.forget(&task.partition));
+        for mut task in gone {
+            task.checkpoint(&self.desk.parts.metrics)?;
         }
-        self.desk.tasks.retain(|task| !partitions.contains(&task.partition));
         self.desk.share_hot_bytes();
-        self.desk.rebalanced(begun);
+        self.desk.tell_probes();
         Ok(())
     }
 
@@ -192,7 +199,7 @@ impl<S: Source, K: Sink, T: Store> DetectWorker<S, K, T> {
         self.next_checkpoint = now.plus(self.desk.parts.settings.checkpoint_ms);
         self.desk.settle(None)?;
         for task in &mut self.desk.tasks {
-            task.checkpoint()?;
+            task.checkpoint(&self.desk.parts.metrics)?;
         }
         self.desk.parts.metrics.pipeline.checkpointed(now);
         Ok(())
@@ -204,7 +211,8 @@ impl<S: Source, K: Sink, T: Store> DetectWorker<S, K, T> {
     /// If it can't be done in time, or the order to end at once comes.
     pub fn finish(&mut self, stop: &Stop) -> Result<(), WorkerError> {
         self.desk.settle(Some(stop))?;
-        self.desk.tasks.iter_mut().try_for_each(Task::checkpoint)
+        let metrics = &self.desk.parts.metrics;
+        self.desk.tasks.iter_mut().try_for_each(|task| task.checkpoint(metrics))
     }
 }
 
@@ -228,18 +236,26 @@ impl<K: Sink, T: Store> Desk<K, T> {
             self.settle(None)?;
         }
         let Some(task) = self.tasks.get_mut(place) else { return Ok(()) };
-        let taken = task.take(record)?;
+        let metrics = &self.parts.metrics;
+        let taken = task.take(record, metrics).inspect_err(|error| {
+            if matches!(error, WorkerError::Journal { error, .. } if matches!(**error, StepError::Rules(_))) {
+                metrics.pipeline.reloaded(record.timestamp, false);
+            }
+        })?;
         if rules {
-            self.parts.metrics.activate(task.engine().program());
+            metrics.activate(task.engine().program());
+            metrics.pipeline.reloaded(record.timestamp, true);
         }
-        if taken == Taken::Live {
-            let effects = task.effects();
+        let effects = task.effects();
+        if taken == Taken::Live && !effects.is_silent() {
+            let begun = Instant::now();
             for alert in effects.alerts.drain(..) {
                 publish_alert(&alert, &self.parts.settings.topics, &mut self.sink)?;
             }
             for decision in effects.decisions.drain(..) {
                 publish_decision(&decision, &self.parts.settings.topics, &mut self.sink)?;
             }
+            metrics.pipeline.observe(Stage::Publish, begun.elapsed());
         }
         Ok(())
     }
@@ -277,7 +293,9 @@ impl<K: Sink, T: Store> Desk<K, T> {
             self.parts.metrics.activate(engine.program());
         }
         self.parts.metrics.pipeline.assigned(&partition.topic, 1);
-        self.tasks.push(Task::new(partition.clone(), engine, store, (plan.start, plan.silent_until)));
+        let mut task = Task::new(partition.clone(), engine, store, (plan.start, plan.silent_until));
+        task.restoring_since = Some(self.parts.clock.now());
+        self.tasks.push(task);
         Ok(plan.start)
     }
 
@@ -326,7 +344,7 @@ impl<K: Sink, T: Store> Desk<K, T> {
         pipeline.progressed(now);
         self.commit_began = None;
         for task in &mut self.tasks {
-            task.commit_done(&self.parts.metrics);
+            task.commit_done(&self.parts.metrics, now);
         }
         Ok(true)
     }
@@ -356,10 +374,14 @@ impl<K: Sink, T: Store> Desk<K, T> {
         self.tasks.iter_mut().for_each(|task| task.set_hot_bytes(share));
     }
 
-    fn rebalanced(&self, begun: Timestamp) {
-        let took = self.parts.clock.now().since(begun).max(0).unsigned_abs();
-        self.parts.metrics.pipeline.rebalance(Group::Detect, Duration::from_millis(took));
-        self.tell_probes();
+    /// Takes note of tasks that have caught up with what was published.
+    fn note_restored(&mut self, now: Timestamp) {
+        for task in self.tasks.iter_mut().filter(|task| !task.is_silent()) {
+            if let Some(since) = task.restoring_since.take() {
+                let took = now.since(since).max(0).unsigned_abs();
+                self.parts.metrics.pipeline.restored(Duration::from_millis(took));
+            }
+        }
     }
 
     fn tell_probes(&self) {
@@ -369,24 +391,47 @@ impl<K: Sink, T: Store> Desk<K, T> {
         pulse.set(Unready::Restoring, self.tasks.iter().any(Task::is_silent));
     }
 
-    /// Reports sizes, watermarks and lags.
-    fn report(&self, now: Timestamp, source: &impl Source) {
-        let pipeline = &self.parts.metrics.pipeline;
-        for task in &self.tasks {
+    /// Reports sizes, watermarks and lags, and where entities stand.
+    fn report(&mut self, now: Timestamp, source: &impl Source) {
+        let metrics = &self.parts.metrics;
+        let pipeline = &metrics.pipeline;
+        for task in &mut self.tasks {
+            let (own, usage) = (number(&task.partition), task.store().usage());
+            pipeline.store_troubles(&task.usage, &usage);
+            task.usage = usage;
             let engine = task.engine();
             let watermarks =
                 Kind::ALL.map(|kind| Some(engine.watermark(kind)).filter(|time| *time > Timestamp::MIN));
             let told = super::metrics::Task { watermarks, ..super::metrics::Task::default() };
-            pipeline.set_task(number(&task.partition), told);
+            pipeline.set_task(own, told);
+            metrics.trigger.set_task(own, engine.census());
+            pipeline.set_restore_remaining(own, Some(task.remaining()));
             let behind = source.known_end(&task.partition).map_or(0, |end| end - engine.position());
             let age = if behind > 0 { now.since(engine.journal_time().max(Timestamp(0))) } else { 0 };
             pipeline.set_lag(&task.partition, behind, age);
         }
         let hot: usize = self.tasks.iter().map(|task| task.engine().hot_bytes()).sum();
         pipeline.set_state_bytes(StateBytes::Hot, hot as u64);
-        pipeline
-            .set_state_bytes(StateBytes::Sst, self.tasks.iter().map(|task| task.store().size_bytes()).sum());
+        pipeline.set_stores(self.tasks.iter().map(|task| task.usage));
         self.tell_probes();
+    }
+}
+
+impl<K, T> Desk<K, T> {
+    /// Takes a task out of the metrics.
+    fn forget(&self, partition: &SourcePartition) {
+        let metrics = &self.parts.metrics;
+        metrics.pipeline.assigned(&partition.topic, -1);
+        metrics.pipeline.forget_task(number(partition));
+        metrics.pipeline.forget_partition(partition);
+        metrics.trigger.forget_task(number(partition));
+    }
+}
+
+impl<K, T> Drop for Desk<K, T> {
+    /// Nothing is owned any more.
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(|task| self.forget(&task.partition));
     }
 }
 

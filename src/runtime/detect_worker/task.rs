@@ -1,11 +1,14 @@
 //! One journal partition under way: its engine, its store, and how far its effects have been published.
 
+use std::time::Instant;
+
 use crate::engine::effects::{Effects, Tally};
-use crate::engine::store::Store;
+use crate::engine::store::{Store, Usage};
 use crate::engine::{Engine, JournalRecord};
-use crate::event::SourcePartition;
+use crate::event::{SourcePartition, Timestamp};
 use crate::journal::{Entry, System};
-use crate::runtime::metrics::Metrics;
+use crate::runtime::latency;
+use crate::runtime::metrics::{Metrics, Stage};
 use crate::runtime::source::Record;
 use crate::runtime::worker::WorkerError;
 
@@ -24,6 +27,14 @@ pub(super) struct Task<T> {
     effects: Effects,
     /// What the commit under way has counted.
     tally_under_way: Tally,
+    /// For each revision of an alert since the last commit: how old the records behind it are.
+    oldest: Vec<Timestamp>,
+    /// The same of the commit under way.
+    oldest_under_way: Vec<Timestamp>,
+    /// When it was opened, until it has caught up with what was published.
+    pub restoring_since: Option<Timestamp>,
+    /// What the store said last.
+    pub usage: Usage,
 }
 
 /// What became of a record.
@@ -54,6 +65,10 @@ impl<T: Store> Task<T> {
             committing: start.max(silent_until),
             effects: Effects::default(),
             tally_under_way: Tally::default(),
+            oldest: Vec::new(),
+            oldest_under_way: Vec::new(),
+            restoring_since: None,
+            usage: Usage::default(),
         }
     }
 
@@ -87,7 +102,7 @@ impl<T: Store> Task<T> {
     ///
     /// # Errors
     /// If it can't be read or the engine can't go on: the task is then of no use.
-    pub(super) fn take(&mut self, record: &Record<'_>) -> Result<Taken, WorkerError> {
+    pub(super) fn take(&mut self, record: &Record<'_>, metrics: &Metrics) -> Result<Taken, WorkerError> {
         if record.offset < self.engine.position() {
             return Ok(Taken::Known);
         }
@@ -96,13 +111,24 @@ impl<T: Store> Task<T> {
         let entry = Entry::parse(bytes).map_err(|error| WorkerError::journal(place, error.into()))?;
         let journal = JournalRecord { offset: record.offset, time: record.timestamp, entry };
         let silent = record.offset < self.silent_until;
+        let begun = Instant::now();
         self.engine
             .prefetch(&journal, &mut self.store)
-            .and_then(|()| self.engine.step(&journal, &mut self.store, &mut self.effects))
             .map_err(|error| WorkerError::journal(place, error))?;
+        let loaded = Instant::now();
+        self.engine
+            .step(&journal, &mut self.store, &mut self.effects)
+            .map_err(|error| WorkerError::journal(place, error))?;
+        metrics.pipeline.observe(Stage::Load, loaded - begun);
+        metrics.pipeline.observe(Stage::Step, loaded.elapsed());
         if silent {
             self.effects.clear();
             return Ok(Taken::Silent);
+        }
+        if !self.effects.alerts.is_empty()
+            && let Some(oldest) = latency::read(record.headers)
+        {
+            self.oldest.resize(self.oldest.len() + self.effects.alerts.len(), oldest);
         }
         Ok(Taken::Live)
     }
@@ -120,6 +146,7 @@ impl<T: Store> Task<T> {
         }
         self.committing = position;
         self.tally_under_way = std::mem::take(&mut self.effects.tally);
+        self.oldest_under_way = std::mem::take(&mut self.oldest);
         Some((self.partition.clone(), position))
     }
 
@@ -128,12 +155,20 @@ impl<T: Store> Task<T> {
         !self.is_silent() && self.engine.position() > self.committed
     }
 
+    /// How many offsets it has still to replay.
+    pub(super) fn remaining(&self) -> u64 {
+        u64::try_from(self.silent_until - self.engine.position()).unwrap_or(0)
+    }
+
     /// The commit is done: what it counted counts.
-    pub(super) fn commit_done(&mut self, metrics: &Metrics) {
+    pub(super) fn commit_done(&mut self, metrics: &Metrics, now: Timestamp) {
         if self.committing > self.committed {
             self.committed = self.committing;
             metrics.apply(&self.tally_under_way, self.engine.program());
             self.tally_under_way.clear();
+            for oldest in self.oldest_under_way.drain(..) {
+                metrics.pipeline.alert_latency(now.since(oldest));
+            }
         }
     }
 
@@ -141,11 +176,13 @@ impl<T: Store> Task<T> {
     ///
     /// # Errors
     /// If the store fails.
-    pub(super) fn checkpoint(&mut self) -> Result<(), WorkerError> {
+    pub(super) fn checkpoint(&mut self, metrics: &Metrics) -> Result<(), WorkerError> {
         debug_assert!(self.engine.position() <= self.committed, "a checkpoint ahead of what is published");
-        let place = (self.partition.partition, self.engine.position());
+        let (place, begun) = ((self.partition.partition, self.engine.position()), Instant::now());
         let checkpoint =
             self.engine.checkpoint(&mut self.store).map_err(|error| WorkerError::journal(place, error))?;
-        Ok(self.store.checkpoint(&checkpoint)?)
+        self.store.checkpoint(&checkpoint)?;
+        metrics.pipeline.observe(Stage::Checkpoint, begun.elapsed());
+        Ok(())
     }
 }

@@ -2,7 +2,7 @@ use std::sync::Mutex;
 
 use super::*;
 use crate::engine::StepError;
-use crate::engine::store::{Checkpoint, Deadline, DeadlineClock, RowKey, StoreError};
+use crate::engine::store::{Checkpoint, Deadline, DeadlineClock, RowKey, StoreError, Usage};
 use crate::event::Event;
 use crate::intake::partition_of;
 use crate::journal::{Coverage, FrameBuilder, System, encode_system};
@@ -100,8 +100,8 @@ impl Store for Kept {
         self.0.lock().unwrap().last_checkpoint()
     }
 
-    fn size_bytes(&self) -> u64 {
-        self.0.lock().unwrap().size_bytes()
+    fn usage(&self) -> Usage {
+        self.0.lock().unwrap().usage()
     }
 }
 

@@ -1,10 +1,13 @@
 //! Frames under construction: one a journal partition, and the arithmetic of what each of them covers.
 
+use std::time::{Duration, Instant};
+
 use crate::event::{Event, SourcePartition, Timestamp};
 use crate::intake::SourceSettings;
 use crate::intake::breaker::{Breaker, Limits};
 use crate::journal::coverage::Pending;
 use crate::journal::{Coverage, FrameBuilder};
+use crate::runtime::latency;
 use crate::runtime::sink::{Outgoing, Sink, SinkError};
 
 /// A source partition that the worker owns.
@@ -62,15 +65,19 @@ struct Lane {
     from: Vec<i64>,
     /// When the oldest event in it came.
     since: Option<Timestamp>,
+    /// Kafka's timestamp of the oldest record in it.
+    oldest: Option<Timestamp>,
 }
 
 /// What was sent, for the metrics.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Sent {
     /// Frames, ticks among them.
     pub frames: u64,
     /// Their bytes.
     pub bytes: u64,
+    /// How long it took to hand over those that held events.
+    pub times: Vec<Duration>,
 }
 
 /// All frames of a worker.
@@ -90,6 +97,8 @@ pub(super) struct Frames {
     coverage: Vec<Coverage>,
     upto: Vec<(usize, i64)>,
     sent: Sent,
+    /// Kafka's timestamp of the record whose events are pushed.
+    stamped: Timestamp,
 }
 
 impl Frames {
@@ -108,6 +117,7 @@ impl Frames {
             coverage: Vec::new(),
             upto: Vec::new(),
             sent: Sent::default(),
+            stamped: Timestamp::MIN,
         }
     }
 
@@ -171,6 +181,11 @@ impl Frames {
         Some(self.recent)
     }
 
+    /// Says which record the events that are pushed next are of, by Kafka's timestamp.
+    pub(super) const fn stamp(&mut self, record: Timestamp) {
+        self.stamped = record;
+    }
+
     /// Puts an event of a slot into the frame for a journal partition.
     pub(super) fn push(&mut self, partition: usize, slot: usize, event: &Event<'_>, now: Timestamp) {
         let Some(lane) = self.lanes.get_mut(partition) else { return };
@@ -180,6 +195,7 @@ impl Frames {
         )]
         lane.builder.push(event, slot as u16);
         lane.since.get_or_insert(now);
+        lane.oldest = Some(lane.oldest.map_or(self.stamped, |oldest| oldest.min(self.stamped)));
     }
 
     /// The longest time that an event has waited, ms.
@@ -227,7 +243,7 @@ impl Frames {
     }
 
     fn send(&mut self, partition: usize, sink: &mut impl Sink) -> Result<(), SinkError> {
-        let token = self.token();
+        let (token, begun) = (self.token(), Instant::now());
         let Some(lane) = self.lanes.get_mut(partition) else { return Ok(()) };
         self.coverage.clear();
         self.upto.clear();
@@ -247,6 +263,8 @@ impl Frames {
         self.bytes.clear();
         lane.builder.finish(self.mapping, &self.coverage, &mut self.bytes);
         lane.since = None;
+        let oldest = lane.oldest.take().map(latency::write);
+        let header = oldest.as_ref().map(|oldest| (latency::OLDEST, oldest.as_slice()));
         self.pending.sent(partition, token, &self.upto);
         self.sent.frames += 1;
         self.sent.bytes += self.bytes.len() as u64;
@@ -255,9 +273,13 @@ impl Frames {
             partition: i32::try_from(partition).ok(),
             key: None,
             value: Some(&self.bytes),
-            headers: &[],
+            headers: header.as_slice(),
             token,
-        })
+        })?;
+        if header.is_some() {
+            self.sent.times.push(begun.elapsed());
+        }
+        Ok(())
     }
 
     /// A frame was acknowledged.
@@ -272,7 +294,7 @@ impl Frames {
     }
 
     /// What was sent since the last call.
-    pub(super) const fn take_sent(&mut self) -> Sent {
-        std::mem::replace(&mut self.sent, Sent { frames: 0, bytes: 0 })
+    pub(super) fn take_sent(&mut self) -> Sent {
+        std::mem::take(&mut self.sent)
     }
 }

@@ -12,7 +12,7 @@ mod take;
 mod tests;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tracing::{error, info};
 
@@ -21,7 +21,7 @@ use self::letters::Letters;
 use self::take::Taking;
 use super::clock::Clock;
 use super::http::{Pulse, Unready};
-use super::metrics::{Group, Journaled, Metrics};
+use super::metrics::{Group, Journaled, Metrics, Stage};
 use super::registry::Registry;
 use super::sink::{Outgoing, Sink};
 use super::source::{Assignment, CommitMode, Source};
@@ -84,6 +84,8 @@ pub struct IntakeWorker<S, K> {
     clock: Arc<dyn Clock + Send + Sync>,
     pulse: Arc<Pulse>,
     next_tick: Timestamp,
+    /// When partitions were given up whose successors are not known yet.
+    revoked: Option<Timestamp>,
     tokens: Vec<u64>,
 }
 
@@ -97,7 +99,8 @@ impl<S: Source, K: Sink> IntakeWorker<S, K> {
         let letters =
             Letters::new(settings.dead_letters.clone(), settings.dialect, settings.instance.clone());
         let taking = Taking::new(settings, intake, registry, frames, letters, metrics, now);
-        Self { source, sink, taking, clock, pulse, next_tick: now, tokens: Vec::new() }
+        taking.announce();
+        Self { source, sink, taking, clock, pulse, next_tick: now, revoked: None, tokens: Vec::new() }
     }
 
     /// Works until told to stop, then finishes what it has taken in.
@@ -127,7 +130,14 @@ impl<S: Source, K: Sink> IntakeWorker<S, K> {
         self.collect(Duration::ZERO)?;
         let wait = self.wait(now, wait);
         let (source, sink, taking) = (&mut self.source, &mut self.sink, &mut self.taking);
-        let change = source.poll(wait, &mut |record| taking.take(&record, sink))?;
+        let mut begun = None;
+        let change = source.poll(wait, &mut |record| {
+            begun.get_or_insert_with(Instant::now);
+            taking.take(&record, sink);
+        })?;
+        if let Some(begun) = begun {
+            taking.metrics.pipeline.observe(Stage::Decode, begun.elapsed());
+        }
         if let Some(error) = taking.failed.take() {
             return Err(error);
         }
@@ -215,7 +225,7 @@ impl<S: Source, K: Sink> IntakeWorker<S, K> {
 
     /// Begins with partitions where the group left off; those that nobody has read are announced in the journal.
     fn assigned(&mut self, partitions: &[SourcePartition]) -> Result<(), WorkerError> {
-        let begun = self.clock.now();
+        let begun = self.revoked.take().unwrap_or_else(|| self.clock.now());
         // Frames list sources by place: those under construction end before the list grows.
         self.taking.frames.send_all(&mut self.sink)?;
         for partition in partitions {
@@ -287,15 +297,11 @@ impl<S: Source, K: Sink> IntakeWorker<S, K> {
 
     /// Gives partitions up when all that was read of them is safe.
     fn revoked(&mut self, partitions: &[SourcePartition]) -> Result<(), WorkerError> {
-        let begun = self.clock.now();
+        self.revoked = Some(self.clock.now());
         self.settle(None)?;
         self.taking.frames.disown(partitions);
         self.pulse.set(Unready::Unassigned, self.taking.frames.slots().is_empty());
-        for partition in partitions {
-            self.taking.metrics.pipeline.assigned(&partition.topic, -1);
-            self.taking.metrics.pipeline.forget_partition(partition);
-        }
-        self.taking.metrics.pipeline.rebalance(Group::Intake, elapsed(begun, self.clock.now()));
+        partitions.iter().for_each(|partition| self.taking.forget(partition));
         Ok(())
     }
 
@@ -308,15 +314,34 @@ impl<S: Source, K: Sink> IntakeWorker<S, K> {
     }
 }
 
+impl<S, K> Drop for IntakeWorker<S, K> {
+    /// Nothing is owned any more.
+    fn drop(&mut self) {
+        self.taking.frames.slots().iter().for_each(|slot| self.taking.forget(&slot.source));
+    }
+}
+
 fn elapsed(from: Timestamp, to: Timestamp) -> Duration {
     Duration::from_millis(to.since(from).max(0).unsigned_abs())
 }
 
 impl Taking {
+    /// Makes the series of all sources exist.
+    fn announce(&self) {
+        self.sources().for_each(|source| self.metrics.pipeline.announce_source(&source.topic));
+    }
+
+    /// Takes a partition out of the metrics.
+    fn forget(&self, partition: &SourcePartition) {
+        self.metrics.pipeline.assigned(&partition.topic, -1);
+        self.metrics.pipeline.forget_partition(partition);
+    }
+
     /// Reports what was written and how far behind the sources are.
     fn report(&mut self) {
         let sent = self.frames.take_sent();
         self.metrics.pipeline.journaled(Journaled::Intake, sent.frames, sent.bytes);
+        sent.times.into_iter().for_each(|time| self.metrics.pipeline.observe(Stage::Route, time));
         for slot in self.frames.slots() {
             let behind = slot.end - slot.next;
             let age = if behind > 0 { self.now.since(slot.newest.max(Timestamp(0))) } else { 0 };

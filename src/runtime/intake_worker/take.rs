@@ -68,11 +68,14 @@ impl Taking {
         }
     }
 
+    /// The sources, by place.
+    pub(super) fn sources(&self) -> impl Iterator<Item = &SourceSettings> {
+        (0..).map_while(|place| self.intake.source(place))
+    }
+
     /// The place and settings of a source.
     pub(super) fn source(&self, topic: &str) -> Option<(usize, &SourceSettings)> {
-        (0..)
-            .map_while(|place| self.intake.source(place).map(|source| (place, source)))
-            .find(|(_, source)| *source.topic == *topic)
+        self.sources().enumerate().find(|(_, source)| *source.topic == *topic)
     }
 
     /// Takes a record in. After a failure none is taken any more.
@@ -102,6 +105,7 @@ impl Taking {
         let mut decoded = std::mem::take(&mut self.decoded).recycle();
         self.decode(record.topic, &view, &mut decoded)?;
         self.count(record.topic, &decoded);
+        self.frames.stamp(record.timestamp);
         self.route(place, &decoded);
         let dead = decoded.dead.take();
         if let Some(letter) = &dead {

@@ -9,6 +9,7 @@ pub mod dead_letters;
 pub mod settings;
 pub mod sink;
 pub mod source;
+mod watch;
 
 pub use dead_letters::{LetterLine, newest_letters};
 pub use settings::{Connection, Group};

@@ -3,11 +3,14 @@
 //! Whatever correctness leans on is written out here, whether or not it is a default of the client's version.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
 
+use super::watch::Watch;
 use crate::config::{Config, Properties};
+use crate::runtime::metrics::Metrics;
 
 /// How to reach the cluster, and who we are to it.
 #[derive(Debug, Clone)]
@@ -28,6 +31,8 @@ pub struct Connection {
     pub producer: BTreeMap<String, String>,
     /// For the admin client besides.
     pub admin: BTreeMap<String, String>,
+    /// Where its clients count what they report.
+    pub metrics: Option<Arc<Metrics>>,
 }
 
 /// The consumer groups of the application.
@@ -53,6 +58,9 @@ impl Group {
 /// Largest record that we write: a source's largest (1 MiB by default) and what a dead letter adds to it.
 pub(super) const MAX_RECORD_BYTES: &str = "2097152";
 
+/// How often clients report, ms.
+const STATISTICS_MS: &str = "5000";
+
 impl Connection {
     /// A connection without properties of the operator's.
     #[must_use]
@@ -66,6 +74,7 @@ impl Connection {
             consumer: BTreeMap::new(),
             producer: BTreeMap::new(),
             admin: BTreeMap::new(),
+            metrics: None,
         }
     }
 
@@ -84,7 +93,13 @@ impl Connection {
             consumer: revealed(&config.kafka.consumer),
             producer: revealed(&config.kafka.producer),
             admin: revealed(&config.kafka.admin),
+            metrics: None,
         }
+    }
+
+    /// What a new client reports, counted.
+    pub(super) fn watch(&self, role: &str) -> Watch {
+        Watch::new(self.metrics.clone(), role)
     }
 
     /// The name of a consumer group.
@@ -146,6 +161,7 @@ impl Connection {
                 ("queued.min.messages", "50000"),
                 ("queued.max.messages.kbytes", "16384"),
                 ("topic.metadata.refresh.interval.ms", "30000"),
+                ("statistics.interval.ms", STATISTICS_MS),
             ],
         );
         config
@@ -180,6 +196,7 @@ impl Connection {
                 ("message.max.bytes", MAX_RECORD_BYTES),
                 // A gigabyte by default.
                 ("queue.buffering.max.kbytes", "65536"),
+                ("statistics.interval.ms", STATISTICS_MS),
             ],
         );
         config
@@ -260,6 +277,7 @@ mod tests {
             "queued.min.messages",
             "queued.max.messages.kbytes",
             "topic.metadata.refresh.interval.ms",
+            "statistics.interval.ms",
             "compression.codec",
             "message.max.bytes",
             "queue.buffering.max.kbytes",

@@ -10,11 +10,12 @@ use std::time::{Duration, Instant};
 use rdkafka::ClientContext;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerGroupMetadata};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
+use rdkafka::message::{DeliveryResult, Header, Message as _, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
 use tracing::warn;
 
 use super::source::{KafkaSource, Rebalances, native};
+use super::watch::Watch;
 use super::{Connection, REQUEST_TIMEOUT};
 use crate::event::SourcePartition;
 use crate::runtime::sink::{Outgoing, Sink, SinkError};
@@ -26,6 +27,7 @@ const STEP: Duration = Duration::from_millis(1);
 #[derive(Debug, Default)]
 struct Deliveries {
     reported: Mutex<Reported>,
+    watch: Watch,
 }
 
 #[derive(Debug, Default)]
@@ -44,6 +46,10 @@ impl ClientContext for Deliveries {
     fn error(&self, error: KafkaError, reason: &str) {
         warn!(%error, reason, "a producer reports an error");
     }
+
+    fn stats_raw(&self, statistics: &[u8]) {
+        self.watch.statistics(statistics);
+    }
 }
 
 impl ProducerContext for Deliveries {
@@ -52,7 +58,8 @@ impl ProducerContext for Deliveries {
     fn delivery(&self, result: &DeliveryResult<'_>, token: usize) {
         self.with(|reported| match result {
             Ok(_) => reported.tokens.push(token as u64),
-            Err((error, _)) => {
+            Err((error, message)) => {
+                self.watch.lost(message.topic(), error);
                 reported.error.get_or_insert_with(|| error.to_string());
             }
         });
@@ -92,7 +99,10 @@ fn produce(producer: &BaseProducer<Deliveries>, record: &Outgoing<'_>) -> Result
                 producer.poll(STEP);
                 check(producer)?;
             }
-            Err((error, _)) => return Err(failed(error)),
+            Err((error, _)) => {
+                producer.context().watch.lost(record.topic, &error);
+                return Err(failed(error));
+            }
         }
     }
 }
@@ -113,8 +123,8 @@ impl PlainSink {
     /// # Errors
     /// If a property is refused.
     pub fn open(connection: &Connection, role: &str) -> Result<Self, SinkError> {
-        let producer =
-            connection.plain_producer(role).create_with_context(Deliveries::default()).map_err(failed)?;
+        let context = Deliveries { watch: connection.watch(role), ..Deliveries::default() };
+        let producer = connection.plain_producer(role).create_with_context(context).map_err(failed)?;
         Ok(Self { producer, in_flight: 0, member: None, committing: Vec::new() })
     }
 
@@ -214,10 +224,9 @@ impl TransactionalSink {
     /// # Errors
     /// If a property is refused, no broker answers, or the cluster does not allow it.
     pub fn open(connection: &Connection, thread: usize, source: &KafkaSource) -> Result<Self, SinkError> {
-        let producer: BaseProducer<Deliveries> = connection
-            .transactional_producer(thread)
-            .create_with_context(Deliveries::default())
-            .map_err(failed)?;
+        let context = Deliveries { watch: connection.watch("output"), ..Deliveries::default() };
+        let producer: BaseProducer<Deliveries> =
+            connection.transactional_producer(thread).create_with_context(context).map_err(failed)?;
         producer.init_transactions(REQUEST_TIMEOUT).map_err(failed)?;
         let timeout = connection.transaction_timeout();
         let (orders, receive_order) = mpsc::channel::<Transaction>();

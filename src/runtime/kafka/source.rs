@@ -15,6 +15,7 @@ use rdkafka::types::RDKafkaRespErr;
 use tracing::warn;
 
 use super::batch::BatchQueue;
+use super::watch::Watch;
 use super::{Connection, Group, REQUEST_TIMEOUT};
 use crate::event::SourcePartition;
 use crate::runtime::source::{Assignment, CommitMode, Record, Source, SourceError};
@@ -33,6 +34,7 @@ pub struct KafkaSource {
 #[derive(Debug, Default)]
 pub struct Rebalances {
     state: Mutex<Reported>,
+    watch: Watch,
 }
 
 #[derive(Debug, Default)]
@@ -52,6 +54,10 @@ impl Rebalances {
 impl ClientContext for Rebalances {
     fn error(&self, error: KafkaError, reason: &str) {
         warn!(%error, reason, "the consumer reports an error");
+    }
+
+    fn stats_raw(&self, statistics: &[u8]) {
+        self.watch.statistics(statistics);
     }
 }
 
@@ -95,8 +101,9 @@ impl KafkaSource {
         thread: usize,
         topics: &[String],
     ) -> Result<Self, SourceError> {
+        let context = Rebalances { watch: connection.watch(group.name()), ..Rebalances::default() };
         let consumer: BaseConsumer<Rebalances> =
-            connection.consumer(group, thread).create_with_context(Rebalances::default()).map_err(failed)?;
+            connection.consumer(group, thread).create_with_context(context).map_err(failed)?;
         let consumer = Arc::new(consumer);
         let names: Vec<&str> = topics.iter().map(String::as_str).collect();
         consumer.subscribe(&names).map_err(failed)?;

@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use prometheus::{
-    Gauge, GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
-};
+use prometheus::{GaugeVec, Histogram, IntCounter, IntCounterVec, IntGaugeVec};
 
-use super::labels::{AppState, Group, Journaled, ProduceError, Stage, StateBytes, Transacted};
+use super::labels::{AppState, Group, Journaled, ProduceError, Stage, Transacted};
+use super::process::Process;
 use super::{Catalogue, MetricsError};
-use crate::engine::effects::Outcome;
+use crate::engine::effects::{Outcome, Tally};
 use crate::event::{Kind, SourcePartition, Timestamp};
+use crate::intake::{DeadReason, Filtered};
 
 const STAGE_SECONDS: [f64; 7] = [0.000_01, 0.000_1, 0.001, 0.01, 0.1, 1.0, 10.0];
 const LATENCY_SECONDS: [f64; 10] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
@@ -34,16 +34,17 @@ pub struct Pipeline {
     events_filtered: IntCounterVec,
     events_clamped: IntCounterVec,
     events_cut: IntCounterVec,
-    pub(super) events_behind: IntCounterVec,
+    events_behind: IntCounterVec,
     dead_letters: IntCounterVec,
     lag_records: IntGaugeVec,
     lag_seconds: GaugeVec,
     watermark: GaugeVec,
     journal_frames: IntCounterVec,
     journal_bytes: IntCounterVec,
-    pub(super) journal_duplicates: IntCounter,
+    journal_duplicates: IntCounter,
     entities: IntGaugeVec,
-    stage: HistogramVec,
+    evicted: IntCounterVec,
+    stages: [Histogram; Stage::ALL.len()],
     alert_latency: Histogram,
     transaction: Histogram,
     rebalance: Histogram,
@@ -52,21 +53,17 @@ pub struct Pipeline {
     rebalances: IntCounterVec,
     produce_errors: IntCounterVec,
     assigned: IntGaugeVec,
-    state: Vec<(StateBytes, IntGauge)>,
-    last_progress: Gauge,
-    checkpoint: Gauge,
-    ready: IntGauge,
-    app_state: IntGaugeVec,
-    pub(super) rule_set_info: IntGaugeVec,
+    restore_remaining: IntGaugeVec,
+    pub(super) process: Process,
     tasks: Mutex<BTreeMap<u16, Task>>,
 }
 
-fn name(name: &str) -> String {
+pub(super) fn name(name: &str) -> String {
     format!("forewarn_{name}")
 }
 
 #[expect(clippy::cast_precision_loss, reason = "seconds of a gauge; exact for any time of this age")]
-fn seconds(ms: i64) -> f64 {
+pub(super) fn seconds(ms: i64) -> f64 {
     ms as f64 / 1000.0
 }
 
@@ -173,13 +170,27 @@ impl Pipeline {
             )?,
             journal_duplicates: catalogue
                 .counter(&name("journal_duplicates_total"), "Frames that were read before and dropped")?,
-            entities: catalogue.whole_gauges(&name("entities"), &["entity"], "Rows by kind of entity")?,
-            stage: catalogue.histograms(
-                &name("stage_duration_seconds"),
-                &["stage"],
-                "Time a batch spends in a stage",
-                &STAGE_SECONDS,
+            entities: catalogue.whole_gauges(
+                &name("entities"),
+                &["entity"],
+                "Rows by kind of entity, as of the last checkpoint",
             )?,
+            evicted: catalogue.counters(
+                &name("entities_evicted_total"),
+                &["entity"],
+                "Rows forgotten because an account has too many of their kind",
+            )?,
+            stages: {
+                let all = catalogue.histograms(
+                    &name("stage_duration_seconds"),
+                    &["stage"],
+                    "Time a batch spends in a stage: source records become events (decode), full frames are handed to \
+                     the producer (route); rows of a frame are loaded (load), its events judged (step), its alerts and \
+                     decisions written (publish); a task's changed rows are stored (checkpoint)",
+                    &STAGE_SECONDS,
+                )?;
+                Stage::ALL.map(|stage| all.with_label_values(&[stage.name()]))
+            },
             alert_latency: one(catalogue, "alert_latency_seconds", LATENCY, &LATENCY_SECONDS)?,
             transaction: one(catalogue, "transaction_duration_seconds", TRANSACTION, &LONG_SECONDS)?,
             rebalance: one(catalogue, "rebalance_duration_seconds", REBALANCE, &LONG_SECONDS)?,
@@ -204,31 +215,14 @@ impl Pipeline {
                 &["topic"],
                 "Partitions owned by this process",
             )?,
-            state: state_gauges(catalogue)?,
-            last_progress: catalogue
-                .gauge(&name("last_progress_timestamp_seconds"), "When a worker last made progress")?,
-            checkpoint: catalogue
-                .gauge(&name("checkpoint_timestamp_seconds"), "When the last local checkpoint was written")?,
-            ready: catalogue.whole_gauge(&name("ready"), "1 while `/readyz` says yes")?,
-            app_state: catalogue.whole_gauges(
-                &name("app_state"),
-                &["state"],
-                "What the process is doing: one state is 1",
+            restore_remaining: catalogue.whole_gauges(
+                &name("restore_remaining_records"),
+                &["partition"],
+                "Offsets of the journal that a task has still to replay before it is live",
             )?,
-            rule_set_info: catalogue.whole_gauges(
-                &name("rule_set_info"),
-                &["rule_set"],
-                "1 for the active rule set",
-            )?,
+            process: Process::register(catalogue)?,
             tasks: Mutex::default(),
         };
-        let build = catalogue.whole_gauges(
-            &name("build_info"),
-            &["version", "revision"],
-            "1, with the build's identity",
-        )?;
-        let revision = option_env!("FOREWARN_REVISION").unwrap_or("unknown");
-        build.with_label_values(&[env!("CARGO_PKG_VERSION"), revision]).set(1);
         this.begin();
         Ok(this)
     }
@@ -239,6 +233,12 @@ impl Pipeline {
             self.input_events.with_label_values(&[kind.name()]);
             for outcome in Outcome::ALL {
                 self.events.with_label_values(&[kind.name(), outcome.name()]);
+            }
+            for reason in Filtered::ALL {
+                self.events_filtered.with_label_values(&[kind.name(), reason.name()]);
+            }
+            for series in [&self.events_clamped, &self.events_cut, &self.events_behind] {
+                series.with_label_values(&[kind.name()]);
             }
         }
         for result in Transacted::ALL {
@@ -251,10 +251,40 @@ impl Pipeline {
             self.journal_frames.with_label_values(&[origin.name()]);
             self.journal_bytes.with_label_values(&[origin.name()]);
         }
-        for stage in Stage::ALL {
-            self.stage.with_label_values(&[stage.name()]);
+        self.set_ready(false, AppState::Starting);
+    }
+
+    /// Makes the series of a source topic exist.
+    pub fn announce_source(&self, topic: &str) {
+        self.input_records.with_label_values(&[topic]);
+        for reason in DeadReason::ALL {
+            self.dead_letters.with_label_values(&[topic, reason.name()]);
         }
-        self.set_state(AppState::Starting);
+    }
+
+    /// Makes the series of a topic of ours exist.
+    pub fn announce_output(&self, topic: &str) {
+        for reason in ProduceError::ALL {
+            self.produce_errors.with_label_values(&[topic, reason.name()]);
+        }
+    }
+
+    /// Adds what a committed run of the engine counted, rules apart.
+    pub(super) fn apply(&self, tally: &Tally) {
+        for (kind, outcomes) in Kind::ALL.into_iter().zip(&tally.events) {
+            for (outcome, count) in Outcome::ALL.into_iter().zip(outcomes) {
+                if *count > 0 {
+                    self.ended(kind, outcome, *count);
+                }
+            }
+        }
+        for (kind, count) in Kind::ALL.into_iter().zip(&tally.behind) {
+            self.events_behind.with_label_values(&[kind.name()]).inc_by(*count);
+        }
+        for (kind, count) in &tally.evicted {
+            self.evicted.with_label_values(&[&**kind]).inc_by(*count);
+        }
+        self.journal_duplicates.inc_by(tally.journal_duplicates);
     }
 
     /// Counts records read from a source topic.
@@ -320,7 +350,7 @@ impl Pipeline {
 
     /// Observes the time a batch spent in a stage.
     pub fn observe(&self, stage: Stage, time: std::time::Duration) {
-        self.stage.with_label_values(&[stage.name()]).observe(time.as_secs_f64());
+        self.stages[stage as usize].observe(time.as_secs_f64());
     }
 
     /// Observes the time from a source record's timestamp to the commit of the alert it led to.
@@ -350,32 +380,17 @@ impl Pipeline {
         self.produce_errors.with_label_values(&[topic, reason.name()]).inc();
     }
 
-    /// Sets a part of the state's size.
-    pub fn set_state_bytes(&self, part: StateBytes, bytes: u64) {
-        if let Some((_, gauge)) = self.state.iter().find(|(own, _)| *own == part) {
-            gauge.set(i64::try_from(bytes).unwrap_or(i64::MAX));
-        }
-    }
-
-    /// Says that a worker made progress now.
-    pub fn progressed(&self, now: Timestamp) {
-        self.last_progress.set(seconds(now.0));
-    }
-
-    /// Says that a checkpoint was written now.
-    pub fn checkpointed(&self, now: Timestamp) {
-        self.checkpoint.set(seconds(now.0));
-    }
-
-    /// Says whether the process is ready.
-    pub fn set_ready(&self, ready: bool) {
-        self.ready.set(i64::from(ready));
-    }
-
-    /// Says what the process is doing.
-    pub fn set_state(&self, now: AppState) {
-        for state in AppState::ALL {
-            self.app_state.with_label_values(&[state.name()]).set(i64::from(state == now));
+    /// Sets how much a task has still to replay; `None`: the task is no longer ours.
+    pub fn set_restore_remaining(&self, partition: u16, records: Option<u64>) {
+        let partition = partition.to_string();
+        let labels = [partition.as_str()];
+        match records {
+            Some(records) => {
+                let gauge = self.restore_remaining.with_label_values(&labels);
+                gauge.set(i64::try_from(records).unwrap_or(i64::MAX));
+            }
+            // What was never said has nothing to remove.
+            None => drop(self.restore_remaining.remove_label_values(&labels)),
         }
     }
 
@@ -396,6 +411,7 @@ impl Pipeline {
         tasks.remove(&partition);
         self.entities.reset();
         self.watermark.reset();
+        self.set_restore_remaining(partition, None);
         self.publish(&tasks);
     }
 
@@ -422,28 +438,11 @@ const TRANSACTION: &str = "From the beginning of a transaction to its commit";
 const REBALANCE: &str = "From revocation to the new assignment";
 const RESTORE: &str = "From assignment of a task to live processing";
 
-fn one(
+pub(super) fn one(
     catalogue: &mut Catalogue,
     own: &str,
     help: &'static str,
     buckets: &[f64],
 ) -> Result<Histogram, MetricsError> {
     Ok(catalogue.histograms(&name(own), &[], help, buckets)?.with_label_values::<&str>(&[]))
-}
-
-fn state_gauges(catalogue: &mut Catalogue) -> Result<Vec<(StateBytes, IntGauge)>, MetricsError> {
-    StateBytes::ALL
-        .into_iter()
-        .map(|part| {
-            let help = match part {
-                StateBytes::Hot => "Rows held in memory",
-                StateBytes::Sst => "Rows on disk",
-                StateBytes::Memtable => "Write buffers of the store",
-                StateBytes::BlockCache => "Block cache of the store",
-                StateBytes::PendingCompaction => "Bytes the store has still to compact",
-                StateBytes::DiskFree => "Free space of the state's file system",
-            };
-            Ok((part, catalogue.whole_gauge(&name(&format!("state_{}_bytes", part.name())), help)?))
-        })
-        .collect()
 }

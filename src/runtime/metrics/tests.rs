@@ -1,7 +1,8 @@
 use std::collections::BTreeSet;
 
-use super::{Metrics, Task};
+use super::{LATER, Metrics, Task};
 use crate::engine::alert::{Action, Reason};
+use crate::engine::census::{Counts, Standing};
 use crate::engine::effects::{Outcome, RuleTally, Tally};
 use crate::event::{Kind, SourcePartition, Timestamp};
 use crate::rules::program::{
@@ -116,16 +117,83 @@ fn gauges_of_tasks_add_up_and_the_lowest_watermark_counts() {
     metrics.pipeline.set_task(0, task.clone());
     task.watermarks[0] = Some(Timestamp(4000));
     metrics.pipeline.set_task(1, task);
-    metrics.trigger.set_open_alerts(0, [("rule-00".into(), Severity::Error, 2)]);
-    metrics.trigger.set_open_alerts(1, [("rule-00".into(), Severity::Error, 1)]);
+    let mut counts = Counts::default();
+    counts.open[Severity::Error as usize] = 2;
+    counts.standings[Standing::Firing as usize] = 2;
+    counts.standings[Standing::Calm as usize] = 5;
+    let rule = rule("rule-00");
+    metrics.trigger.set_task(0, [(&rule, counts)].into_iter());
+    counts.open[Severity::Error as usize] = 1;
+    metrics.trigger.set_task(1, [(&rule, counts)].into_iter());
     let open = r#"forewarn_trigger_open_alerts{rule="rule-00",severity="error"}"#;
     let page = metrics.render().unwrap();
     assert_eq!(value(&page, r#"forewarn_entities{entity="account"}"#), Some(10.0));
     assert_eq!(value(&page, r#"forewarn_watermark_timestamp_seconds{kind="usage"}"#), Some(4.0));
     assert_eq!(value(&page, open), Some(3.0));
+    let entities = |state: &str| format!(r#"forewarn_trigger_entities{{rule="rule-00",state="{state}"}}"#);
+    assert_eq!(value(&page, &entities("eligible")), Some(14.0));
+    assert_eq!(value(&page, &entities("firing")), Some(4.0));
+    assert_eq!(value(&page, &entities("waiting")), Some(0.0));
     metrics.pipeline.forget_task(1);
     metrics.trigger.forget_task(1);
     let page = metrics.render().unwrap();
     assert_eq!(value(&page, r#"forewarn_watermark_timestamp_seconds{kind="usage"}"#), Some(9.0));
     assert_eq!(value(&page, open), Some(2.0));
+}
+
+/// Every name of `contracts.md` §8, without `forewarn_`.
+const CONTRACT: &str = "
+trigger_evaluations_total trigger_activations_total trigger_suppressed_total trigger_merged_total trigger_alerts_total
+trigger_entities trigger_open_alerts trigger_peak_threshold_ratio trigger_time_to_detect_seconds trigger_lead_time_seconds
+trigger_respond_by_missed_total trigger_outcomes_total trigger_labels_total trigger_prevented_total
+trigger_customer_reported_first_total trigger_threshold trigger_info trigger_budget_alerts_per_day
+tickets_total tickets_repeat_total tickets_escalated_total tickets_escalated_to_engineering_total manager_requests_total
+ticket_tags_total ticket_tag_lag_seconds frustration_score time_to_detect_seconds time_to_triage_seconds
+time_to_mitigate_seconds contacts_total effort_score perception_total losses_total experiment_entries_total
+experiment_tickets_total
+input_records_total input_events_total events_total events_filtered_total events_clamped_total events_cut_total
+events_behind_total identity_recovered_total identity_pending_events dead_letters_total consumer_lag_records
+consumer_lag_seconds watermark_timestamp_seconds source_stalled journal_frames_total journal_bytes_total
+journal_duplicates_total forwarded_total entities entities_evicted_total stage_duration_seconds alert_latency_seconds
+transaction_duration_seconds rebalance_duration_seconds restore_duration_seconds transactions_total rebalances_total
+produce_errors_total assigned_partitions restore_remaining_records state_hot_bytes state_sst_bytes state_memtable_bytes
+state_block_cache_bytes state_pending_compaction_bytes state_disk_free_bytes state_write_stalls_total
+state_background_errors_total last_progress_timestamp_seconds checkpoint_timestamp_seconds
+changelog_marker_timestamp_seconds config_last_reload_success_timestamp_seconds config_last_reload_successful ready
+kafka_throttle_seconds app_state build_info rule_set_info";
+
+#[test]
+fn every_metric_of_the_contract_is_published_or_put_off_by_name() {
+    let metrics = Metrics::new(25).unwrap();
+    let published: BTreeSet<&str> =
+        metrics.described().iter().map(|own| own.name.strip_prefix("forewarn_").unwrap()).collect();
+    let later: BTreeSet<&str> = LATER.iter().flat_map(|(_, names)| names.iter().copied()).collect();
+    assert!(published.is_disjoint(&later), "{:?}", published.intersection(&later).collect::<Vec<_>>());
+    let all: BTreeSet<&str> = published.union(&later).copied().collect();
+    let contract: BTreeSet<&str> = CONTRACT.split_whitespace().collect();
+    assert_eq!(all, contract);
+}
+
+#[test]
+fn the_peaks_of_a_day_are_a_histogram() {
+    let metrics = Metrics::new(25).unwrap();
+    let program = program(1);
+    metrics.activate(&program);
+    let bucket =
+        |le: &str| format!(r#"forewarn_trigger_peak_threshold_ratio_bucket{{rule="rule-00",le="{le}"}}"#);
+    assert_eq!(value(&metrics.render().unwrap(), &bucket("1")), Some(0.0), "it exists at 0");
+    let mut tally = Tally::default();
+    let mut of_rule = RuleTally::default();
+    of_rule.peaks.buckets[0] = 3_000_000;
+    of_rule.peaks.buckets[7] = 20;
+    of_rule.peaks.buckets[15] = 1;
+    of_rule.peaks.sum = 30 * 4096;
+    tally.rules.push(of_rule);
+    metrics.apply(&tally, &program);
+    let page = metrics.render().unwrap();
+    assert_eq!(value(&page, &bucket("0.95")), Some(3_000_000.0));
+    assert_eq!(value(&page, &bucket("1")), Some(3_000_020.0));
+    assert_eq!(value(&page, &bucket("5")), Some(3_000_020.0));
+    assert_eq!(value(&page, &bucket("+Inf")), Some(3_000_021.0));
+    assert_eq!(value(&page, r#"forewarn_trigger_peak_threshold_ratio_sum{rule="rule-00"}"#), Some(30.0));
 }

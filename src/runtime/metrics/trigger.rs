@@ -1,12 +1,14 @@
-//! The trigger family (`contracts.md` §8.1): how often rules speak, and why they do not.
+//! The trigger family (`contracts.md` §8.1): how often rules speak, how near they come to it, and why they do not.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use prometheus::{GaugeVec, HistogramVec, IntCounterVec, IntGaugeVec};
 
+use super::peak::PeakHistogram;
 use super::{Catalogue, MetricsError};
 use crate::engine::alert::{Action, Reason};
+use crate::engine::census::{Counts, Standing};
 use crate::engine::effects::RuleTally;
 use crate::rules::program::{Detector, Mode, Program, Rule, Rung, Severity};
 
@@ -23,21 +25,24 @@ pub struct Trigger {
     suppressed: IntCounterVec,
     merged: IntCounterVec,
     alerts: IntCounterVec,
+    entities: IntGaugeVec,
     open_alerts: IntGaugeVec,
+    peak: PeakHistogram,
     time_to_detect: HistogramVec,
+    respond_by_missed: IntCounterVec,
     threshold: GaugeVec,
     info: IntGaugeVec,
     max_rules: usize,
-    /// Rules that have a label of their own, and open alerts by task.
     known: Mutex<Known>,
 }
 
+/// Which rules have a label of their own, and what each task says of them.
 #[derive(Debug, Default)]
 struct Known {
     rules: BTreeSet<Box<str>>,
     /// Whether more rules are active than have a label.
     overflow: bool,
-    open: BTreeMap<u16, BTreeMap<(Box<str>, Severity), i64>>,
+    tasks: BTreeMap<u16, BTreeMap<Box<str>, Counts>>,
 }
 
 const fn mode(rule: &Rule) -> &'static str {
@@ -52,7 +57,19 @@ fn reasons() -> impl Iterator<Item = Reason> {
     Reason::ALL.into_iter().filter(|reason| !matches!(reason, Reason::Shadow | Reason::Family))
 }
 
+/// The states of `entities`, and how many entities are in each: all judged ones are eligible, the others are some of them.
+fn states(counts: &Counts) -> [(&'static str, u64); 5] {
+    [
+        ("eligible", counts.eligible()),
+        ("warming", counts.at(Standing::Warming)),
+        ("pending", counts.at(Standing::Pending)),
+        ("waiting", counts.at(Standing::Waiting)),
+        ("firing", counts.at(Standing::Firing)),
+    ]
+}
+
 impl Trigger {
+    #[expect(clippy::too_many_lines, reason = "a table of metrics, one entry each")]
     pub(super) fn register(catalogue: &mut Catalogue, max_rules: usize) -> Result<Self, MetricsError> {
         let name = |name: &str| format!("forewarn_trigger_{name}");
         let rule = &["rule"][..];
@@ -82,16 +99,28 @@ impl Trigger {
                 &["rule", "action"],
                 "Published revisions of alerts",
             )?,
+            entities: catalogue.whole_gauges(
+                &name("entities"),
+                &["rule", "state"],
+                "Entities that the rule has judged (eligible), and those of them that are warming (window or history too \
+                 young), pending (`for` not over), waiting (withheld by a gate that may lift), firing (in an open alert)",
+            )?,
             open_alerts: catalogue.whole_gauges(
                 &name("open_alerts"),
                 &["rule", "severity"],
-                "Alerts that are firing or acknowledged",
+                "Alerts that are firing or acknowledged, by the rule that leads",
             )?,
+            peak: PeakHistogram::register(catalogue, &name("peak_threshold_ratio"))?,
             time_to_detect: catalogue.histograms(
                 &name("time_to_detect_seconds"),
                 rule,
                 "From onset (event time) to detection (journal time) of opened alerts",
                 &TIME_TO_DETECT,
+            )?,
+            respond_by_missed: catalogue.counters(
+                &name("respond_by_missed_total"),
+                rule,
+                "Alerts still open and unanswered when their `respond_by` passed",
             )?,
             threshold: catalogue.gauges(
                 &name("threshold"),
@@ -123,7 +152,11 @@ impl Trigger {
         for gone in known.rules.difference(&rules) {
             self.forget(gone);
         }
-        known.overflow = program.rules.len() > rules.len();
+        let overflow = program.rules.len() > rules.len();
+        if known.overflow && !overflow {
+            self.forget(OTHER);
+        }
+        known.overflow = overflow;
         known.rules = rules;
         self.info.reset();
         self.threshold.reset();
@@ -139,6 +172,8 @@ impl Trigger {
         }
         self.merged.with_label_values(&[label]);
         self.time_to_detect.with_label_values(&[label]);
+        self.respond_by_missed.with_label_values(&[label]);
+        self.peak.announce(label);
         for reason in reasons() {
             self.suppressed.with_label_values(&[label, reason.name()]);
         }
@@ -147,6 +182,9 @@ impl Trigger {
         }
         for severity in Severity::ALL {
             self.open_alerts.with_label_values(&[label, severity.name()]);
+        }
+        for (state, _) in states(&Counts::default()) {
+            self.entities.with_label_values(&[label, state]);
         }
         if label == OTHER {
             return;
@@ -170,6 +208,8 @@ impl Trigger {
         }
         let _ = self.merged.remove_label_values(&[rule]);
         let _ = self.time_to_detect.remove_label_values(&[rule]);
+        let _ = self.respond_by_missed.remove_label_values(&[rule]);
+        self.peak.forget(rule);
         for reason in reasons() {
             let _ = self.suppressed.remove_label_values(&[rule, reason.name()]);
         }
@@ -179,6 +219,9 @@ impl Trigger {
         for severity in Severity::ALL {
             let _ = self.open_alerts.remove_label_values(&[rule, severity.name()]);
         }
+        for (state, _) in states(&Counts::default()) {
+            let _ = self.entities.remove_label_values(&[rule, state]);
+        }
     }
 
     pub(super) fn apply(&self, tallies: &[RuleTally], program: &Program) {
@@ -186,8 +229,13 @@ impl Trigger {
         for (tally, rule) in tallies.iter().zip(&program.rules) {
             let label = Self::label(&known, &rule.id);
             self.evaluations.with_label_values(&[label, mode(rule)]).inc_by(tally.evaluations);
+            if *tally == (RuleTally { evaluations: tally.evaluations, ..RuleTally::default() }) {
+                continue;
+            }
             self.activations.with_label_values(&[label, mode(rule)]).inc_by(tally.activations);
             self.merged.with_label_values(&[label]).inc_by(tally.merged);
+            self.respond_by_missed.with_label_values(&[label]).inc_by(tally.respond_by_missed);
+            self.peak.add(label, &tally.peaks);
             for (reason, count) in Reason::ALL.into_iter().zip(&tally.suppressed) {
                 if *count > 0 {
                     self.suppressed.with_label_values(&[label, reason.name()]).inc_by(*count);
@@ -206,31 +254,37 @@ impl Trigger {
         }
     }
 
-    /// Says how many alerts a task holds open, by rule and severity; replaces what it said before.
-    pub fn set_open_alerts(&self, task: u16, open: impl IntoIterator<Item = (Box<str>, Severity, i64)>) {
+    /// Says where a task's entities stand with each rule; replaces what it said before.
+    pub fn set_task<'a>(&self, task: u16, census: impl Iterator<Item = (&'a Rule, Counts)>) {
         let mut known = self.known();
-        let mut of_task: BTreeMap<(Box<str>, Severity), i64> = BTreeMap::new();
-        for (rule, severity, count) in open {
-            *of_task.entry((Self::label(&known, &rule).into(), severity)).or_default() += count;
+        let mut own: BTreeMap<Box<str>, Counts> = BTreeMap::new();
+        for (rule, counts) in census {
+            own.entry(Self::label(&known, &rule.id).into()).or_default().add(&counts);
         }
-        known.open.insert(task, of_task);
-        self.publish_open(&known);
+        if known.tasks.get(&task) != Some(&own) {
+            known.tasks.insert(task, own);
+            self.publish(&known);
+        }
     }
 
     /// Forgets a task that is no longer ours.
     pub fn forget_task(&self, task: u16) {
         let mut known = self.known();
-        known.open.remove(&task);
-        self.publish_open(&known);
+        known.tasks.remove(&task);
+        self.publish(&known);
     }
 
-    fn publish_open(&self, known: &Known) {
+    fn publish(&self, known: &Known) {
+        let whole = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
         let other = known.overflow.then_some(OTHER);
         for rule in known.rules.iter().map(|rule| &**rule).chain(other) {
-            for severity in Severity::ALL {
-                let key = (Box::from(rule), severity);
-                let total = known.open.values().filter_map(|open| open.get(&key)).sum();
-                self.open_alerts.with_label_values(&[rule, severity.name()]).set(total);
+            let mut total = Counts::default();
+            known.tasks.values().filter_map(|task| task.get(rule)).for_each(|counts| total.add(counts));
+            for (severity, count) in Severity::ALL.into_iter().zip(total.open) {
+                self.open_alerts.with_label_values(&[rule, severity.name()]).set(whole(count));
+            }
+            for (state, count) in states(&total) {
+                self.entities.with_label_values(&[rule, state]).set(whole(count));
             }
         }
     }

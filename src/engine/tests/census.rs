@@ -1,0 +1,159 @@
+//! The census is what a count over all rows gives, after whatever happened, and over restarts.
+
+use proptest::prelude::*;
+
+use crate::engine::census::{Census, Entry, Standing};
+use crate::engine::rows::row::Row;
+use crate::engine::{Activation, Engine};
+use crate::event::{Event, Field, Kind, Timestamp, Value};
+use crate::rules::program::Program;
+use crate::rules::{Options, load};
+
+use super::driver::World;
+use super::rules::{every_case, run};
+
+const START: Timestamp = Timestamp(1_767_571_200_000);
+const MINUTE: i64 = 60_000;
+
+/// What the rows in the store say, counted anew.
+fn recount(world: &World) -> Census {
+    let mut census = Census::default();
+    for bytes in world.store.rows().values() {
+        census.add(&Entry::of(&Row::decode(bytes).unwrap().firing));
+    }
+    census
+}
+
+fn counted(engine: &Engine) -> &Census {
+    &engine.task.census
+}
+
+#[test]
+fn after_every_case_of_every_rule_it_is_a_recount_and_a_restart_shows_the_same() {
+    let mut standing = [0; Standing::ALL.len()];
+    every_case(|program, case| {
+        let mut world = run(program, case);
+        let before = counted(&world.engine).clone();
+        for (_, counts) in world.engine.census() {
+            standing.iter_mut().zip(counts.standings).for_each(|(all, own)| *all += own);
+        }
+        world.reopen_now();
+        assert_eq!(recount(&world), before, "{}", case.name);
+        assert_eq!(counted(&world.engine), &before, "{}: a restart", case.name);
+        let cut = world.again(|place| place % 3 == 1, 1);
+        assert_eq!(counted(&cut.engine), &before, "{}: restarts in between", case.name);
+    });
+    assert!(standing[Standing::Firing as usize] > 0 && standing[Standing::Calm as usize] > 0, "{standing:?}");
+}
+
+const RULES: &str = "
+version: 1
+name: t
+defaults: {status: active, policy: {cooldown: 30m}}
+rules:
+- id: burst
+  title: t
+  why: w
+  severity: warning
+  family: f
+  entity: account
+  when:
+    count:
+      topic: usage
+      where: {event: login.failed}
+      within: 20m
+      ladder: [{gte: 2, severity: warning}, {gte: 4, severity: error}]
+  clear: {if: {met: false}}
+  expires_after: 40m
+  alert: {summary: s, owner: role:x, playbook: p, respond_within: 10m, next_step: {text: x}}
+- id: burst-too
+  title: t
+  why: w
+  severity: warning
+  rank: 5
+  family: f
+  entity: account
+  when: {count: {topic: usage, where: {event: login.failed}, within: 20m, gte: 3}, for: 5m}
+  clear: {if: {met: false}}
+  alert: {summary: s, owner: role:x, playbook: p, next_step: {text: x}}
+- id: quiet
+  title: t
+  why: w
+  severity: info
+  family: g
+  entity: user
+  when: {absence: {topic: usage, where: {event: login.succeeded}, for: 30m}, guard: {stall: ignore}}
+  clear: {event: {topic: usage, where: {event: login.succeeded}}}
+  alert: {summary: s, owner: role:x, playbook: p, next_step: {text: x}}
+- id: low
+  title: t
+  why: w
+  severity: info
+  family: h
+  entity: account
+  when: {count: {topic: usage, where: {event: login.failed}, within: 1h, lt: 2}, guard: {stall: ignore}}
+  clear: {if: {met: false}}
+  alert: {summary: s, owner: role:x, playbook: p, next_step: {text: x}}
+";
+
+fn program() -> Program {
+    load(&[("t.yaml", RULES)], Options::default()).unwrap_or_else(|mistakes| panic!("{mistakes}")).program
+}
+
+/// One step of a random history: minutes that pass, an account, a user, and what happens.
+type Step = (i64, u8, u8, u8);
+
+fn play(world: &mut World, steps: &[Step]) {
+    let mut now = START;
+    for (minutes, account, user, what) in steps {
+        now = now.plus(minutes * MINUTE + 1);
+        let account = ["acme", "globex", "initech"][usize::from(*account)];
+        let usage = |name| {
+            let mut event = Event::new(Kind::Usage, name, now);
+            event.user = Some(["u1", "u2"][usize::from(*user)].into());
+            event
+        };
+        let profile = |name| {
+            let mut event = Event::new(Kind::Account, name, now);
+            event.set(Field::ProfileVersion, Value::Int(1));
+            event
+        };
+        let mut event = match what {
+            0..=4 => usage("login.failed"),
+            5..=7 => usage("login.succeeded"),
+            8 => profile("account.updated"),
+            _ => profile("account.erased"),
+        };
+        event.account = Some(account.into());
+        // Every third failure is late.
+        if *what == 4 {
+            event.time = now.plus(-15 * MINUTE);
+        }
+        world.line(now, event);
+        if *what == 7 {
+            world.reopen_now();
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn after_any_history_it_is_a_recount(
+        steps in prop::collection::vec((0_i64..25, 0_u8..3, 0_u8..2, 0_u8..10), 1..120),
+        live in any::<bool>(),
+    ) {
+        let mut world = World::new(program(), START);
+        if live {
+            world.engine.settings.activate = Activation::Live;
+        }
+        play(&mut world, &steps);
+        let before = counted(&world.engine).clone();
+        world.reopen_now();
+        prop_assert_eq!(recount(&world), before.clone());
+        prop_assert_eq!(counted(&world.engine), &before);
+        let open: u64 = world.engine.census().map(|(_, counts)| counts.open.iter().sum::<u64>()).sum();
+        let rows = world.store.rows().values().map(|bytes| Row::decode(bytes).unwrap());
+        prop_assert_eq!(open, rows.map(|row| row.firing.alerts.len() as u64).sum::<u64>());
+    }
+}
