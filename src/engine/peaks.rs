@@ -9,11 +9,8 @@ use std::collections::BTreeMap;
 
 use crate::event::Timestamp;
 use crate::event::bytes::{FormatError, Reader, put_varint};
-use crate::rules::program::{Condition, Detector, Rule};
 
-use super::Engine;
-use super::effects::{RuleTally, Tally};
-use super::task::Task;
+use super::effects::RuleTally;
 
 /// Upper edges of the buckets; above the last there is one more.
 pub const EDGES: [f64; 15] = [0.25, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0, 1.05, 1.1, 1.25, 1.5, 2.0, 3.0, 5.0];
@@ -198,23 +195,6 @@ impl Peaks {
     }
 }
 
-impl Engine {
-    /// Hands over the peaks of the day that journal time has left behind.
-    pub(super) fn turn_day(&mut self, tally: &mut Tally) {
-        let Task { peaks, census, journal_time, .. } = &mut self.task;
-        if day_of(*journal_time) <= peaks.day() {
-            return;
-        }
-        let is_event = |own: &Condition| matches!(own.detector, Detector::Event { .. });
-        let has_ratio = |rule: &Rule| !rule.conditions.iter().all(is_event);
-        let rules = self.plan.program.rules.iter().zip(&mut tally.rules).filter(|(rule, _)| has_ratio(rule));
-        peaks.turn(
-            *journal_time,
-            rules.map(|(rule, tally)| (rule.key, census.counts(rule.key).eligible(), tally)),
-        );
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
@@ -232,7 +212,7 @@ mod tests {
         assert_eq!(fixed(1.000_001), ONE + 1);
         assert_eq!(fixed(0.999_999_9), ONE - 1);
         assert_eq!((fixed(0.0), fixed(10.0), fixed(99.0)), (0, 40_960, 40_960));
-        let one = EDGES.iter().position(|edge| *edge == 1.0).unwrap();
+        let one = EDGES.partition_point(|edge| *edge < 1.0);
         assert_eq!(bucket(fixed(1.0)), one);
         assert_eq!(bucket(fixed(1.000_001)), one + 1);
         assert_eq!((bucket(0), bucket(fixed(10.0))), (0, EDGES.len()));

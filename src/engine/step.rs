@@ -98,7 +98,6 @@ impl Engine {
     ) -> Result<(), StepError> {
         self.task.journal_time = self.task.journal_time.max(record.time);
         effects.tally.rules.resize_with(self.plan.program.rules.len(), Default::default);
-        self.turn_day(&mut effects.tally);
         let first_decision = effects.decisions.len();
         let mut turn = Turn { offset: record.offset, first_decision, store, effects };
         match &record.entry {

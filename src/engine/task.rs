@@ -11,7 +11,6 @@ use crate::journal::Coverage;
 use crate::journal::coverage::{Admission, Covered};
 
 use super::census::Census;
-use super::peaks::Peaks;
 use super::store::RowKey;
 
 /// Version of these bytes.
@@ -66,8 +65,6 @@ pub struct Task {
     pub quarantined: BTreeSet<i64>,
     /// Where entities stand with each rule.
     pub census: Census,
-    /// How near entities came to firing today.
-    pub peaks: Peaks,
     /// Labels of evidence: rows point into this list.
     labels: Vec<(u64, Box<str>)>,
     label_places: HashMap<u64, u16, FixedState>,
@@ -214,7 +211,6 @@ impl Task {
             put_text(&mut out, label);
         }
         self.census.encode(&mut out);
-        self.peaks.encode(&mut out);
         out
     }
 
@@ -257,7 +253,6 @@ impl Task {
             task.push_label(u64::from_le_bytes(hash), reader.text()?);
         }
         task.census = Census::decode(&mut reader)?;
-        task.peaks = Peaks::decode(&mut reader)?;
         Ok(task)
     }
 }

@@ -77,6 +77,17 @@ fn run() -> (Vec<Series>, BTreeSet<String>) {
                 program.append(record.topic, &record.key, record.time, "{").unwrap();
             }
         }
+        // The company's incidents are rare; these are not.
+        if now.since(start) % DAY_MS / 60_000 == 720 {
+            let account = format!("burst-{}", now.since(start) / DAY_MS % 3);
+            for try_number in 0..4 {
+                let value = format!(
+                    r#"{{"event_id":"{now}-{try_number}","event_time":"{now}","account_id":"{account}","user_id":"u","event":"login.failed"}}"#
+                );
+                program.append("usage", &account, now, &value).unwrap();
+            }
+            ids.insert(account);
+        }
         program.run_until(now).unwrap();
     }
     program.finish().unwrap();
@@ -146,7 +157,7 @@ fn a_process_of_25_rules_stays_within_its_budget_of_series() {
     let rules: Vec<String> = (0..25).map(|number| {
         format!(
             "- id: rule-{number:02}\n  title: t\n  why: w\n  severity: warning\n  family: f{number}\n  entity: account\n  \
-             when: {{count: {{topic: usage, where: {{event: login.failed}}, within: {}h, gte: 3}}}}\n  \
+             when: {{count: {{topic: usage, where: {{event: login.failed}}, within: {}m, gte: 3}}}}\n  \
              clear: {{if: {{met: false}}}}\n  \
              alert: {{summary: s, owner: role:x, playbook: p, next_step: {{text: x}}}}\n",
             number + 1

@@ -69,7 +69,6 @@ fn states(counts: &Counts) -> [(&'static str, u64); 5] {
 }
 
 impl Trigger {
-    #[expect(clippy::too_many_lines, reason = "a table of metrics, one entry each")]
     pub(super) fn register(catalogue: &mut Catalogue, max_rules: usize) -> Result<Self, MetricsError> {
         let name = |name: &str| format!("forewarn_trigger_{name}");
         let rule = &["rule"][..];
