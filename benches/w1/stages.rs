@@ -129,6 +129,7 @@ impl Bench {
             consumer: BTreeMap::new(),
             producer: BTreeMap::new(),
             admin: BTreeMap::new(),
+            metrics: None,
         };
         let topics = [self.topic.clone()];
         let mut source = KafkaSource::open(&connection, Group::Intake, 0, &topics)?;
