@@ -256,6 +256,10 @@ What the words mean:
   Alerts that a tick led to (absences, the passing of windows, reminders) have none.
 - **Stages** are measured a batch, not a record.
 
+Two are registered, but not fed yet: `forewarn_trigger_peak_threshold_ratio` stays at 0, because rows do not keep their
+peak, so the panels, the record and the alert that lean on it say nothing; `forewarn_entities` has no series, because
+nobody counts rows.
+
 | Metric | Type | Labels | Meaning |
 |---|---|---|---|
 ";
