@@ -195,14 +195,14 @@ const CATALOGUE: [FieldSpec; 163] = [
     spec(Field::Integration, "integration", &[Usage, ErrorLog], Text, true),
     spec(Field::FeatureArea, "feature_area", &[Usage, ErrorLog, Ticket], Text, true),
     spec(Field::Platform, "platform", &[Usage], Enum(&["web", "ios", "android", "api"]), true),
-    spec(Field::SeverityNumber, "severity_number", &[ErrorLog], Int, false),
+    spec(Field::SeverityNumber, "severity_number", &[ErrorLog], Int, true),
     spec(Field::ErrorCode, "error_code", &[ErrorLog], Text, true),
     spec(Field::ErrorType, "error_type", &[ErrorLog], Text, true),
     spec(Field::TemplateId, "template_id", &[ErrorLog], Text, true),
     spec(Field::Message, "message", &[ErrorLog], Text, false),
     spec(Field::Service, "service", &[ErrorLog], Text, true),
     spec(Field::Region, "region", &[ErrorLog], Text, true),
-    spec(Field::HttpStatus, "http_status", &[ErrorLog], Int, false),
+    spec(Field::HttpStatus, "http_status", &[ErrorLog], Int, true),
     spec(Field::DurationMs, "duration_ms", &[ErrorLog], Int, false),
     spec(Field::Outcome, "outcome", &[ErrorLog], Enum(&["success", "failure"]), true),
     spec(Field::Occurrences, "occurrences", &[ErrorLog], Int, false),
@@ -236,7 +236,7 @@ const CATALOGUE: [FieldSpec; 163] = [
     spec(Field::PreviousStatus, "previous_status", &[Billing, Ticket], Text, true),
     spec(Field::Plan, "plan", &[Billing, Account], Text, true),
     spec(Field::PreviousPlan, "previous_plan", &[Billing], Text, true),
-    spec(Field::CancelAtPeriodEnd, "cancel_at_period_end", &[Billing], Bool, false),
+    spec(Field::CancelAtPeriodEnd, "cancel_at_period_end", &[Billing], Bool, true),
     spec(Field::CancelAt, "cancel_at", &[Billing], Time, false),
     spec(Field::CancelReason, "cancel_reason", &[Billing], Text, true),
     spec(Field::MrrMinor, "mrr_minor", &[Billing], Int, false),
@@ -249,7 +249,7 @@ const CATALOGUE: [FieldSpec; 163] = [
     spec(Field::RequesterId, "requester_id", &[Ticket], Text, false),
     spec(Field::Priority, "priority", &[Ticket], Enum(&["low", "normal", "high", "urgent"]), true),
     spec(Field::Author, "author", &[Ticket], Enum(&["customer", "agent", "system", "bot"]), true),
-    spec(Field::IsPublic, "is_public", &[Ticket], Bool, false),
+    spec(Field::IsPublic, "is_public", &[Ticket], Bool, true),
     spec(Field::Body, "body", &[Ticket], Text, false),
     spec(Field::NlpSentiment, "nlp.sentiment", &[Ticket], Double, false),
     spec(Field::NlpFrustrationScore, "nlp.frustration_score", &[Ticket], Int, false),
@@ -278,7 +278,7 @@ const CATALOGUE: [FieldSpec; 163] = [
         true,
     ),
     spec(Field::LinkedTicketIds, "linked_ticket_ids", &[Ticket], Texts, false),
-    spec(Field::IsFollowUp, "is_follow_up", &[Ticket], Bool, false),
+    spec(Field::IsFollowUp, "is_follow_up", &[Ticket], Bool, true),
     spec(Field::MergedInto, "merged_into", &[Ticket], Text, false),
     spec(Field::CreatedAt, "created_at", &[Ticket, Account], Time, false),
     spec(Field::SolvedAt, "solved_at", &[Ticket], Time, false),
@@ -297,7 +297,7 @@ const CATALOGUE: [FieldSpec; 163] = [
     spec(Field::UpdatedAt, "updated_at", &[Account], Time, false),
     spec(Field::Name, "name", &[Account], Text, false),
     spec(Field::ParentAccountId, "parent_account_id", &[Account], Text, false),
-    spec(Field::Tier, "tier", &[Account], Int, false),
+    spec(Field::Tier, "tier", &[Account], Int, true),
     spec(Field::ArrMinor, "arr_minor", &[Account], Int, false),
     spec(Field::Segment, "segment", &[Account], Text, true),
     spec(Field::Industry, "industry", &[Account], Text, true),
@@ -330,7 +330,7 @@ const CATALOGUE: [FieldSpec; 163] = [
     spec(Field::OwnersSe, "owners.se", &[Account], Text, true),
     spec(Field::OwnersSupportGroup, "owners.support_group", &[Account], Text, true),
     spec(Field::Contacts, "contacts", &[Account], Records, false),
-    spec(Field::DoNotContact, "do_not_contact", &[Account], Bool, false),
+    spec(Field::DoNotContact, "do_not_contact", &[Account], Bool, true),
     spec(Field::ContactBudgetOverride, "contact_budget_override", &[Account], Int, false),
     spec(Field::HoldoutOverride, "holdout_override", &[Account], Enum(&["treatment", "control"]), true),
     spec(Field::Stratum, "stratum", &[Account], Text, true),
@@ -453,9 +453,34 @@ impl Field {
     }
 }
 
+/// A set of fields.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct FieldSet([u64; 3]);
+
+impl FieldSet {
+    /// All fields.
+    pub const ALL: Self = Self([u64::MAX; 3]);
+
+    /// Adds a field.
+    pub const fn insert(&mut self, field: Field) {
+        let number = field.number() as usize;
+        self.0[number / 64] |= 1 << (number % 64);
+    }
+
+    /// Whether a field is in it.
+    #[must_use]
+    pub const fn contains(&self, field: Field) -> bool {
+        let number = field.number() as usize;
+        self.0[number / 64] >> (number % 64) & 1 == 1
+    }
+}
+
+// Every field has its bit.
+const _: () = assert!(CATALOGUE.len() <= 192);
+
 #[cfg(test)]
 mod tests {
-    use super::Field;
+    use super::{Field, FieldSet};
 
     #[test]
     fn the_catalogue_stands_in_the_order_of_the_enum() {
@@ -463,6 +488,18 @@ mod tests {
             assert_eq!(usize::from(spec.field.number()), place, "{}", spec.name);
             assert_eq!(Field::from_number(spec.field.number()), Some(spec.field));
         }
+    }
+
+    #[test]
+    fn a_set_holds_what_was_put_in() {
+        let mut set = FieldSet::default();
+        for spec in Field::all().step_by(3) {
+            set.insert(spec.field);
+        }
+        let held: Vec<_> =
+            Field::all().filter(|spec| set.contains(spec.field)).map(|spec| spec.field).collect();
+        assert_eq!(held, Field::all().step_by(3).map(|spec| spec.field).collect::<Vec<_>>());
+        assert!(Field::all().all(|spec| FieldSet::ALL.contains(spec.field)));
     }
 
     #[test]

@@ -10,7 +10,7 @@ mod value;
 
 use std::borrow::Cow;
 
-pub use field::{Field, FieldSpec, FieldType};
+pub use field::{Field, FieldSet, FieldSpec, FieldType};
 pub use time::{ParseTimeError, Timestamp, date_text, parse_date};
 pub use value::{Text, Value};
 
@@ -160,6 +160,26 @@ pub struct Event<'a> {
     pub fields: Vec<(Field, Value<'a>)>,
     /// Declared properties that have a value, by name, each once; without the `properties.` in front.
     pub properties: Vec<(Text<'a>, Value<'a>)>,
+}
+
+/// Most models at a time.
+pub const MODELS: usize = 1024;
+
+/// An event that has all but its id, its time, its account and its user in common with another one.
+#[derive(Debug, Clone, Copy)]
+pub struct Alike<'e> {
+    /// The other one; its own account and user say nothing.
+    pub model: &'e Event<'static>,
+    /// The model's number: no other model ever has it.
+    pub number: u64,
+    /// The customer account.
+    pub account: &'e str,
+    /// The person.
+    pub user: Option<&'e str>,
+    /// XXH3-64 of the event id.
+    pub id: u64,
+    /// When it happened.
+    pub time: Timestamp,
 }
 
 impl<'a> Event<'a> {

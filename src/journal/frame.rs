@@ -1,11 +1,12 @@
 //! Reading frames.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use super::Coverage;
 use crate::event::bytes::{FormatError, Reader, put_signed, put_text, put_varint};
 use crate::event::{
-    Event, Field, FieldType, Kind, Position, SourcePartition, Text, Timestamp, Traffic, Value,
+    Event, Field, FieldSet, FieldType, Kind, Position, SourcePartition, Text, Timestamp, Traffic, Value,
 };
 
 /// Type number of frames.
@@ -30,13 +31,17 @@ pub(super) const PROPERTY_REFERENCE: u8 = 9;
 /// ```text
 /// frame     head mapping n·source n·item
 /// source    topic (empty: that of the source before) partition ±from ±(to-from) ±(end-to) ±watermark caught_up
-/// item      kind|flags [more] name ±(time - last time) source ±(offset - last of source) [index] id8
+/// item      kind|flags [more] shape ±(time - last time) source ±(offset - last of source) [index] id8
 ///           [account] [alias] [user] n·field [n·property]
+/// shape     index; one past the end: name n·field
 /// field     gap<<1 value of the catalogue's type, times as ± from the event's; or gap<<1|1 and a tagged value
 /// property  name, tagged value
 /// ```
 ///
-/// Names, accounts and fields that repeat are an index into what the frame has defined so far; an index one past
+/// An event's name and those of its fields that repeat are its shape: few of them make up most streams, so each is
+/// written once a frame and kind. An item's own fields are those that do not repeat.
+///
+/// Names, accounts and strings of shapes are an index into what the frame has defined so far; an index one past
 /// the end is followed by the string that it defines. Accounts have a dictionary of their own.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Frame<'a> {
@@ -67,14 +72,17 @@ impl<'a> Frame<'a> {
         self.events == 0
     }
 
-    /// Reads the events one after another into the same event.
+    /// Reads the events one after another into events that exist.
     #[must_use]
     pub fn cursor(&self) -> Cursor<'a> {
         Cursor {
+            wanted: [FieldSet::ALL; 7],
             reader: Reader::new(self.body),
             left: self.events,
             texts: Vec::new(),
             accounts: Vec::new(),
+            shapes: Vec::new(),
+            shape_fields: Vec::new(),
             offsets: vec![0; self.sources.len()],
             time: 0,
         }
@@ -153,9 +161,22 @@ pub struct Cursor<'a> {
     left: u64,
     texts: Vec<&'a str>,
     accounts: Vec<&'a str>,
+    shapes: Vec<Shape<'a>>,
+    /// Fields of all shapes.
+    shape_fields: Vec<(Field, Value<'a>)>,
     /// Offset of the last event, by source.
     offsets: Vec<i64>,
     time: i64,
+    /// By kind: the fields to keep.
+    wanted: [FieldSet; 7],
+}
+
+/// What events of a frame have in common.
+#[derive(Debug, Clone)]
+struct Shape<'a> {
+    name: &'a str,
+    /// Which of the fields of all shapes are its own.
+    fields: Range<usize>,
 }
 
 /// The string of a dictionary that the next index means.
@@ -173,6 +194,11 @@ fn reference<'a>(reader: &mut Reader<'a>, defined: &mut Vec<&'a str>) -> Result<
 }
 
 impl<'a> Cursor<'a> {
+    /// Leaves out the fields of a kind that are not among these.
+    pub const fn keep(&mut self, kind: Kind, fields: FieldSet) {
+        self.wanted[kind as usize] = fields;
+    }
+
     /// Replaces the event by the next one, reusing its memory; false at the end.
     ///
     /// # Errors
@@ -202,7 +228,9 @@ impl<'a> Cursor<'a> {
             _ => Traffic::Test,
         };
         event.clamped = more & MORE_CLAMPED > 0;
-        event.name = Cow::Borrowed(reference(&mut self.reader, &mut self.texts)?);
+        let wanted = self.wanted[event.kind as usize];
+        let shape = self.shape(wanted)?;
+        event.name = Cow::Borrowed(shape.name);
         self.time = self.time.wrapping_add(self.reader.signed()?);
         event.time = Timestamp(self.time);
         event.position = self.position(more)?;
@@ -215,7 +243,7 @@ impl<'a> Cursor<'a> {
         event.alias = self.optional(first & HAS_ALIAS)?;
         event.user = self.optional(first & HAS_USER)?;
         event.fields.clear();
-        self.fields(&mut event.fields)?;
+        self.fields(shape.fields, wanted, &mut event.fields)?;
         event.properties.clear();
         if more & MORE_PROPERTIES > 0 {
             self.properties(&mut event.properties)?;
@@ -237,18 +265,63 @@ impl<'a> Cursor<'a> {
         Ok(if present > 0 { Some(Cow::Borrowed(self.reader.text()?)) } else { None })
     }
 
-    fn fields(&mut self, fields: &mut Vec<(Field, Value<'a>)>) -> Result<(), FormatError> {
-        let mut next = 0_u64;
-        for _ in 0..self.reader.count()? {
-            let head = self.reader.varint()?;
-            let number = next + (head >> 1);
-            let field = u16::try_from(number).ok().and_then(Field::from_number);
-            let field = field.ok_or(FormatError::Malformed("field"))?;
-            next = number + 1;
-            let value = if head & 1 > 0 { self.reader.value()? } else { self.plain(field)? };
-            fields.push((field, value));
+    /// The shape that the next index means. It is one of events of one kind, so that what is wanted of it is always the same.
+    fn shape(&mut self, wanted: FieldSet) -> Result<Shape<'a>, FormatError> {
+        const MALFORMED: FormatError = FormatError::Malformed("shape");
+        let index = usize::try_from(self.reader.varint()?).map_err(|_| MALFORMED)?;
+        if index > self.shapes.len() {
+            return Err(MALFORMED);
         }
+        if index == self.shapes.len() {
+            let name = reference(&mut self.reader, &mut self.texts)?;
+            let start = self.shape_fields.len();
+            let mut next = 0;
+            for _ in 0..self.reader.count()? {
+                let field = self.field(&mut next)?;
+                if wanted.contains(field.0) {
+                    self.shape_fields.push(field);
+                }
+            }
+            self.shapes.push(Shape { name, fields: start..self.shape_fields.len() });
+        }
+        self.shapes.get(index).cloned().ok_or(MALFORMED)
+    }
+
+    /// The fields of a shape and those that follow, in their order.
+    fn fields(
+        &mut self,
+        shape: Range<usize>,
+        wanted: FieldSet,
+        fields: &mut Vec<(Field, Value<'a>)>,
+    ) -> Result<(), FormatError> {
+        let (mut from, to) = (shape.start, shape.end);
+        let mut next = 0;
+        for _ in 0..self.reader.count()? {
+            let own = self.field(&mut next)?;
+            while let Some(shared) = self.shape_fields.get(from..to).and_then(<[_]>::first)
+                && shared.0 <= own.0
+            {
+                if shared.0 == own.0 {
+                    return Err(FormatError::Malformed("a field twice"));
+                }
+                fields.push(shared.clone());
+                from += 1;
+            }
+            if wanted.contains(own.0) {
+                fields.push(own);
+            }
+        }
+        fields.extend_from_slice(self.shape_fields.get(from..to).unwrap_or_default());
         Ok(())
+    }
+
+    fn field(&mut self, next: &mut u64) -> Result<(Field, Value<'a>), FormatError> {
+        let head = self.reader.varint()?;
+        let number = *next + (head >> 1);
+        let field = u16::try_from(number).ok().and_then(Field::from_number);
+        let field = field.ok_or(FormatError::Malformed("field"))?;
+        *next = number + 1;
+        Ok((field, if head & 1 > 0 { self.reader.value()? } else { self.plain(field)? }))
     }
 
     fn plain(&mut self, field: Field) -> Result<Value<'a>, FormatError> {

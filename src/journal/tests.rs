@@ -5,7 +5,9 @@ use proptest::prelude::*;
 
 use super::{Coverage, Entry, FrameBuilder, System, encode_system};
 use crate::event::bytes::FormatError;
-use crate::event::{Event, Field, FieldType, Kind, Position, SourcePartition, Timestamp, Traffic, Value};
+use crate::event::{
+    Alike, Event, Field, FieldType, Kind, MODELS, Position, SourcePartition, Timestamp, Traffic, Value,
+};
 
 fn source(topic: &str, partition: i32) -> SourcePartition {
     SourcePartition { topic: topic.into(), partition }
@@ -73,7 +75,7 @@ fn a_small_frame_has_these_bytes() {
     assert_bytes(
         &out,
         &expect![[
-            r#"10 07 02 06 "errors" 00 0a 01 02 80 89 7a 01 00 03 d8 04 04 02 80 89 7a 01 03 11 00 11 "connection.failed" d8 ac c3 01 01 d8 04 08 07 06 05 04 03 02 01 00 04 "acme" 02 1a 01 05 "slack" 04 22 11 00 02 01 02 08 07 06 05 04 03 02 01 00 02 1a 01 04 22 d1 1b 00 02 01 02 02 08 07 06 05 04 03 02 01 01 06 "globex" 05 "u-one" 04 1a 01 04 22 1e 03 0b 07 01 06 03 "api" 02 02 04 "page" 09 01 03 08 "dwell_ms" 02 0a"#
+            r#"10 07 02 06 "errors" 00 0a 01 02 80 89 7a 01 00 03 d8 04 04 02 80 89 7a 01 03 11 00 00 11 "connection.failed" 02 1a 01 05 "slack" 04 22 d8 ac c3 01 01 d8 04 08 07 06 05 04 03 02 01 00 04 "acme" 00 11 00 02 01 02 08 07 06 05 04 03 02 01 00 00 d1 1b 01 00 03 1a 01 04 22 2b 07 01 06 03 "api" 02 01 02 02 08 07 06 05 04 03 02 01 01 06 "globex" 05 "u-one" 01 40 03 02 02 04 "page" 09 01 03 08 "dwell_ms" 02 0a"#
         ]],
     );
     assert_eq!((builder.len_bytes(), builder.events()), (0, 0));
@@ -146,7 +148,39 @@ fn later_formats_and_unknown_types_are_refused() {
 }
 
 #[test]
-fn a_usual_event_takes_less_than_thirty_bytes() {
+fn what_events_have_in_common_is_written_once() {
+    let mut builder = FrameBuilder::new();
+    let sizes: Vec<usize> = (0..4)
+        .map(|number| {
+            let before = builder.len_bytes();
+            let mut event = failure(number, "acme");
+            event.set(Field::ErrorCode, Value::text(if number % 2 == 0 { "E_AUTH" } else { "E_NET" }));
+            event.set(Field::DurationMs, Value::Int(number));
+            builder.push(&event, 0);
+            builder.len_bytes() - before
+        })
+        .collect();
+    // Head, shape, time, source, offset, id, account, and one field of two bytes with its count.
+    assert_eq!(sizes[2..], [17, 17]);
+    assert!(sizes[1] > 17);
+}
+
+#[test]
+fn a_field_of_the_shape_that_comes_again_is_refused() {
+    let mut builder = FrameBuilder::new();
+    builder.push(&failure(0, "acme"), 0);
+    let mut bytes = Vec::new();
+    builder.finish(1, &[covered("a", 0, 0, 0)], &mut bytes);
+    let count = bytes.len() - 1;
+    assert_eq!(bytes[count], 0, "no further field");
+    bytes.truncate(count);
+    bytes.extend([1, u8::try_from(Field::SeverityNumber.number() << 1).unwrap(), 34]);
+    let Ok(Entry::Frame(frame)) = Entry::parse(&bytes) else { panic!("a frame") };
+    assert_eq!(frame.events().collect::<Vec<_>>(), [Err(FormatError::Malformed("a field twice"))]);
+}
+
+#[test]
+fn a_usual_event_takes_less_than_twenty_bytes() {
     let mut builder = FrameBuilder::new();
     for offset in 0..1000 {
         let mut event =
@@ -155,7 +189,7 @@ fn a_usual_event_takes_less_than_thirty_bytes() {
         event.set(Field::Service, Value::text("connector"));
         builder.push(&event, 0);
     }
-    assert!(builder.len_bytes() < 25_000, "{}", builder.len_bytes());
+    assert!(builder.len_bytes() < 18_000, "{}", builder.len_bytes());
 }
 
 fn any_value(field: Field) -> BoxedStrategy<Value<'static>> {
@@ -219,7 +253,56 @@ prop_compose! {
     }
 }
 
+prop_compose! {
+    /// An event that can be a model, what others differ in, and where they are cut into frames.
+    fn any_model()(
+        mut event in any_event(),
+        own in prop::collection::vec((0..9_u8, prop::option::of(0..9_u8), any::<u64>(), -9..99_i64, 0..9_i64), 1..6),
+    ) -> (Event<'static>, Vec<(String, Option<String>, u64, i64, i64)>) {
+        event.clamped = false;
+        event.alias = None;
+        event.position.index = 0;
+        event.properties.clear();
+        event.fields.retain(|(_, value)| !matches!(value, Value::Time(_)));
+        let text = |number: u8| format!("x{number}");
+        (event, own.into_iter().map(|(one, two, id, time, offset)| (text(one), two.map(text), id, time, offset)).collect())
+    }
+}
+
 proptest! {
+    #[test]
+    fn an_event_like_another_is_written_as_itself(
+        models in prop::collection::vec(any_model(), 1..4),
+        order in prop::collection::vec((any::<prop::sample::Index>(), any::<bool>()), 1..20),
+    ) {
+        let (mut builder, mut plain) = (FrameBuilder::new(), FrameBuilder::new());
+        let (mut frames, mut expected) = (Vec::new(), Vec::new());
+        for (place, ends) in order {
+            let place = place.index(models.len());
+            let (model, own) = &models[place];
+            for (account, user, id, time, offset) in own {
+                let (id, time) = (*id, Timestamp(*time));
+                let user = user.as_deref();
+                // Numbers that fall on the same place.
+                let number = (place % 2 + place / 2 * MODELS) as u64;
+                builder.push_alike(&Alike { model, number, account, user, id, time }, 1, *offset);
+                let mut event: Event<'_> = model.clone();
+                event.account = Some(account.into());
+                event.user = user.map(Into::into);
+                event.position.offset = *offset;
+                (event.id, event.time) = (id, time);
+                plain.push(&event, 1);
+            }
+            prop_assert_eq!((builder.events(), builder.len_bytes()), (plain.events(), plain.len_bytes()));
+            if ends {
+                let sources = [covered("a", 0, 0, 9), covered("a", 1, 0, 9)];
+                builder.finish(1, &sources, &mut frames);
+                plain.finish(1, &sources, &mut expected);
+            }
+        }
+        prop_assert_eq!(frames, expected);
+    }
+
     #[test]
     fn frames_are_read_back(events in prop::collection::vec(any_event(), 0..20), mapping in any::<u64>()) {
         let mut sources = [covered("a", 0, 3, 2), covered("a", 1, 0, 99), covered("b", 0, i64::MIN, i64::MAX)];
