@@ -139,6 +139,9 @@ pub struct Counts {
 type Fields<'a> = Vec<(Field, Value<'a>)>;
 type Properties<'a> = Vec<(Text<'a>, Value<'a>)>;
 
+/// Most lists and strings that are kept for later events.
+const SPARE_MAX: usize = 64;
+
 /// What one record yielded.
 #[derive(Debug, Default)]
 pub struct Decoded<'a> {
@@ -146,16 +149,20 @@ pub struct Decoded<'a> {
     pub events: Vec<Event<'a>>,
     /// If the record, or one of its events, is bad: why. It is one dead letter, whatever the number.
     pub dead: Option<DeadLetter>,
-    counts: [Counts; 7],
+    /// Apart, so that handing this over costs no copy of them.
+    counts: Box<[Counts; 7]>,
     touched: u8,
+    notable: bool,
     index: u16,
     pub(super) found: Vec<(u16, Value<'a>)>,
     spare: Vec<(Fields<'a>, Properties<'a>)>,
+    /// Memory of the fingerprints of messages.
+    strings: Vec<String>,
 }
 
 /// An empty list of another lifetime in the same memory: collecting from a list of equal layout happens in place.
-fn recycle<A, B>(mut list: Vec<A>, never: impl Fn(A) -> Option<B>) -> Vec<B> {
-    list.clear();
+#[inline]
+fn recycle<A, B>(list: Vec<A>, never: impl Fn(A) -> Option<B>) -> Vec<B> {
     list.into_iter().filter_map(never).collect()
 }
 
@@ -177,6 +184,18 @@ impl<'a> Decoded<'a> {
         Kind::ALL.into_iter().filter(|kind| self.touched >> *kind as u8 & 1 == 1)
     }
 
+    /// Whether any counter beside `input` is above zero.
+    #[must_use]
+    pub const fn is_notable(&self) -> bool {
+        self.notable
+    }
+
+    /// The counters of a kind, to note something beside the input.
+    pub(super) const fn note(&mut self, kind: Kind) -> &mut Counts {
+        self.notable = true;
+        self.counts_mut(kind)
+    }
+
     pub(super) const fn counts_mut(&mut self, kind: Kind) -> &mut Counts {
         self.touched |= 1 << kind as u8;
         &mut self.counts[kind as usize]
@@ -191,20 +210,13 @@ impl<'a> Decoded<'a> {
     /// Forgets everything, keeping the memory.
     #[inline]
     pub fn clear(&mut self) {
-        if self.touched == 0 && self.events.is_empty() && self.dead.is_none() {
-            return;
-        }
-        for event in self.events.drain(..) {
-            let (mut fields, mut properties) = (event.fields, event.properties);
-            fields.clear();
-            properties.clear();
-            if self.spare.len() < 64 {
-                self.spare.push((fields, properties));
-            }
+        while let Some(event) = self.events.pop() {
+            self.give_back(event);
         }
         self.found.clear();
         self.dead = None;
         self.index = 0;
+        self.notable = false;
         while self.touched != 0 {
             self.counts[self.touched.trailing_zeros() as usize] = Counts::default();
             self.touched &= self.touched - 1;
@@ -215,38 +227,60 @@ impl<'a> Decoded<'a> {
     #[must_use]
     pub fn recycle<'b>(mut self) -> Decoded<'b> {
         self.clear();
-        let spare = self
-            .spare
-            .into_iter()
-            .map(|(fields, properties)| (recycle(fields, |_| None), recycle(properties, |_| None)))
-            .collect();
         Decoded {
             events: recycle(self.events, |_| None),
             dead: None,
             counts: self.counts,
             touched: 0,
+            notable: false,
             index: 0,
             found: recycle(self.found, |_| None),
-            spare,
+            spare: self
+                .spare
+                .into_iter()
+                .map(|(fields, properties)| (recycle(fields, |_| None), recycle(properties, |_| None)))
+                .collect(),
+            strings: self.strings,
         }
     }
 
-    /// An event with recycled lists.
-    pub(super) fn blank(&mut self, kind: Kind) -> Event<'a> {
-        let mut event = Event::new(kind, "", Timestamp::MIN);
-        if let Some((fields, properties)) = self.spare.pop() {
-            event.fields = fields;
-            event.properties = properties;
-        }
-        event
+    /// Begins an event, with recycled lists; it stands last among [`Decoded::events`]. Beside it a string in used memory.
+    #[inline]
+    pub(super) fn open(&mut self, kind: Kind) -> (&mut Event<'a>, String) {
+        let (fields, properties) = self.spare.pop().unwrap_or_default();
+        let event = Event { fields, properties, ..Event::new(kind, "", Timestamp::MIN) };
+        (self.events.push_mut(event), self.strings.pop().unwrap_or_default())
     }
 
-    /// Takes back the lists of an event that is not handed on.
-    pub(super) fn give_back(&mut self, event: Event<'a>) {
+    /// Takes back the string if it was of no use.
+    pub(super) fn keep(&mut self, text: String) {
+        if text.capacity() > 0 && self.strings.len() < SPARE_MAX {
+            self.strings.push(text);
+        }
+    }
+
+    /// Drops the event that was begun last.
+    pub(super) fn drop_last(&mut self) {
+        if let Some(event) = self.events.pop() {
+            self.give_back(event);
+        }
+    }
+
+    /// Takes back the memory of an event that is of no use any more.
+    fn give_back(&mut self, event: Event<'a>) {
         let (mut fields, mut properties) = (event.fields, event.properties);
-        fields.clear();
+        for (field, value) in fields.drain(..) {
+            if field == Field::TemplateId
+                && let Value::Text(Text::Owned(mut text)) = value
+            {
+                text.clear();
+                self.keep(text);
+            }
+        }
         properties.clear();
-        self.spare.push((fields, properties));
+        if self.spare.len() < SPARE_MAX {
+            self.spare.push((fields, properties));
+        }
     }
 }
 
@@ -260,19 +294,17 @@ mod tests {
         let mut decoded = Decoded::new();
         let text = String::from("borrowed");
         for _ in 0..2 {
-            let mut event = decoded.blank(Kind::Usage);
+            let (event, _) = decoded.open(Kind::Usage);
             event.fields.reserve(10);
             event.set(Field::Source, Value::text(text.as_str()));
-            decoded.events.push(event);
         }
         let events = decoded.events.as_ptr() as usize;
-        let fields = decoded.events[1].fields.as_ptr() as usize;
+        let fields = decoded.events[0].fields.as_ptr() as usize;
         let mut again: Decoded<'static> = decoded.recycle();
         drop(text);
-        let event = again.blank(Kind::Usage);
+        let (event, _) = again.open(Kind::Usage);
         assert!(event.fields.is_empty());
         assert_eq!(event.fields.as_ptr() as usize, fields);
-        again.events.push(event);
         assert_eq!(again.events.as_ptr() as usize, events);
     }
 }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::event::{Event, Field, Kind, Text, Timestamp, Traffic, Value};
+use crate::event::{Event, Field, FieldSet, FieldType, Kind, Text, Timestamp, Traffic, Value};
 
 use super::decoded::{DeadReason, Filtered};
 use super::limits::{self, Unfit};
@@ -76,16 +76,20 @@ pub struct Surroundings<'s> {
     pub exclude: &'s [Box<str>],
     /// The record's own time; negative: none.
     pub timestamp: Timestamp,
-    /// The record's key, if it is text.
-    pub key: Option<&'s str>,
+    /// The record's key.
+    pub key: Option<&'s [u8]>,
 }
 
 /// An event in the making.
-pub struct Draft<'a> {
-    pub event: Event<'a>,
-    pub cuts: u32,
+pub struct Draft<'d, 'a> {
+    pub event: &'d mut Event<'a>,
     /// The mapping has no row for what happened.
     pub unmapped: bool,
+    cuts: u32,
+    /// Memory for a fingerprint.
+    spare: String,
+    /// The fields that the event has, those of the envelope apart.
+    seen: FieldSet,
     id: Option<Text<'a>>,
     time: Option<Timestamp>,
     message: Option<Text<'a>>,
@@ -94,18 +98,79 @@ pub struct Draft<'a> {
     more_properties: bool,
 }
 
-impl<'a> Draft<'a> {
-    pub const fn new(event: Event<'a>) -> Self {
+/// What is left of a draft when its event is made.
+pub struct Made {
+    pub cuts: u32,
+    pub clamped: bool,
+    pub spare: String,
+}
+
+impl<'d, 'a> Draft<'d, 'a> {
+    /// Lets go of the event.
+    pub fn into_made(self) -> Made {
+        Made { cuts: self.cuts, clamped: self.event.clamped, spare: self.spare }
+    }
+
+    pub fn new((event, spare): (&'d mut Event<'a>, String)) -> Self {
         Self {
             event,
             cuts: 0,
             unmapped: false,
+            spare,
+            seen: FieldSet::default(),
             id: None,
             time: None,
             message: None,
             body: None,
             bad: None,
             more_properties: false,
+        }
+    }
+
+    /// Takes in a string that was not copied: [`Draft::put`], with a short cut for what is taken as it is.
+    #[inline]
+    pub fn put_text(&mut self, target: &Target, text: &'a str) {
+        if let Target::Field(field) = target
+            && self.take_text(*field, text)
+        {
+            return;
+        }
+        self.put(target, Value::Text(Cow::Borrowed(text)));
+    }
+
+    /// False: it needs a closer look.
+    #[inline]
+    fn take_text(&mut self, field: Field, text: &'a str) -> bool {
+        let own = Cow::Borrowed(text);
+        match field {
+            Field::Event | Field::Type => self.event.name = own,
+            Field::Message => self.message = Some(own),
+            Field::AccountId if limits::fits_id(text) => self.event.account = Some(own),
+            Field::UserId if limits::fits_id(text) => self.event.user = Some(own),
+            Field::EventId if limits::fits_id(text) => self.id = Some(own),
+            Field::AccountId
+            | Field::UserId
+            | Field::EventId
+            | Field::AccountAlias
+            | Field::Traffic
+            | Field::Body
+            | Field::Traceparent => return false,
+            _ if field.spec().ty == FieldType::Text && limits::fits(field, text) => {
+                self.push(field, Value::Text(own));
+            }
+            _ => return false,
+        }
+        true
+    }
+
+    /// Takes in an integer: [`Draft::put`], with a short cut.
+    #[inline]
+    pub fn put_int(&mut self, target: &Target, number: i64) {
+        match target {
+            Target::Field(field) if field.spec().ty == FieldType::Int => {
+                self.push(*field, Value::Int(number));
+            }
+            _ => self.put(target, Value::Int(number)),
         }
     }
 
@@ -181,6 +246,7 @@ impl<'a> Draft<'a> {
     /// Sets a field; in the order of the catalogue this is but an append.
     #[inline]
     fn push(&mut self, field: Field, value: Value<'a>) {
+        self.seen.insert(field);
         if self.event.fields.last().is_none_or(|(last, _)| *last < field) {
             self.event.fields.push((field, value));
         } else {
@@ -188,19 +254,22 @@ impl<'a> Draft<'a> {
         }
     }
 
-    fn has(&self, field: Field) -> bool {
-        require::value(&self.event, field).is_some()
+    /// The value of a field outside the envelope.
+    #[inline]
+    fn value(&self, field: Field) -> Option<&Value<'a>> {
+        if self.seen.contains(field) { require::value(self.event, field) } else { None }
     }
 
     fn text(&self, field: Field) -> Option<&Text<'a>> {
-        match require::value(&self.event, field)? {
+        match self.value(field)? {
             Value::Text(text) => Some(text),
             _ => None,
         }
     }
 
+    #[inline]
     fn default(&mut self, field: Field, value: Value<'a>) {
-        if !self.has(field) {
+        if !self.seen.contains(field) {
             self.push(field, value);
         }
     }
@@ -217,7 +286,8 @@ impl<'a> Draft<'a> {
         if let Err(bad) = done {
             return End::Bad(bad);
         }
-        if route::route(&self.event).is_none() { End::Unattributed } else { End::Event }
+        let attributed = self.event.account.is_some() || route::route(self.event).is_some();
+        if attributed { End::Event } else { End::Unattributed }
     }
 
     fn filtered(&self, around: &Surroundings<'_>) -> Option<Filtered> {
@@ -257,7 +327,7 @@ impl<'a> Draft<'a> {
         {
             return Err(Bad::invalid("account_alias", Unfit("not `namespace:value`")));
         }
-        require::check(&self.event)
+        require::check(self.event)
     }
 
     fn set_name(&self) -> Result<(), Bad> {
@@ -279,7 +349,7 @@ impl<'a> Draft<'a> {
     fn set_time(&mut self, record: Timestamp) -> Result<(), Bad> {
         let known = (record.0 >= 0).then_some(record);
         self.event.time = match (self.time, known) {
-            (Some(time), Some(record)) if time.since(record) > AHEAD_MAX_MS => {
+            (Some(time), Some(record)) if is_ahead(time, record) => {
                 self.event.clamped = true;
                 record
             }
@@ -292,18 +362,20 @@ impl<'a> Draft<'a> {
 
     fn complete_error(&mut self, masked: &mut Vec<u8>) {
         self.default(Field::SeverityNumber, Value::Int(17));
-        if !self.has(Field::ErrorCode) {
+        if !self.seen.contains(Field::ErrorCode) {
             let code = self.text(Field::ErrorType).cloned().unwrap_or(Cow::Borrowed("unclassified"));
             self.push(Field::ErrorCode, Value::Text(code));
         }
         if let Some(message) = self.message.take()
-            && !self.has(Field::TemplateId)
+            && !self.seen.contains(Field::TemplateId)
         {
-            self.push(Field::TemplateId, Value::Text(Cow::Owned(mask::template_id(&message, masked))));
+            let mut template = std::mem::take(&mut self.spare);
+            mask::template_id(&message, masked, &mut template);
+            self.push(Field::TemplateId, Value::Text(Cow::Owned(template)));
         }
         self.default(Field::Scope, Value::text("account"));
         // One occurrence is what absence means to every reader.
-        if require::value(&self.event, Field::Occurrences) == Some(&Value::Int(1)) {
+        if self.value(Field::Occurrences) == Some(&Value::Int(1)) {
             self.event.fields.retain(|(field, _)| *field != Field::Occurrences);
         }
     }
@@ -318,7 +390,7 @@ impl<'a> Draft<'a> {
         let Some(body) = self.body.take() else { return };
         let spoken = matches!(&*self.event.name, "ticket.created" | "ticket.comment_added")
             && self.text(Field::Author).is_some_and(|author| author == "customer")
-            && require::value(&self.event, Field::IsPublic) == Some(&Value::Bool(true));
+            && self.value(Field::IsPublic) == Some(&Value::Bool(true));
         if spoken {
             let body = limits::body(body, &mut self.cuts);
             for (field, value) in scorer.features(&body) {
@@ -329,7 +401,7 @@ impl<'a> Draft<'a> {
 
     fn complete_account(&mut self, around: &Surroundings<'_>) {
         if self.event.account.is_none()
-            && let Some(key) = around.key
+            && let Some(key) = around.key.and_then(|key| std::str::from_utf8(key).ok())
         {
             let account = key.split('/').next().unwrap_or(key);
             if (1..=128).contains(&account.len()) {
@@ -343,6 +415,16 @@ impl<'a> Draft<'a> {
             self.event.fields.retain(|(field, _)| *field != Field::DoNotContact);
         }
     }
+}
+
+/// Whether a time is too far after the record's own, which may be unknown.
+const fn is_ahead(time: Timestamp, record: Timestamp) -> bool {
+    record.0 >= 0 && time.since(record) > AHEAD_MAX_MS
+}
+
+/// The time that an event of a record says it has, unless it has to be another one.
+pub fn believed(time: Timestamp, record: Timestamp) -> Option<Timestamp> {
+    (limits::is_time(time) && !is_ahead(time, record)).then_some(time)
 }
 
 /// Whether a W3C trace context says that it is sampled.

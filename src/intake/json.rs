@@ -7,25 +7,25 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess,
 
 use crate::event::{Text, Value};
 
-use super::trie::{Found, Trie};
+use super::trie::{Finder, Trie};
 
 /// Finds what is wanted in the bytes of one record.
 ///
 /// # Errors
 /// If they are no JSON object, or are nested deeper than 128 levels.
-pub fn run<'a>(bytes: &'a [u8], wanted: &Trie, found: &mut Found<'a>) -> Result<(), serde_json::Error> {
+pub fn run<'a>(bytes: &'a [u8], wanted: &Trie, found: &mut impl Finder<'a>) -> Result<(), serde_json::Error> {
     let mut json = serde_json::Deserializer::from_slice(bytes);
     json.deserialize_map(Walk { wanted, found })?;
     json.end()
 }
 
 /// Walks down to the wanted places.
-struct Walk<'t, 'f, 'a> {
+struct Walk<'t, 'f, F> {
     wanted: &'t Trie,
-    found: &'f mut Found<'a>,
+    found: &'f mut F,
 }
 
-impl<'a> DeserializeSeed<'a> for Walk<'_, '_, 'a> {
+impl<'a, F: Finder<'a>> DeserializeSeed<'a> for Walk<'_, '_, F> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'a>>(self, json: D) -> Result<(), D::Error> {
@@ -39,7 +39,7 @@ impl<'a> DeserializeSeed<'a> for Walk<'_, '_, 'a> {
     }
 }
 
-impl<'a> Visitor<'a> for Walk<'_, '_, 'a> {
+impl<'a, F: Finder<'a>> Visitor<'a> for Walk<'_, '_, F> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

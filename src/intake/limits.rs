@@ -46,6 +46,18 @@ pub const fn is_id(field: Field) -> bool {
     )
 }
 
+/// Whether a string is an id as it is.
+#[inline]
+pub const fn fits_id(text: &str) -> bool {
+    matches!(text.len(), 1..=ID_MAX)
+}
+
+/// Whether a string is a value of this field, whose type is a string, as it is.
+#[inline]
+pub const fn fits(field: Field, text: &str) -> bool {
+    if is_id(field) { fits_id(text) } else { text.len() <= TEXT_MAX }
+}
+
 /// Cuts a string at a character boundary; counts if it had to.
 #[inline]
 fn cut<'a>(text: Text<'a>, max: usize, cuts: &mut u32) -> Text<'a> {
@@ -85,10 +97,16 @@ pub fn string(value: Value<'_>) -> Result<Text<'_>, Unfit> {
 pub fn id(value: Value<'_>) -> Result<Text<'_>, Unfit> {
     let text = string(value)?;
     match text.len() {
+        _ if fits_id(&text) => Ok(text),
         0 => Err(Unfit("empty")),
-        1..=ID_MAX => Ok(text),
         _ => Err(Unfit("longer than 128 bytes")),
     }
+}
+
+/// A time that events can have.
+#[inline]
+pub const fn is_time(time: Timestamp) -> bool {
+    *TIMES.start() <= time.0 && time.0 <= *TIMES.end()
 }
 
 /// A point in time: epoch milliseconds, RFC 3339 or a date.
@@ -101,7 +119,7 @@ pub fn time(value: &Value<'_>) -> Result<Timestamp, Unfit> {
         Value::Text(text) => Timestamp::parse(text).map_err(|_| Unfit("no time"))?,
         _ => return Err(Unfit("no time")),
     };
-    if TIMES.contains(&time.0) { Ok(time) } else { Err(Unfit("outside the years 1970 to 9999")) }
+    if is_time(time) { Ok(time) } else { Err(Unfit("outside the years 1970 to 9999")) }
 }
 
 fn date(value: &Value<'_>) -> Result<i32, Unfit> {

@@ -1,5 +1,6 @@
 //! Source records become canonical events: decode, map, validate, text features, route. Pure: schemas are handed in.
 
+mod alike;
 mod avro;
 pub mod breaker;
 mod decoded;
@@ -20,6 +21,8 @@ mod trie;
 mod wire;
 
 use std::collections::BTreeMap;
+
+use crate::event::Alike;
 
 pub use avro::SchemaError;
 pub use decoded::{Counts, DeadLetter, DeadReason, Decoded, Filtered, Stage};
@@ -74,6 +77,20 @@ impl Intake {
     pub fn refuse_schema(&mut self, id: SchemaId, why: &str) {
         self.schemas.insert(id, Err(why.into()));
         self.sources.iter_mut().for_each(|source| source.forget(id));
+    }
+
+    /// The event of a record that is like one decoded before. `None` says nothing: the record is to be decoded, and what
+    /// became of it given to [`Intake::learn`].
+    #[inline]
+    pub fn alike<'e>(&'e mut self, source: usize, record: &Record<'e>) -> Option<Alike<'e>> {
+        self.sources.get_mut(source)?.alike(record, &mut self.digest)
+    }
+
+    /// What has become of the last record, for which [`Intake::alike`] had nothing.
+    pub fn learn(&mut self, source: usize, decoded: &Decoded<'_>) {
+        if let Some(source) = self.sources.get_mut(source) {
+            source.learn(decoded);
+        }
     }
 
     /// Decodes a record of a source; `out` is emptied first.

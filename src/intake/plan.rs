@@ -1,13 +1,14 @@
 //! A mapping compiled for one topic: paths have become slots, and what needs no conversion goes straight to its field.
 
-use crate::event::{Kind, Value};
+use crate::event::{Field, Kind, Value};
 
-use super::decoded::{DeadReason, Decoded};
-use super::draft::{Bad, Draft, Target};
+use super::avro::Role;
+use super::decoded::{DeadLetter, DeadReason, Decoded, Stage};
+use super::draft::{Bad, Draft, End, Made, Target};
 use super::limits::Unfit;
 use super::mapping::{self, From, Mapping, Set, Test, convert};
 use super::properties::{self, Property};
-use super::trie::{Found, Step, Trie};
+use super::trie::{Finder, Found, Step, Trie};
 use super::wire::Record;
 
 /// A place where a value comes from, resolved.
@@ -190,8 +191,57 @@ impl<'v, 'a> View<'v, 'a> {
     }
 }
 
+/// Fills a draft with what a decoder finds, without anything in between.
+pub struct Filling<'p, 'd, 'e, 'a> {
+    plan: &'p Plan,
+    draft: &'d mut Draft<'e, 'a>,
+}
+
+impl<'a> Finder<'a> for Filling<'_, '_, '_, 'a> {
+    #[inline]
+    fn value(&mut self, slot: u16, value: Value<'a>) {
+        self.plan.put(self.draft, slot, value);
+    }
+
+    #[inline]
+    fn text(&mut self, slot: u16, text: &'a str) {
+        if let Some(target) = self.plan.direct(slot) {
+            self.draft.put_text(target, text);
+        }
+    }
+
+    #[inline]
+    fn int(&mut self, slot: u16, number: i64) {
+        if let Some(target) = self.plan.direct(slot) {
+            self.draft.put_int(target, number);
+        }
+    }
+}
+
 impl Plan {
-    /// Makes the events of a record: calls `finish` with each draft, or with what is wrong.
+    /// Whether each record is one event whose values arrive as they are.
+    pub fn is_straight(&self) -> bool {
+        self.last && self.unpack.is_none() && self.when.is_empty() && self.assigns.is_empty()
+    }
+
+    /// For a straight plan: what the value of a slot is to records that are alike.
+    pub fn role(&self, slot: u16) -> Option<Role> {
+        match self.direct(slot)? {
+            Target::Field(Field::EventId) => Some(Role::Id),
+            Target::Field(Field::EventTime) => Some(Role::Time),
+            Target::Field(Field::AccountId) => Some(Role::Account),
+            Target::Field(Field::UserId) => Some(Role::User),
+            Target::Field(Field::Message) => Some(Role::Message),
+            _ => None,
+        }
+    }
+
+    /// For a straight plan: the way into a draft.
+    pub const fn filling<'p, 'd, 'e, 'a>(&'p self, draft: &'d mut Draft<'e, 'a>) -> Filling<'p, 'd, 'e, 'a> {
+        Filling { plan: self, draft }
+    }
+
+    /// Makes the events of a record: calls `finish` with each draft, or with what is wrong, and then books its end.
     ///
     /// Returns whether the mapping applied to anything.
     pub fn run<'a>(
@@ -199,13 +249,13 @@ impl Plan {
         found: &mut Found<'a>,
         record: &Record<'a>,
         out: &mut Decoded<'a>,
-        finish: &mut dyn FnMut(&mut Decoded<'a>, Draft<'a>, Option<Bad>),
+        finish: &mut dyn FnMut(&mut Draft<'_, 'a>, Option<Bad>) -> End,
     ) -> bool {
         if self.unpack.is_none() {
             if !self.when.is_empty() && !self.applies(&View { found, item: None, record }) {
                 return false;
             }
-            let mut draft = Draft::new(out.blank(self.kind));
+            let mut draft = Draft::new(out.open(self.kind));
             let bad = self.assign(&mut draft, &View { found, item: None, record }).err();
             if self.last {
                 for (slot, value) in found.drain(..) {
@@ -214,7 +264,9 @@ impl Plan {
             } else {
                 found.iter().for_each(|(slot, value)| self.put(&mut draft, *slot, value.clone()));
             }
-            finish(out, draft, bad);
+            let end = finish(&mut draft, bad);
+            let made = draft.into_made();
+            self.book(record, made, end, out);
             return true;
         }
         let mut any = false;
@@ -222,23 +274,65 @@ impl Plan {
             let view = View { found, item: Some(item), record };
             if self.applies(&view) {
                 any = true;
-                let mut draft = Draft::new(out.blank(self.kind));
+                let mut draft = Draft::new(out.open(self.kind));
                 let bad = self.assign(&mut draft, &view).err();
                 found.iter().for_each(|(slot, value)| self.put(&mut draft, *slot, value.clone()));
-                finish(out, draft, bad);
+                let end = finish(&mut draft, bad);
+                let made = draft.into_made();
+                self.book(record, made, end, out);
             }
         }
         any
     }
 
+    /// Books an event that has come to its end: the last one of `out`.
+    pub fn book(&self, record: &Record<'_>, made: Made, end: End, out: &mut Decoded<'_>) {
+        let index = out.next_index();
+        out.keep(made.spare);
+        let counts = out.counts_mut(self.kind);
+        counts.input += 1;
+        match end {
+            End::Event => {
+                if made.cuts > 0 || made.clamped {
+                    let counts = out.note(self.kind);
+                    counts.cut += made.cuts;
+                    counts.clamped += u32::from(made.clamped);
+                }
+                if let Some(event) = out.events.last_mut() {
+                    event.position.offset = record.offset;
+                    event.position.index = index;
+                }
+                return;
+            }
+            End::Filtered(reason) => out.note(self.kind).filtered[reason as usize] += 1,
+            End::Unattributed => out.note(self.kind).unattributed += 1,
+            End::Bad(bad) => {
+                out.note(self.kind).dead += 1;
+                if out.dead.is_none() {
+                    let stage =
+                        if bad.reason == DeadReason::MappingFailed { Stage::Map } else { Stage::Validate };
+                    let Bad { reason, detail } = bad;
+                    let mapping = self.name.clone();
+                    out.dead = Some(DeadLetter { stage, reason, kind: self.kind, mapping, detail });
+                }
+            }
+        }
+        out.drop_last();
+    }
+
     #[inline]
-    fn put<'a>(&self, draft: &mut Draft<'a>, slot: u16, value: Value<'a>) {
-        if let Some(Some(target)) = self.direct.get(usize::from(slot)) {
+    fn direct(&self, slot: u16) -> Option<&Target> {
+        self.direct.get(usize::from(slot))?.as_ref()
+    }
+
+    #[inline]
+    fn put<'a>(&self, draft: &mut Draft<'_, 'a>, slot: u16, value: Value<'a>) {
+        if let Some(target) = self.direct(slot) {
             draft.put(target, value);
         }
     }
 
-    fn assign<'a>(&self, draft: &mut Draft<'a>, view: &View<'_, 'a>) -> Result<(), Bad> {
+    fn assign<'a>(&self, draft: &mut Draft<'_, 'a>, view: &View<'_, 'a>) -> Result<(), Bad> {
         for (set, origins) in &self.assigns {
             let value = match &set.constant {
                 Some(constant) => Some(constant.clone()),

@@ -1,5 +1,7 @@
 //! The contract, end to end: its examples in both encodings, garbage, and the ways a record can end.
 
+mod straight;
+
 use std::path::{Path, PathBuf};
 
 use apache_avro::Schema;

@@ -1,5 +1,7 @@
 //! Which paths of a record are wanted, as a tree of names: both decoders walk it beside the record.
 
+use std::borrow::Cow;
+
 use crate::event::Value;
 
 /// One step of a path into a record.
@@ -13,6 +15,31 @@ pub enum Step {
 
 /// What was found: slots with values, in the order of the record. A slot is there once at most; nulls are not.
 pub type Found<'a> = Vec<(u16, Value<'a>)>;
+
+/// Takes what decoders find, slot by slot.
+pub trait Finder<'a> {
+    /// Any value.
+    fn value(&mut self, slot: u16, value: Value<'a>);
+
+    /// A string that was not copied.
+    #[inline]
+    fn text(&mut self, slot: u16, text: &'a str) {
+        self.value(slot, Value::Text(Cow::Borrowed(text)));
+    }
+
+    /// An integer.
+    #[inline]
+    fn int(&mut self, slot: u16, number: i64) {
+        self.value(slot, Value::Int(number));
+    }
+}
+
+impl<'a> Finder<'a> for Found<'a> {
+    #[inline]
+    fn value(&mut self, slot: u16, value: Value<'a>) {
+        self.push((slot, value));
+    }
+}
 
 /// A node: what is wanted here and below.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -83,13 +110,13 @@ impl Trie {
     }
 
     /// Finds what is wanted in a value that is there as a whole.
-    pub fn collect<'a>(&self, value: Value<'a>, found: &mut Found<'a>) {
-        if self.is_leaf() {
-            found.extend(self.slot.map(|slot| (slot, value)));
-            return;
-        }
+    pub fn collect<'a>(&self, value: Value<'a>, found: &mut impl Finder<'a>) {
         if let Some(slot) = self.slot {
-            found.push((slot, value.clone()));
+            if self.is_leaf() {
+                found.value(slot, value);
+                return;
+            }
+            found.value(slot, value.clone());
         }
         match value {
             Value::Map(entries) => {

@@ -2,8 +2,8 @@
 
 use crate::event::Timestamp;
 
-/// Headers of a record, in their order.
-pub trait Headers {
+/// Headers of a record, in their order; read on demand, most records have none.
+pub trait Headers: std::fmt::Debug {
     /// Name and value of the header at this place; `None` after the last.
     fn header(&self, place: usize) -> Option<(&str, &[u8])>;
 }
@@ -23,7 +23,7 @@ impl Headers for Vec<(String, Vec<u8>)> {
 }
 
 /// A record of a source.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 pub struct Record<'a> {
     /// The partition.
     pub partition: i32,

@@ -2,8 +2,8 @@
 //!
 //! The engine never sees it, so it can't depend on it. One value a frame: the oldest, as the others waited for less time.
 
-use super::source::Headers;
 use crate::event::Timestamp;
+use crate::intake::Headers;
 
 /// Name of the header; its value is the oldest source record's Kafka timestamp, epoch ms, big-endian.
 pub const OLDEST: &str = "forewarn.oldest";
@@ -16,8 +16,8 @@ pub const fn write(oldest: Timestamp) -> [u8; 8] {
 
 /// What the header says, where there is one.
 #[must_use]
-pub fn read(headers: Headers<'_>) -> Option<Timestamp> {
-    let (name, value) = headers.0.header(0)?;
+pub fn read(headers: &dyn Headers) -> Option<Timestamp> {
+    let (name, value) = headers.header(0)?;
     let value = value.try_into().ok().filter(|_| name == OLDEST)?;
     Some(Timestamp(i64::from_be_bytes(value)))
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::event::{SourcePartition, Timestamp};
+use crate::intake::Headers;
 
 /// A record as a log holds it. Bytes are borrowed for the length of the visit.
 #[derive(Debug, Clone, Copy)]
@@ -19,18 +20,8 @@ pub struct Record<'a> {
     pub key: Option<&'a [u8]>,
     /// The value.
     pub value: Option<&'a [u8]>,
-    /// The headers, in their order; read on demand, most records have none.
-    pub headers: Headers<'a>,
-}
-
-/// Headers of a record.
-#[derive(Debug, Clone, Copy)]
-pub struct Headers<'a>(pub &'a dyn HeaderSource);
-
-/// Where headers are read from; a record's own storage.
-pub trait HeaderSource: std::fmt::Debug {
-    /// Name and value of the header at this place.
-    fn header(&self, place: usize) -> Option<(&str, &[u8])>;
+    /// The headers.
+    pub headers: &'a dyn Headers,
 }
 
 /// What one poll brought besides records.

@@ -6,7 +6,7 @@ mod shape;
 #[cfg(test)]
 mod tests;
 
-pub use compile::{Program, compile};
+pub use compile::{Parts, Program, Role, compile};
 pub use shape::SchemaError;
 
 /// Bytes that are no record of the schema.

@@ -16,11 +16,18 @@ const DEPTH_MAX: u8 = 32;
 pub struct Cursor<'a> {
     rest: &'a [u8],
     items: u32,
+    /// Whether blocks are passed over by the size that their writer gave.
+    pub jumps: bool,
 }
 
 impl<'a> Cursor<'a> {
     pub const fn new(bytes: &'a [u8]) -> Self {
-        Self { rest: bytes, items: ITEMS_MAX }
+        Self { rest: bytes, items: ITEMS_MAX, jumps: true }
+    }
+
+    /// How much of these bytes, with which it began, is behind it.
+    pub const fn at(&self, bytes: &[u8]) -> usize {
+        bytes.len() - self.rest.len()
     }
 
     /// Whether the record ended where its last field did.
@@ -28,6 +35,7 @@ impl<'a> Cursor<'a> {
         if self.rest.is_empty() { Ok(()) } else { Err(AvroError::Trailing(self.rest.len())) }
     }
 
+    #[inline]
     fn take(&mut self, count: usize) -> Result<&'a [u8], AvroError> {
         let (taken, rest) = self.rest.split_at_checked(count).ok_or(AvroError::Truncated)?;
         self.rest = rest;
@@ -44,6 +52,7 @@ impl<'a> Cursor<'a> {
         self.long_slow()
     }
 
+    #[inline(never)]
     fn long_slow(&mut self) -> Result<i64, AvroError> {
         let mut raw = 0_u64;
         for (place, &byte) in self.rest.iter().take(10).enumerate() {
@@ -59,11 +68,13 @@ impl<'a> Cursor<'a> {
         Err(if self.rest.len() < 10 { AvroError::Truncated } else { AvroError::Integer })
     }
 
-    fn int(&mut self) -> Result<i32, AvroError> {
+    #[inline]
+    pub fn int(&mut self) -> Result<i32, AvroError> {
         i32::try_from(self.long()?).map_err(|_| AvroError::Integer)
     }
 
-    fn bytes(&mut self) -> Result<&'a [u8], AvroError> {
+    #[inline]
+    pub fn bytes(&mut self) -> Result<&'a [u8], AvroError> {
         let count = usize::try_from(self.long()?).map_err(|_| AvroError::Length)?;
         self.take(count)
     }
@@ -140,8 +151,8 @@ impl<'a> Cursor<'a> {
         loop {
             match self.block()? {
                 (0, _) => return Ok(()),
-                (_, Some(size)) => _ = self.take(size)?,
-                (count, None) => {
+                (_, Some(size)) if self.jumps => _ = self.take(size)?,
+                (count, _) => {
                     for _ in 0..count {
                         self.item()?;
                         if keyed {

@@ -26,7 +26,11 @@ const SCHEMA: &str = r#"{"type": "record", "name": "R", "namespace": "t", "field
     {"name": "again", "type": {"type": "array", "items": "Inner"}},
     {"name": "ratio", "type": "float"},
     {"name": "tags", "type": {"type": "map", "values": ["null", "boolean", "long", "double", "string"]}},
-    {"name": "count", "type": "int"}]}"#;
+    {"name": "count", "type": "int"},
+    {"name": "code", "type": ["null", "int"]},
+    {"name": "note", "type": ["string", "null"]},
+    {"name": "at", "type": ["null", {"type": "long", "logicalType": "timestamp-millis"}]},
+    {"name": "big", "type": "long"}]}"#;
 
 fn inner() -> impl Strategy<Value = Avro> {
     let leaf =
@@ -77,24 +81,39 @@ fn any_record() -> impl Strategy<Value = Avro> {
         -1e6_f32..1e6,
         prop::collection::hash_map("[a-c]{1,2}", tag(), 0..5),
         any::<i32>(),
+        prop::option::of(any::<i32>()),
+        prop::option::of(".{0,9}"),
+        prop::option::of(any::<i64>()),
     );
-    (head, tail).prop_map(|((text, noise, maybe, when, day), (inner, again, ratio, tags, count))| {
-        let map = |map: HashMap<String, f64>| {
-            Avro::Map(map.into_iter().map(|(k, v)| (k, Avro::Double(v))).collect())
-        };
-        Avro::Record(vec![
-            ("text".into(), Avro::String(text)),
-            ("noise".into(), Avro::Array(noise.into_iter().map(map).collect())),
-            ("maybe".into(), maybe),
-            ("when".into(), Avro::TimestampMicros(when)),
-            ("day".into(), optional(day.map(Avro::Date))),
-            ("inner".into(), optional(inner)),
-            ("again".into(), Avro::Array(again)),
-            ("ratio".into(), Avro::Float(ratio)),
-            ("tags".into(), Avro::Map(tags)),
-            ("count".into(), Avro::Int(count)),
-        ])
-    })
+    (head, tail).prop_map(
+        |((text, noise, maybe, when, day), (inner, again, ratio, tags, count, code, note, at))| {
+            let map = |map: HashMap<String, f64>| {
+                Avro::Map(map.into_iter().map(|(k, v)| (k, Avro::Double(v))).collect())
+            };
+            Avro::Record(vec![
+                ("text".into(), Avro::String(text)),
+                ("noise".into(), Avro::Array(noise.into_iter().map(map).collect())),
+                ("maybe".into(), maybe),
+                ("when".into(), Avro::TimestampMicros(when)),
+                ("day".into(), optional(day.map(Avro::Date))),
+                ("inner".into(), optional(inner)),
+                ("again".into(), Avro::Array(again)),
+                ("ratio".into(), Avro::Float(ratio)),
+                ("tags".into(), Avro::Map(tags)),
+                ("count".into(), Avro::Int(count)),
+                ("code".into(), optional(code.map(Avro::Int))),
+                (
+                    "note".into(),
+                    match note {
+                        Some(note) => Avro::Union(0, Box::new(Avro::String(note))),
+                        None => Avro::Union(1, Box::new(Avro::Null)),
+                    },
+                ),
+                ("at".into(), optional(at.map(Avro::TimestampMillis))),
+                ("big".into(), Avro::Long(when)),
+            ])
+        },
+    )
 }
 
 /// What we mean by an Avro value; nulls are nothing.
@@ -110,6 +129,7 @@ fn ours(value: &Avro) -> Option<Value<'static>> {
         Avro::String(text) | Avro::Enum(_, text) => Value::text(text.clone()),
         Avro::Fixed(_, bytes) => Value::text(String::from_utf8(bytes.clone()).unwrap()),
         Avro::TimestampMicros(us) => Value::Time(Timestamp(us.div_euclid(1000))),
+        Avro::TimestampMillis(ms) => Value::Time(Timestamp(*ms)),
         Avro::Date(day) => Value::Date(*day),
         Avro::Array(items) => Value::List(items.iter().filter_map(ours).collect()),
         Avro::Map(entries) => {
@@ -151,7 +171,7 @@ fn walk(value: Option<Value<'static>>, path: &[Step]) -> Option<Value<'static>> 
     })
 }
 
-const PATHS: [&str; 14] = [
+const PATHS: [&str; 18] = [
     "text",
     "noise",
     "maybe",
@@ -166,6 +186,10 @@ const PATHS: [&str; 14] = [
     "tags.a",
     "tags",
     "count",
+    "code",
+    "note",
+    "at",
+    "big",
 ];
 
 proptest! {

@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use crate::event::{Event, SourcePartition, Timestamp};
+use super::IntakeSettings;
+use crate::event::{Alike, Event, SourcePartition, Timestamp};
 use crate::intake::SourceSettings;
 use crate::intake::breaker::{Breaker, Limits};
 use crate::journal::coverage::Pending;
@@ -57,6 +58,12 @@ impl Slot {
     }
 }
 
+/// A slot's place in the list of sources of a frame.
+#[expect(clippy::cast_possible_truncation, reason = "a worker owns far fewer than 65,536 partitions")]
+const fn place(slot: usize) -> u16 {
+    slot as u16
+}
+
 /// The frame that is being built for one journal partition.
 #[derive(Debug, Default)]
 struct Lane {
@@ -87,7 +94,11 @@ pub(super) struct Frames {
     journal: String,
     /// Version of the mapping that makes the events.
     mapping: u64,
+    /// Size at which a frame is sent, bytes.
+    frame_bytes: usize,
     lanes: Vec<Lane>,
+    /// The journal partitions whose frames have reached that size.
+    full: Vec<usize>,
     slots: Vec<Slot>,
     /// The slot of the last record, as the next one is likely to be of the same.
     recent: usize,
@@ -104,10 +115,13 @@ pub(super) struct Frames {
 impl Frames {
     /// Frames for a journal of so many partitions.
     #[must_use]
-    pub(super) fn new(journal: String, partitions: usize, mapping: u64) -> Self {
+    pub(super) fn new(settings: &IntakeSettings) -> Self {
+        let IntakeSettings { partitions, mapping, frame_bytes, .. } = *settings;
         Self {
-            journal,
+            journal: settings.journal.clone(),
             mapping,
+            frame_bytes,
+            full: Vec::new(),
             lanes: std::iter::repeat_with(Lane::default).take(partitions).collect(),
             slots: Vec::new(),
             recent: 0,
@@ -186,16 +200,40 @@ impl Frames {
         self.stamped = record;
     }
 
+    /// An event of this time was seen in a slot.
+    #[inline]
+    pub(super) fn seen(&mut self, slot: usize, time: Timestamp) {
+        if let Some(slot) = self.slots.get_mut(slot) {
+            slot.watermark = slot.watermark.max(time.plus(-slot.lateness_ms));
+        }
+    }
+
     /// Puts an event of a slot into the frame for a journal partition.
     pub(super) fn push(&mut self, partition: usize, slot: usize, event: &Event<'_>, now: Timestamp) {
+        self.put(partition, now, |builder| builder.push(event, place(slot)));
+    }
+
+    /// The same for an event like another, at this offset.
+    #[inline]
+    pub(super) fn push_alike(
+        &mut self,
+        partition: usize,
+        slot: usize,
+        (alike, offset): (&Alike<'_>, i64),
+        now: Timestamp,
+    ) {
+        self.put(partition, now, |builder| builder.push_alike(alike, place(slot), offset));
+    }
+
+    #[inline]
+    fn put(&mut self, partition: usize, now: Timestamp, push: impl FnOnce(&mut FrameBuilder)) {
         let Some(lane) = self.lanes.get_mut(partition) else { return };
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "a worker owns far fewer than 65,536 partitions"
-        )]
-        lane.builder.push(event, slot as u16);
+        push(&mut lane.builder);
         lane.since.get_or_insert(now);
         lane.oldest = Some(lane.oldest.map_or(self.stamped, |oldest| oldest.min(self.stamped)));
+        if lane.builder.len_bytes() >= self.frame_bytes {
+            self.full.push(partition);
+        }
     }
 
     /// The longest time that an event has waited, ms.
@@ -208,8 +246,15 @@ impl Frames {
     ///
     /// # Errors
     /// If the sink fails.
-    pub(super) fn send_full(&mut self, frame_bytes: usize, sink: &mut impl Sink) -> Result<(), SinkError> {
-        self.send_where(sink, |lane| lane.builder.len_bytes() >= frame_bytes)
+    #[inline]
+    pub(super) fn send_full(&mut self, sink: &mut impl Sink) -> Result<(), SinkError> {
+        while let Some(partition) = self.full.pop() {
+            // Several events of one record may have been too many.
+            if self.lanes.get(partition).is_some_and(|lane| lane.builder.events() > 0) {
+                self.send(partition, sink)?;
+            }
+        }
+        Ok(())
     }
 
     /// Sends the frames whose first event has waited long enough.

@@ -52,8 +52,7 @@ impl Letters {
     ) -> Result<(), SinkError> {
         let record = failed.record;
         let own = self.headers(failed);
-        let mut headers: Vec<(&str, &[u8])> =
-            (0..).map_while(|place| record.headers.0.header(place)).collect();
+        let mut headers: Vec<(&str, &[u8])> = (0..).map_while(|place| record.headers.header(place)).collect();
         headers.extend(own.iter().map(|(name, value)| (*name, value.as_slice())));
         self.under_way.insert(token, (failed.slot, record.offset));
         sink.send(Outgoing {

@@ -95,7 +95,7 @@ impl<S: Source, K: Sink> IntakeWorker<S, K> {
     pub fn new(source: S, sink: K, parts: IntakeParts) -> Self {
         let IntakeParts { settings, intake, registry, clock, metrics, pulse } = parts;
         let now = clock.now();
-        let frames = Frames::new(settings.journal.clone(), settings.partitions, settings.mapping);
+        let frames = Frames::new(&settings);
         let letters =
             Letters::new(settings.dead_letters.clone(), settings.dialect, settings.instance.clone());
         let taking = Taking::new(settings, intake, registry, frames, letters, metrics, now);

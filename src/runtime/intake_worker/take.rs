@@ -7,7 +7,7 @@ use super::frames::Frames;
 use super::letters::{Failed, Letters};
 use crate::event::{Kind, Timestamp};
 use crate::intake::{
-    self, Decoded, Filtered, Headers, Intake, NeedsSchema, Route, SchemaId, SourceSettings, partition_of,
+    self, DeadLetter, Decoded, Filtered, Intake, NeedsSchema, Route, SchemaId, SourceSettings, partition_of,
     route,
 };
 use crate::runtime::metrics::Metrics;
@@ -28,18 +28,10 @@ pub(super) struct Taking {
     pub(super) failed: Option<WorkerError>,
     intake: Intake,
     registry: Option<Registry>,
-    decoded: Decoded<'static>,
+    /// Its memory is used again; not there while a record is decoded.
+    decoded: Option<Decoded<'static>>,
     /// Records by source, since they were counted last.
     reads: Vec<u64>,
-}
-
-/// A record's headers, as intake reads them.
-struct HeadersOf<'a>(&'a Record<'a>);
-
-impl Headers for HeadersOf<'_> {
-    fn header(&self, place: usize) -> Option<(&str, &[u8])> {
-        self.0.headers.0.header(place)
-    }
 }
 
 impl Taking {
@@ -53,19 +45,8 @@ impl Taking {
         metrics: Arc<Metrics>,
         now: Timestamp,
     ) -> Self {
-        let decoded = Decoded::new();
-        Self {
-            settings,
-            frames,
-            letters,
-            metrics,
-            now,
-            failed: None,
-            intake,
-            registry,
-            decoded,
-            reads: Vec::new(),
-        }
+        let reads = vec![0; (0..).map_while(|place| intake.source(place)).count()];
+        Self { settings, frames, letters, metrics, now, failed: None, intake, registry, decoded: None, reads }
     }
 
     /// The sources, by place.
@@ -93,36 +74,78 @@ impl Taking {
         if record.offset < slot.next {
             return Ok(());
         }
-        let headers = HeadersOf(record);
         let view = intake::Record {
             partition: record.partition,
             offset: record.offset,
             timestamp: record.timestamp,
             key: record.key,
             value: record.value,
-            headers: &headers,
+            headers: record.headers,
         };
-        let mut decoded = std::mem::take(&mut self.decoded).recycle();
-        self.decode(record.topic, &view, &mut decoded)?;
-        self.count(record.topic, &decoded);
+        self.reads[record.topic] += 1;
         self.frames.stamp(record.timestamp);
-        self.route(place, &decoded);
-        let dead = decoded.dead.take();
-        if let Some(letter) = &dead {
-            let token = self.frames.token();
-            let topic = self.intake.source(record.topic).map_or("", |source| &source.topic);
-            self.metrics.pipeline.dead_letter(topic, letter.kind, letter.reason.name());
-            let failed = Failed { record, topic, slot: place, letter, now: self.now };
-            self.letters.send(token, &failed, sink)?;
-        }
-        self.decoded = decoded.recycle();
+        let is_dead = if self.take_alike(place, record.topic, &view) {
+            false
+        } else {
+            self.take_apart(place, record, &view, sink)?
+        };
         let Some(slot) = self.frames.slots_mut().get_mut(place) else { return Ok(()) };
         slot.next = record.offset + 1;
         slot.newest = slot.newest.max(record.timestamp);
-        if let Err(tripped) = slot.breaker.record(dead.is_some()) {
+        if let Err(tripped) = slot.breaker.record(is_dead) {
             return Err(WorkerError::Breaker { source_partition: slot.source.clone(), tripped });
         }
-        Ok(self.frames.send_full(self.settings.frame_bytes, sink)?)
+        Ok(self.frames.send_full(sink)?)
+    }
+
+    /// The short way, for a record like one before; false: it has to be decoded.
+    #[inline]
+    fn take_alike(&mut self, place: usize, topic: usize, record: &intake::Record<'_>) -> bool {
+        let Some(alike) = self.intake.alike(topic, record) else { return false };
+        let count = u32::try_from(self.frames.partitions()).unwrap_or(u32::MAX);
+        let partition = partition_of(alike.account.as_bytes(), count) as usize;
+        self.frames.push_alike(partition, place, (&alike, record.offset), self.now);
+        self.frames.seen(place, alike.time);
+        true
+    }
+
+    /// The way of any record; whether it is a dead letter.
+    fn take_apart(
+        &mut self,
+        place: usize,
+        record: &Record<'_>,
+        view: &intake::Record<'_>,
+        sink: &mut impl Sink,
+    ) -> Result<bool, WorkerError> {
+        // Lists of a longer life serve a shorter one as they are; only the way back needs `recycle`.
+        let mut decoded: Decoded<'_> = self.decoded.take().unwrap_or_default();
+        self.decode(record.topic, view, &mut decoded)?;
+        self.intake.learn(record.topic, &decoded);
+        if decoded.is_notable() {
+            self.count(&decoded);
+        }
+        self.route(place, &decoded);
+        let dead = decoded.dead.take();
+        if let Some(letter) = &dead {
+            self.bury(place, record, letter, sink)?;
+        }
+        self.decoded = Some(decoded.recycle());
+        Ok(dead.is_some())
+    }
+
+    /// Sends a record to the dead letters.
+    fn bury(
+        &mut self,
+        slot: usize,
+        record: &Record<'_>,
+        letter: &DeadLetter,
+        sink: &mut impl Sink,
+    ) -> Result<(), WorkerError> {
+        let token = self.frames.token();
+        let topic = self.intake.source(record.topic).map_or("", |source| &source.topic);
+        self.metrics.pipeline.dead_letter(topic, letter.kind, letter.reason.name());
+        let failed = Failed { record, topic, slot, letter, now: self.now };
+        Ok(self.letters.send(token, &failed, sink)?)
     }
 
     /// Decodes, fetching schemas as they are met.
@@ -159,11 +182,7 @@ impl Taking {
     }
 
     /// Counts what became of a record's events where it is known here already.
-    fn count(&mut self, topic: usize, decoded: &Decoded<'_>) {
-        if self.reads.len() <= topic {
-            self.reads.resize(topic + 1, 0);
-        }
-        self.reads[topic] += 1;
+    fn count(&self, decoded: &Decoded<'_>) {
         for kind in decoded.kinds() {
             self.count_kind(kind, decoded);
         }
@@ -203,6 +222,7 @@ impl Taking {
         let partitions = self.frames.partitions();
         let count = u32::try_from(partitions).unwrap_or(u32::MAX);
         let now = self.now;
+        let mut newest = Timestamp::MIN;
         for event in &decoded.events {
             match route(event) {
                 Some(Route::Key(key)) => {
@@ -219,9 +239,8 @@ impl Taking {
                 }
                 None => {}
             }
-            if let Some(slot) = self.frames.slots_mut().get_mut(place) {
-                slot.watermark = slot.watermark.max(event.time.plus(-slot.lateness_ms));
-            }
+            newest = newest.max(event.time);
         }
+        self.frames.seen(place, newest);
     }
 }

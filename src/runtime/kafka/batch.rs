@@ -14,7 +14,8 @@ use rdkafka::error::RDKafkaErrorCode;
 use rdkafka_sys as sys;
 
 use crate::event::{SourcePartition, Timestamp};
-use crate::runtime::source::{HeaderSource, Headers, Record};
+use crate::intake::Headers;
+use crate::runtime::source::Record;
 
 /// Records taken from the queue in one go.
 const BATCH: usize = 1024;
@@ -122,7 +123,7 @@ impl<C: ConsumerContext + 'static> BatchQueue<C> {
             self.take(Duration::ZERO, BATCH - self.taken.len());
         }
         let mut error = None;
-        let mut topic = 0;
+        let mut topic = (ptr::null_mut(), 0);
         for &message in &self.taken {
             // SAFETY: the message was taken from the queue above and is destroyed below, after its last use.
             let failed = unsafe { self.visit_one(message, &mut topic, visit) };
@@ -148,12 +149,14 @@ impl<C: ConsumerContext + 'static> BatchQueue<C> {
         self.taken.truncate(old + usize::try_from(count).unwrap_or(0));
     }
 
+    /// `topic`: that of the message before, and its place.
+    ///
     /// # Safety
     /// The message must be alive, and consumed from this queue.
     unsafe fn visit_one(
         &self,
         message: *mut sys::rd_kafka_message_t,
-        topic: &mut usize,
+        topic: &mut (*mut sys::rd_kafka_topic_t, usize),
         visit: &mut dyn FnMut(Record<'_>),
     ) -> Option<FetchError> {
         // SAFETY: alive by contract; all that it points to lives as long as it does.
@@ -164,25 +167,25 @@ impl<C: ConsumerContext + 'static> BatchQueue<C> {
                 let message = String::from_utf8_lossy(text).into_owned();
                 return Some(FetchError { code: raw.err.into(), message });
             }
-            let name = CStr::from_ptr(sys::rd_kafka_topic_name(raw.rkt));
-            if self.topics.get(*topic).map(CString::as_c_str) != Some(name) {
+            if topic.0 != raw.rkt {
+                let name = CStr::from_ptr(sys::rd_kafka_topic_name(raw.rkt));
                 let Some(place) = self.topics.iter().position(|own| own.as_c_str() == name) else {
                     let message = format!("a record of {} was not asked for", name.to_string_lossy());
                     return Some(FetchError { code: RDKafkaErrorCode::UnknownTopicOrPartition, message });
                 };
-                *topic = place;
+                *topic = (raw.rkt, place);
             }
             let mut kind = sys::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
             let timestamp = sys::rd_kafka_message_timestamp(message, &raw mut kind);
             let headers = MessageHeaders(message);
             visit(Record {
-                topic: *topic,
+                topic: topic.1,
                 partition: raw.partition,
                 offset: raw.offset,
                 timestamp: Timestamp(timestamp.max(0)),
                 key: bytes(raw.key, raw.key_len),
                 value: bytes(raw.payload, raw.len),
-                headers: Headers(&headers),
+                headers: &headers,
             });
         }
         None
@@ -204,7 +207,7 @@ impl<C: ConsumerContext + 'static> Drop for BatchQueue<C> {
 #[derive(Debug)]
 struct MessageHeaders(*const sys::rd_kafka_message_t);
 
-impl HeaderSource for MessageHeaders {
+impl Headers for MessageHeaders {
     fn header(&self, place: usize) -> Option<(&str, &[u8])> {
         let mut headers = ptr::null_mut();
         let (mut name, mut value, mut size): (*const c_char, *const c_void, usize) =

@@ -151,8 +151,8 @@ fn headers_and_keys_are_read() {
             .poll(SHORT, &mut |record| {
                 seen += 1;
                 assert_eq!(record.key, Some(b"key".as_slice()));
-                assert_eq!(record.headers.0.header(0), Some(("origin", b"test".as_slice())));
-                assert_eq!(record.headers.0.header(1), None);
+                assert_eq!(record.headers.header(0), Some(("origin", b"test".as_slice())));
+                assert_eq!(record.headers.header(1), None);
                 assert!(record.timestamp.0 > 0);
             })
             .unwrap();

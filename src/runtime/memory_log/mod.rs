@@ -9,8 +9,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::clock::Clock;
 use super::sink::SinkError;
-use super::source::{HeaderSource, SourceError};
+use super::source::SourceError;
 use crate::event::{SourcePartition, Timestamp};
+use crate::intake::Headers;
 
 mod sink;
 mod source;
@@ -56,7 +57,7 @@ pub struct Stored {
     pub headers: Vec<(Box<str>, Box<[u8]>)>,
 }
 
-impl HeaderSource for Stored {
+impl Headers for Stored {
     fn header(&self, place: usize) -> Option<(&str, &[u8])> {
         self.headers.get(place).map(|(name, value)| (&**name, &**value))
     }

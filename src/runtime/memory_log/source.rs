@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::{Group, LogError, MemoryLog, State, Stored};
 use crate::event::SourcePartition;
-use crate::runtime::source::{Assignment, CommitMode, Headers, Record, Source, SourceError};
+use crate::runtime::source::{Assignment, CommitMode, Record, Source, SourceError};
 
 /// Most records of one poll, unless [`MemorySource::set_batch`] says otherwise.
 const BATCH: usize = 500;
@@ -155,7 +155,7 @@ impl Source for MemorySource {
                 timestamp: record.timestamp,
                 key: record.key.as_deref(),
                 value: record.value.as_deref(),
-                headers: Headers(&**record),
+                headers: &**record,
             });
         }
         Ok(Assignment::Unchanged)

@@ -142,7 +142,7 @@ fn waiting_lets_the_clock_run_and_append_times_never_fall() {
     source
         .poll(Duration::ZERO, &mut |record| {
             times.push(record.timestamp);
-            let header = record.headers.0.header(0).unwrap();
+            let header = record.headers.header(0).unwrap();
             headers.push((header.0.to_owned(), header.1.to_vec()));
         })
         .unwrap();
