@@ -4,6 +4,8 @@
 //! it has caught up, for Zipf(1.05) and uniform accounts; then the time from record to committed alert at half load.
 //! The stages run as the real program, `forewarn run`, with one role each.
 //!
+//! Before that, intake's own work alone, in memory: without a broker this is all that is measured.
+//!
 //! `FOREWARN_BENCH_BROKERS` names the broker; `FOREWARN_BENCH_EVENTS` and `FOREWARN_BENCH_ACCOUNTS` make it smaller.
 
 #![expect(
@@ -12,6 +14,7 @@
     reason = "lengths and counts of one workload, all small"
 )]
 
+mod alone;
 mod process;
 mod stages;
 mod workload;
@@ -29,12 +32,19 @@ fn setting(name: &str, default: u64) -> Result<u64> {
 }
 
 fn main() -> Result<()> {
-    let Ok(brokers) = std::env::var("FOREWARN_BENCH_BROKERS") else {
-        println!("w1: skipped, FOREWARN_BENCH_BROKERS is not set (use `make bench`)");
-        return Ok(());
-    };
     let events = setting("FOREWARN_BENCH_EVENTS", 10_000_000)?;
     let accounts = u32::try_from(setting("FOREWARN_BENCH_ACCOUNTS", 1_000_000)?)?;
+    println!("| spread | ns of CPU an event: decode | decode to frames | bytes an event | events a frame |");
+    println!("|---|---|---|---|---|");
+    for spread in Spread::ALL {
+        let alone::Alone { decode, frames, bytes, events_a_frame } =
+            alone::measure(spread, accounts, setting("FOREWARN_BENCH_ROUNDS", 20)?)?;
+        println!("| {} | {decode:.0} | {frames:.0} | {bytes:.1} | {events_a_frame:.0} |", spread.name());
+    }
+    let Ok(brokers) = std::env::var("FOREWARN_BENCH_BROKERS") else {
+        println!("w1: no more without FOREWARN_BENCH_BROKERS (use `make bench`)");
+        return Ok(());
+    };
     println!("w1: {events} events over {accounts} accounts\n");
     println!(
         "| spread | stage | thousand events/s | CPU-s per million events | peak MiB | bytes out per byte in |"
