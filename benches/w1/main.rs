@@ -4,7 +4,7 @@
 //! it has caught up, for Zipf(1.05) and uniform accounts; then the time from record to committed alert at half load.
 //! The stages run as the real program, `forewarn run`, with one role each.
 //!
-//! Before that, intake's own work alone, in memory: without a broker this is all that is measured.
+//! Before that, in memory: intake's own work, and detect alone. Without a broker this is all that is measured.
 //!
 //! `FOREWARN_BENCH_BROKERS` names the broker; `FOREWARN_BENCH_EVENTS` and `FOREWARN_BENCH_ACCOUNTS` make it smaller.
 
@@ -15,14 +15,20 @@
 )]
 
 mod alone;
+mod engine;
 mod process;
 mod stages;
 mod workload;
 
 use anyhow::{Context as _, Result};
+use tikv_jemallocator::Jemalloc;
 
 use stages::{Bench, Stage};
 use workload::Spread;
+
+/// That of the program, as the engine runs in this process too.
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 fn setting(name: &str, default: u64) -> Result<u64> {
     match std::env::var(name) {
@@ -41,11 +47,21 @@ fn main() -> Result<()> {
             alone::measure(spread, accounts, setting("FOREWARN_BENCH_ROUNDS", 20)?)?;
         println!("| {} | {decode:.0} | {frames:.0} | {bytes:.1} | {events_a_frame:.0} |", spread.name());
     }
+    println!("\nw1: {events} events over {accounts} accounts\n");
+    println!(
+        "Detect alone, frames from memory and rows in RocksDB, ns of CPU an event:\n\n\
+         | spread | all | engine | checkpoints | (making frames) | rows | bytes a row counted | resident | \
+         longest checkpoint ms | rows written | bytes a stored row | revisions |\n\
+         |---|---|---|---|---|---|---|---|---|---|---|---|"
+    );
+    for spread in Spread::ALL {
+        println!("{}", engine::run(spread, events, accounts)?);
+    }
     let Ok(brokers) = std::env::var("FOREWARN_BENCH_BROKERS") else {
-        println!("w1: no more without FOREWARN_BENCH_BROKERS (use `make bench`)");
+        println!("\nw1: no more without FOREWARN_BENCH_BROKERS (use `make bench`)");
         return Ok(());
     };
-    println!("w1: {events} events over {accounts} accounts\n");
+    println!();
     println!(
         "| spread | stage | thousand events/s | CPU-s per million events | peak MiB | bytes out per byte in |"
     );
