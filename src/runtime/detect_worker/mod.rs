@@ -29,6 +29,7 @@ use super::worker::{Stop, WorkerError};
 use crate::engine::store::Store;
 use crate::engine::{Activation, Engine, Settings, StepError};
 use crate::event::{Kind, SourcePartition, Timestamp};
+use crate::journal::{Entry, System};
 
 /// Least time between the beginnings of two transactions that have something to say, ms.
 const COMMIT_MS: i64 = 25;
@@ -36,6 +37,8 @@ const COMMIT_MS: i64 = 25;
 const QUIET_COMMIT_MS: i64 = 1000;
 /// How often sizes, watermarks and lags are reported, ms.
 const REPORT_MS: i64 = 1000;
+/// After this many bytes of changed rows a pause for checkpoints ends; tasks that are left wait for the next turn.
+const PAUSE_BYTES: usize = 8 << 20;
 /// Longest wait for a transaction when partitions are given up or a checkpoint is due, ms.
 const PATIENCE_MS: i64 = 60_000;
 
@@ -77,7 +80,6 @@ pub struct DetectParts<T> {
 pub struct DetectWorker<S, K, T> {
     source: S,
     desk: Desk<K, T>,
-    next_checkpoint: Timestamp,
     next_report: Timestamp,
 }
 
@@ -100,7 +102,6 @@ impl<S: Source, K: Sink, T: Store> DetectWorker<S, K, T> {
     #[must_use]
     pub fn new(source: S, sink: K, parts: DetectParts<T>) -> Self {
         let now = parts.clock.now();
-        let next_checkpoint = now.plus(parts.settings.checkpoint_ms);
         let desk = Desk {
             sink,
             parts,
@@ -110,7 +111,7 @@ impl<S: Source, K: Sink, T: Store> DetectWorker<S, K, T> {
             revoked: None,
             failed: None,
         };
-        Self { source, desk, next_checkpoint, next_report: now }
+        Self { source, desk, next_report: now }
     }
 
     /// Works until told to stop, then commits and checkpoints what it has taken in.
@@ -154,7 +155,7 @@ impl<S: Source, K: Sink, T: Store> DetectWorker<S, K, T> {
             self.next_report = now.plus(REPORT_MS);
             self.desk.report(now, &self.source);
         }
-        self.checkpoint_if_due(now)
+        self.desk.checkpoint_if_due(now)
     }
 
     /// Opens the tasks of new partitions and finds out where they begin.
@@ -191,20 +192,6 @@ impl<S: Source, K: Sink, T: Store> DetectWorker<S, K, T> {
         Ok(())
     }
 
-    fn checkpoint_if_due(&mut self, now: Timestamp) -> Result<(), WorkerError> {
-        let dirty: usize = self.desk.tasks.iter().map(|task| task.engine().dirty_bytes()).sum();
-        if now < self.next_checkpoint && dirty < self.desk.parts.settings.dirty_bytes {
-            return Ok(());
-        }
-        self.next_checkpoint = now.plus(self.desk.parts.settings.checkpoint_ms);
-        self.desk.settle(None)?;
-        for task in &mut self.desk.tasks {
-            task.checkpoint(&self.desk.parts.metrics)?;
-        }
-        self.desk.parts.metrics.pipeline.checkpointed(now);
-        Ok(())
-    }
-
     /// Commits and checkpoints everything.
     ///
     /// # Errors
@@ -217,6 +204,37 @@ impl<S: Source, K: Sink, T: Store> DetectWorker<S, K, T> {
 }
 
 impl<K: Sink, T: Store> Desk<K, T> {
+    /// Writes checkpoints of the tasks whose time has come, the one that has waited longest first. What they hold must be
+    /// committed, so the worker pauses for that; it goes on after a few megabytes, so that it never stands still for long.
+    fn checkpoint_if_due(&mut self, now: Timestamp) -> Result<(), WorkerError> {
+        let most = self.parts.settings.dirty_bytes;
+        let mut dirty: usize = self.tasks.iter().map(|task| task.engine().dirty_bytes()).sum();
+        let (mut written, mut is_settled) = (0, false);
+        while written < PAUSE_BYTES {
+            let next = if dirty < most || dirty == 0 {
+                let due = self.tasks.iter_mut().filter(|task| task.next_checkpoint <= now);
+                due.min_by_key(|task| task.next_checkpoint)
+            } else {
+                self.tasks.iter_mut().max_by_key(|task| task.engine().dirty_bytes())
+            };
+            let Some(place) = next.map(|task| task.partition.partition) else { break };
+            if !std::mem::replace(&mut is_settled, true) {
+                self.settle(None)?;
+            }
+            let Some(task) = self.tasks.iter_mut().find(|task| task.partition.partition == place) else {
+                break;
+            };
+            let bytes = task.engine().dirty_bytes();
+            task.checkpoint(&self.parts.metrics)?;
+            task.next_checkpoint = now.plus(self.parts.settings.checkpoint_ms);
+            (written, dirty) = (written + bytes.max(1), dirty - bytes);
+        }
+        if is_settled {
+            self.parts.metrics.pipeline.checkpointed(now);
+        }
+        Ok(())
+    }
+
     /// Takes a record in. After a failure none is taken any more.
     fn take(&mut self, record: &Record<'_>) {
         if self.failed.is_none()
@@ -227,17 +245,22 @@ impl<K: Sink, T: Store> Desk<K, T> {
     }
 
     fn try_take(&mut self, record: &Record<'_>) -> Result<(), WorkerError> {
-        let Some(place) = self.tasks.iter().position(|task| task.partition.partition == record.partition)
-        else {
+        let own = |task: &Task<T>| task.partition.partition == record.partition;
+        let Some(place) = self.tasks.iter().position(own) else { return Ok(()) };
+        if self.tasks.get(place).is_some_and(|task| record.offset < task.engine().position()) {
+            // It is known already.
             return Ok(());
-        };
-        let rules = Task::<T>::is_rules(record);
+        }
+        let entry = Entry::parse(record.value.unwrap_or_default())
+            .map_err(|error| WorkerError::journal((record.partition, record.offset), error.into()))?;
+        let rules = matches!(entry, Entry::System(System::Rules { .. }));
         if rules {
+            // What was counted must be published under the names of the old rules.
             self.settle(None)?;
         }
         let Some(task) = self.tasks.get_mut(place) else { return Ok(()) };
         let metrics = &self.parts.metrics;
-        let taken = task.take(record, metrics).inspect_err(|error| {
+        let taken = task.take(record, entry, metrics).inspect_err(|error| {
             if matches!(error, WorkerError::Journal { error, .. } if matches!(**error, StepError::Rules(_))) {
                 metrics.pipeline.reloaded(record.timestamp, false);
             }
@@ -295,8 +318,17 @@ impl<K: Sink, T: Store> Desk<K, T> {
         self.parts.metrics.pipeline.assigned(&partition.topic, 1);
         let mut task = Task::new(partition.clone(), engine, store, (plan.start, plan.silent_until));
         task.restoring_since = Some(self.parts.clock.now());
+        task.next_checkpoint = self.first_checkpoint(partition);
         self.tasks.push(task);
         Ok(plan.start)
+    }
+
+    /// When a new task is checkpointed first: each partition has its own moment of the interval.
+    fn first_checkpoint(&self, partition: &SourcePartition) -> Timestamp {
+        let (every, count) =
+            (self.parts.settings.checkpoint_ms, i64::from(self.parts.settings.partitions.max(1)));
+        let share = every * (i64::from(partition.partition) % count + 1) / count;
+        self.parts.clock.now().plus(share)
     }
 
     /// How long to wait for records: briefly, while there is something to commit.

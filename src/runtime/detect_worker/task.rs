@@ -6,7 +6,7 @@ use crate::engine::effects::{Effects, Tally};
 use crate::engine::store::{Store, Usage};
 use crate::engine::{Engine, JournalRecord};
 use crate::event::{SourcePartition, Timestamp};
-use crate::journal::{Entry, System};
+use crate::journal::Entry;
 use crate::runtime::latency;
 use crate::runtime::metrics::{Metrics, Stage};
 use crate::runtime::source::Record;
@@ -16,6 +16,8 @@ use crate::runtime::worker::WorkerError;
 pub(super) struct Task<T> {
     /// The journal partition.
     pub partition: SourcePartition,
+    /// When its rows are written next.
+    pub next_checkpoint: Timestamp,
     engine: Engine,
     store: T,
     /// Records before this offset were published by an earlier life.
@@ -40,8 +42,6 @@ pub(super) struct Task<T> {
 /// What became of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Taken {
-    /// It was known already.
-    Known,
     /// It was replayed.
     Silent,
     /// Its effects wait in [`Task::effects`].
@@ -58,6 +58,7 @@ impl<T: Store> Task<T> {
     ) -> Self {
         Self {
             partition,
+            next_checkpoint: Timestamp::MIN,
             engine,
             store,
             silent_until,
@@ -92,35 +93,24 @@ impl<T: Store> Task<T> {
         self.engine.position() < self.silent_until
     }
 
-    /// Whether a record activates rules: what was counted must be published under the names of the old ones.
-    pub(super) fn is_rules(record: &Record<'_>) -> bool {
-        let parsed = record.value.map(Entry::parse);
-        matches!(parsed, Some(Ok(Entry::System(System::Rules { .. }))))
-    }
-
-    /// Takes a record in.
+    /// Takes a record in, whose value is this entry.
     ///
     /// # Errors
-    /// If it can't be read or the engine can't go on: the task is then of no use.
-    pub(super) fn take(&mut self, record: &Record<'_>, metrics: &Metrics) -> Result<Taken, WorkerError> {
-        if record.offset < self.engine.position() {
-            return Ok(Taken::Known);
-        }
-        let bytes = record.value.unwrap_or_default();
+    /// If the engine can't go on: the task is then of no use.
+    pub(super) fn take(
+        &mut self,
+        record: &Record<'_>,
+        entry: Entry<'_>,
+        metrics: &Metrics,
+    ) -> Result<Taken, WorkerError> {
         let place = (record.partition, record.offset);
-        let entry = Entry::parse(bytes).map_err(|error| WorkerError::journal(place, error.into()))?;
         let journal = JournalRecord { offset: record.offset, time: record.timestamp, entry };
         let silent = record.offset < self.silent_until;
         let begun = Instant::now();
         self.engine
-            .prefetch(&journal, &mut self.store)
-            .map_err(|error| WorkerError::journal(place, error))?;
-        let loaded = Instant::now();
-        self.engine
             .step(&journal, &mut self.store, &mut self.effects)
             .map_err(|error| WorkerError::journal(place, error))?;
-        metrics.pipeline.observe(Stage::Load, loaded - begun);
-        metrics.pipeline.observe(Stage::Step, loaded.elapsed());
+        metrics.pipeline.observe(Stage::Step, begun.elapsed());
         if silent {
             self.effects.clear();
             return Ok(Taken::Silent);
