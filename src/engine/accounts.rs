@@ -75,7 +75,7 @@ impl Engine {
         turn: &mut Turn<'_>,
     ) -> Result<(), StepError> {
         let Some(account) = parts.account.filter(|_| parts.kind != "account") else { return Ok(()) };
-        if self.rows.get(key, turn.store)?.is_some() {
+        if self.rows.exists(key, turn.store)? {
             return Ok(());
         }
         let list = self.rows.get_or_insert(&list_key(parts.kind, account), turn.store)?;
@@ -137,7 +137,7 @@ impl Engine {
 
     /// Forgets a row; its open alerts are withdrawn.
     pub(super) fn erase_row(&mut self, key: &RowKey, turn: &mut Turn<'_>) -> Result<(), StepError> {
-        if self.rows.get(key, turn.store)?.is_none() {
+        if !self.rows.exists(key, turn.store)? {
             return Ok(());
         }
         self.with_row(key, turn, |scene| {

@@ -60,7 +60,6 @@ impl Entry {
     /// Takes down what a row says now, in place of what is here.
     pub fn take(&mut self, firing: &Firing) {
         self.standings.clear();
-        self.standings.extend(firing.calm_keys().map(|key| (key, Standing::Calm)));
         self.standings.extend(firing.rules.iter().map(|rule| (rule.key, Standing::of(rule))));
         self.alerts.clear();
         self.alerts.extend(firing.alerts.iter().map(|alert| (alert.lead, alert.severity)));

@@ -1,9 +1,10 @@
 //! The way of one event: known or new, whose, which filters, which rows, which verdicts.
 
+use std::borrow::Cow;
 use std::hash::Hasher;
 
 use crate::event::bytes::put_value;
-use crate::event::{Event, Field, Kind, Timestamp, Traffic, Value};
+use crate::event::{Event, Field, Kind, Text, Timestamp, Traffic, Value};
 use crate::rules::program::{Clear, FilterIx, Path, RuleIx, Series, SeriesIx};
 
 use super::firing::{ClearSeen, Proof, RuleState};
@@ -12,6 +13,7 @@ use super::matches::{Seen, Subject};
 use super::plan::{Touch, measured_path};
 use super::scene::{Case, Scene};
 use super::series::{Floor, Sample, Sampled, Taken};
+use super::task::Task;
 
 /// Usage events of people: automated ones match only filters that name `traffic` (`contracts.md` §2.2).
 const HUMAN: [&str; 8] =
@@ -30,9 +32,10 @@ pub fn admits_traffic(event: &Event<'_>, names_traffic: bool) -> bool {
     names_traffic || event.traffic != Traffic::Automated || !is_human(event)
 }
 
-/// Properties and fields that tell what an event was about; none of them names a person.
+/// Properties that tell what an event was about; none of them names a person.
 const TELLING_PROPERTIES: [&str; 6] = ["page", "feature", "workflow", "step", "reason", "limit"];
-const TELLING_FIELDS: [Field; 6] = [
+/// The same among the fields.
+pub const TELLING_FIELDS: [Field; 6] = [
     Field::Integration,
     Field::Service,
     Field::ErrorCode,
@@ -41,12 +44,22 @@ const TELLING_FIELDS: [Field; 6] = [
     Field::Category,
 ];
 
-fn tell(event: &Event<'_>, mut see: impl FnMut(&str)) {
+fn tell<'t, 'e>(event: &'t Event<'e>, mut see: impl FnMut(&'t Text<'e>)) {
     see(&event.name);
-    let properties = event.properties.iter().filter(|(name, _)| TELLING_PROPERTIES.contains(&&**name));
-    properties.filter_map(|(_, value)| value.as_text()).for_each(&mut see);
-    let fields = event.fields.iter().filter(|(field, _)| TELLING_FIELDS.contains(field));
-    fields.filter_map(|(_, value)| value.as_text()).for_each(&mut see);
+    for (name, value) in &event.properties {
+        if let Value::Text(text) = value
+            && TELLING_PROPERTIES.contains(&&**name)
+        {
+            see(text);
+        }
+    }
+    for (field, value) in &event.fields {
+        if let Value::Text(text) = value
+            && TELLING_FIELDS.contains(field)
+        {
+            see(text);
+        }
+    }
 }
 
 /// What an event is called in evidence: its name and its telling fields.
@@ -68,6 +81,49 @@ pub fn label_hash(event: &Event<'_>) -> u64 {
     let mut hash = 0_u64;
     tell(event, |text| hash = xxhash_rust::xxh3::xxh3_64_with_seed(text.as_bytes(), hash));
     hash
+}
+
+/// Most strings of a label that is remembered.
+const KNOWN_TEXTS: usize = 4;
+/// How many labels are remembered.
+const KNOWN: usize = 64;
+
+/// The places of labels that a frame's events had so far: a frame defines its strings once, so the same label is made of
+/// the very same strings.
+#[derive(Debug)]
+pub struct Labels<'a> {
+    known: [([&'a str; KNOWN_TEXTS], u16); KNOWN],
+}
+
+impl Default for Labels<'_> {
+    fn default() -> Self {
+        Self { known: [([""; KNOWN_TEXTS], u16::MAX); KNOWN] }
+    }
+}
+
+impl<'a> Labels<'a> {
+    /// The place of an event's label in the task's list.
+    pub fn place(&mut self, event: &Event<'a>, task: &mut Task) -> u16 {
+        let mut texts = [""; KNOWN_TEXTS];
+        let (mut count, mut seat, mut fits) = (0, 0_usize, true);
+        tell(event, |text| match (text, texts.get_mut(count)) {
+            (Cow::Borrowed(text), Some(own)) => {
+                *own = text;
+                count += 1;
+                seat = seat.wrapping_mul(31).wrapping_add(text.as_ptr().addr());
+            }
+            _ => fits = false,
+        });
+        let own = &mut self.known[seat % KNOWN];
+        if fits && own.0.iter().zip(&texts).all(|(own, text)| std::ptr::eq(*own, *text)) {
+            return own.1;
+        }
+        let place = task.label(label_hash(event), || label(event), &event.name);
+        if fits {
+            *own = (texts, place);
+        }
+        place
+    }
 }
 
 /// An event on its way into one row.

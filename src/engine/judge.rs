@@ -9,6 +9,7 @@ use super::firing::{Activation, Fate};
 use super::matches::{Seen, Subject};
 use super::plan::is_negative;
 use super::scene::{Case, Scene, variables_hold};
+use super::series::Span;
 
 /// Why a rule is judged.
 #[derive(Debug, Clone, Copy)]
@@ -31,6 +32,9 @@ impl Scene<'_> {
             _ => (self.watermark(case.rule), false),
         };
         self.tally(case.rule).evaluations += 1;
+        if matches!(cause, Cause::Event(_)) {
+            self.raise_peak(case);
+        }
         if self.is_calm(case) {
             return;
         }
@@ -58,6 +62,23 @@ impl Scene<'_> {
         }
         self.check_clear(case, &observed, clock);
         self.revise(case, &observed);
+    }
+
+    /// Remembers how near a rule of one upward count came to its threshold.
+    fn raise_peak(&mut self, case: Case) {
+        let (plan, day) = (self.plan, self.task.day());
+        let [condition] = plan.rule(case.rule).conditions.as_slice() else { return };
+        let Detector::Count { series, window, .. } = &condition.detector else { return };
+        if is_negative(condition) || matches!(window, Window::Days { .. }) {
+            return;
+        }
+        let own = &plan.program.series[usize::from(series.0)];
+        let Some(state) = self.row.series(own.key) else { return };
+        let Some(newest) = state.newest() else { return };
+        let ratio = plan.ratio_of(case.rule, state.value(own, window, Span::UpTo(newest)));
+        if let Some(state) = self.row.firing.rule_mut(plan.rule(case.rule).key) {
+            state.peak.raise(day, ratio);
+        }
     }
 
     /// Whether a rule of one upward count was false, is false, and has nothing to end: the way of most events.

@@ -466,7 +466,8 @@ fn rung_severity(detector: &Detector, seen: &Observed) -> Option<Severity> {
 }
 
 /// Whether a value is 10 % worse than before, in the direction in which the condition grows worse.
-fn is_worse(detector: &Detector, value: Option<Exact>, before: Option<Exact>) -> bool {
+#[must_use]
+pub fn is_worse(detector: &Detector, value: Option<Exact>, before: Option<Exact>) -> bool {
     let (Some(value), Some(before)) = (value, before) else { return false };
     let upward = match detector {
         Detector::Event { .. } => return false,

@@ -45,12 +45,14 @@ use std::sync::Arc;
 use crate::event::bytes::FormatError;
 use crate::event::{Kind, SourcePartition, Timestamp};
 use crate::journal::Entry;
-use crate::rules::program::{FilterIx, Program, Rule};
+use crate::rules::program::{Program, Rule};
 
 use calendar::Calendar;
 use plan::{KindMask, Plan};
+use quick::Scratch;
 use rows::cache::Rows;
 use rows::deadlines::Deadlines;
+use rows::wanted::Wanted;
 use store::{Checkpoint, DeadlineClock, RowKey, Store, StoreError};
 use task::Task;
 
@@ -159,10 +161,10 @@ pub struct Engine {
     /// Rows behind the highest watermark whose own kinds are not there yet.
     waiting: BTreeMap<KindMask, BTreeSet<(Timestamp, RowKey)>>,
     position: i64,
-    /// Memory for the key of the row at hand.
-    key: Vec<u8>,
-    /// Memory for the filters that the event at hand matches.
-    matched: Vec<FilterIx>,
+    /// Memory for the rows that a batch of events asks for.
+    wanted: Wanted,
+    /// Memory for the event at hand.
+    scratch: Scratch,
     /// What the row at hand said before and says now, for the census.
     entries: [census::Entry; 2],
 }
@@ -181,8 +183,8 @@ impl Engine {
             calendar: Calendar::new(),
             waiting: BTreeMap::new(),
             position: 0,
-            key: Vec::new(),
-            matched: Vec::new(),
+            wanted: Wanted::default(),
+            scratch: Scratch::default(),
             entries: Default::default(),
         }
     }

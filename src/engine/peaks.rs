@@ -28,6 +28,18 @@ pub struct Peak {
     pub ratio: u16,
 }
 
+impl Peak {
+    /// Takes a ratio of a day in. What the day before came to is returned when a new one begins.
+    pub fn raise(&mut self, day: u16, ratio: u16) -> Option<Self> {
+        if day == self.day {
+            self.ratio = self.ratio.max(ratio);
+            return None;
+        }
+        let before = std::mem::replace(self, Self { day, ratio });
+        (before.ratio > 0).then_some(before)
+    }
+}
+
 /// The day of a journal time.
 #[must_use]
 pub fn day_of(time: Timestamp) -> u16 {

@@ -5,14 +5,17 @@ use std::sync::Arc;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
-use crate::event::{Kind, Text};
+use crate::event::{Field, FieldSet, Kind, Text};
 use crate::rules::program::{
-    Clear, Condition, Detector, Entity, Filter, FilterIx, Literal, Measure, Path, Program, Rule, RuleIx,
-    SeriesIx, Test, Window,
+    Clear, Condition, Detector, Entity, Filter, FilterIx, Guards, Literal, Measure, Output, Path, Person,
+    Program, Rule, RuleIx, Rung, SeriesIx, Test, Variable, Window,
 };
 
 use super::alert::captured_paths;
+use super::ingest::TELLING_FIELDS;
 use super::matches::TICKET_ATTRIBUTES;
+use super::number::Exact;
+use super::peaks;
 
 /// What a match of a filter does to a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +55,14 @@ pub struct Count {
 /// Kinds of events, as bits: the watermark of a rule is the lowest of its kinds'.
 pub type KindMask = u8;
 
+/// A rule of one upward count whose open alert has nothing to say as long as the count stays where it is: one rung
+/// without severity or guard, nothing clears it but the count, and no other rule is of its family.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Steady {
+    /// Hash of who owns its alerts; 0: nobody.
+    pub owner: u64,
+}
+
 /// What the engine wants to know of a rule beyond the program.
 #[derive(Debug, Clone)]
 pub struct RulePlan {
@@ -67,6 +78,10 @@ pub struct RulePlan {
     pub events_only: bool,
     /// Whether a condition is judged by the watermark only.
     pub negative: bool,
+    /// How many conditions and clear items it has.
+    pub shape: (u8, u8),
+    /// If nothing comes of most events while its alert is open.
+    pub steady: Option<Steady>,
 }
 
 /// A program with its indexes.
@@ -76,6 +91,8 @@ pub struct Plan {
     pub program: Arc<Program>,
     /// The entities of all rules, each once.
     pub entities: Vec<Entity>,
+    /// Those of them that are a part of an account.
+    pub parted: Vec<Entity>,
     /// By filter.
     pub uses: Vec<Vec<Use>>,
     /// By rule.
@@ -84,6 +101,10 @@ pub struct Plan {
     pub judges: Vec<Vec<RuleIx>>,
     /// By filter: whether its matches move when a ticket's attributes change.
     pub moves: Vec<bool>,
+    /// By filter: whether every event that [`Plan::filters`] names it for matches it.
+    pub by_name: Vec<bool>,
+    /// By kind: the fields that anything reads of its events; `None`: all of them.
+    pub fields: [Option<FieldSet>; 7],
     /// By filter: what its matches do, if that is nothing but counting for upward counts in accounts' own rows.
     pub counts: Vec<Option<Vec<Count>>>,
     named: [HashMap<Box<str>, Vec<FilterIx>, FixedState>; 7],
@@ -103,10 +124,13 @@ impl Plan {
     pub fn new(program: Arc<Program>) -> Self {
         let mut plan = Self {
             entities: Vec::new(),
+            parted: Vec::new(),
             uses: vec![Vec::new(); program.filters.len()],
             rules: Vec::new(),
             judges: vec![Vec::new(); program.series.len()],
             moves: vec![false; program.filters.len()],
+            by_name: program.filters.iter().map(is_by_name).collect(),
+            fields: [None; 7],
             counts: Vec::new(),
             named: Default::default(),
             unnamed: Default::default(),
@@ -116,7 +140,75 @@ impl Plan {
         plan.index_series();
         plan.index_rules();
         plan.counts = plan.uses.iter().map(|uses| plan.counts_of(uses)).collect();
+        plan.parted = plan.entities.iter().filter(|entity| entity.part.is_some()).cloned().collect();
+        plan.fields = Kind::ALL.map(|kind| plan.fields_of(kind));
         plan
+    }
+
+    /// The fields that are read of a kind whose events do nothing but counting.
+    fn fields_of(&self, kind: Kind) -> Option<FieldSet> {
+        let own = |filter: &&Filter| filter.kind == kind;
+        let counts =
+            self.program.filters.iter().zip(&self.counts).all(|(it, counts)| !own(&it) || counts.is_some());
+        if !counts || matches!(kind, Kind::Ticket | Kind::Account) {
+            return None;
+        }
+        let mut fields = FieldSet::default();
+        let mut add = |path: &Path| {
+            if let Path::Field(field) = path {
+                fields.insert(*field);
+            }
+        };
+        let tested =
+            self.program.filters.iter().filter(own).flat_map(|filter| filter.matches.0.iter().flatten());
+        tested.for_each(|(path, _)| add(path));
+        self.program.series.iter().filter_map(|series| measured_path(&series.measure)).for_each(&mut add);
+        self.rules.iter().flat_map(|rule| &rule.captured).for_each(&mut add);
+        // An entity's part is asked for before it is known whether anything counts there.
+        self.entities.iter().filter_map(|entity| entity.part.as_ref()).for_each(|part| add(&part.path));
+        TELLING_FIELDS.into_iter().chain([Field::Occurrences]).for_each(|field| fields.insert(field));
+        Some(fields)
+    }
+
+    /// Whether a value reaches a rung of a rule of one count.
+    #[must_use]
+    pub fn is_reached(&self, rule: RuleIx, value: Exact) -> bool {
+        rungs_of(self.rule(rule)).iter().any(|rung| value.holds(rung.op, rung.limit))
+    }
+
+    /// A count by the first threshold of a rule of one count, as rows keep their peaks ([`peaks::fixed`]).
+    #[must_use]
+    pub fn ratio(&self, rule: RuleIx, count: u64) -> u16 {
+        let Some(limit) = rungs_of(self.rule(rule)).first().map(|rung| rung.limit) else { return 0 };
+        let Ok(mantissa) = u64::try_from(limit.mantissa) else { return 0 };
+        let scaled = count.saturating_mul(10_u64.pow(u32::from(limit.scale)));
+        let ratio = scaled.saturating_mul(u64::from(peaks::ONE)).checked_div(mantissa).unwrap_or(0);
+        let ratio = u16::try_from(ratio).unwrap_or(u16::MAX).min(10 * peaks::ONE);
+        if scaled > mantissa { ratio.max(peaks::ONE + 1) } else { ratio }
+    }
+
+    /// The same of an exact value, rounded down to a whole number first.
+    #[must_use]
+    pub fn ratio_of(&self, rule: RuleIx, value: Exact) -> u16 {
+        u64::try_from(value.num / value.den).map_or(0, |count| self.ratio(rule, count))
+    }
+
+    fn steady_of(&self, rule: &Rule) -> Option<Steady> {
+        let [Condition { detector: Detector::Count { window, rungs, .. }, guards, for_ms: 0, .. }] =
+            rule.conditions.as_slice()
+        else {
+            return None;
+        };
+        let [Rung { op, severity: None, .. }] = rungs.as_slice() else { return None };
+        let alone = self.program.rules.iter().filter(|other| other.family == rule.family).count() == 1;
+        let counts = op.is_upward() && !matches!(window, Window::Days { .. }) && *guards == Guards::default();
+        let plain = rule.severity_by.is_empty() && rule.dedup.is_empty() && rule.clear.iter().all(ends_unmet);
+        let owner = match &rule.alert.owner {
+            None => 0,
+            Some(Person::Role(name)) => xxhash_rust::xxh3::xxh3_64(name.as_bytes()),
+            Some(Person::Owner(..) | Person::Lookup(..)) => return None,
+        };
+        (alone && counts && plain).then_some(Steady { owner })
     }
 
     fn counts_of(&self, uses: &[Use]) -> Option<Vec<Count>> {
@@ -260,6 +352,11 @@ impl Plan {
                 version: short_hash(&rule.version),
                 events_only: rule.conditions.iter().all(event),
                 negative: rule.conditions.iter().any(is_negative),
+                shape: (
+                    u8::try_from(rule.conditions.len()).unwrap_or(u8::MAX),
+                    u8::try_from(rule.clear.len()).unwrap_or(u8::MAX),
+                ),
+                steady: self.steady_of(rule),
             });
         }
     }
@@ -289,6 +386,34 @@ impl Plan {
             judges.push(rule);
         }
         self.program.series[usize::from(series.0)].filter
+    }
+}
+
+/// The rungs of a rule of one count.
+fn rungs_of(rule: &Rule) -> &[Rung] {
+    match rule.conditions.first().map(|condition| &condition.detector) {
+        Some(Detector::Count { rungs, .. }) => rungs,
+        _ => &[],
+    }
+}
+
+/// Whether a clear asks for nothing but that the condition is not met.
+fn ends_unmet(clear: &Clear) -> bool {
+    let Clear::If { matches, .. } = clear else { return false };
+    let unmet = |(variable, test): &(Variable, Test)| {
+        matches!(variable, Variable::Output(_, Output::Met))
+            && *test == Test::AnyOf(vec![Literal::Bool(false)])
+    };
+    matches.0.iter().all(|group| group.iter().any(unmet)) && !matches.0.is_empty()
+}
+
+/// Whether a filter tests nothing but the event's name.
+fn is_by_name(filter: &Filter) -> bool {
+    let own = Path::Field(filter.kind.name_field());
+    match filter.matches.0.as_slice() {
+        [] => true,
+        [group] => matches!(group.as_slice(), [(path, Test::AnyOf(_))] if *path == own),
+        _ => false,
     }
 }
 

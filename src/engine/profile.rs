@@ -42,6 +42,12 @@ impl Profile {
         Some(Self { version: self.version, fields })
     }
 
+    /// About how many bytes it occupies.
+    #[must_use]
+    pub fn heap_bytes(&self) -> usize {
+        64 + self.fields.len() * 64
+    }
+
     /// Appends its bytes.
     pub fn encode(&self, out: &mut Vec<u8>) {
         put_signed(out, self.version);

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use crate::event::{Event, Field, Kind, Timestamp, Value};
+use crate::event::{Event, Field, FieldSet, Kind, Timestamp, Value};
 use crate::journal::coverage::Admission;
-use crate::journal::{Entry, Frame, System};
+use crate::journal::{Cursor, Entry, Frame, System};
 use crate::rules::program::{FilterIx, Program};
 
 use super::effects::{Effects, Outcome};
 use super::firing::Proof;
-use super::ingest::{Arrival, admits_traffic, label, label_hash};
+use super::ingest::{Arrival, Labels, admits_traffic, label, label_hash};
 use super::judge::Cause;
 use super::matches::{Seen, holds};
 use super::plan::{Plan, Touch};
@@ -20,6 +20,9 @@ use super::scene::{Case, Scene};
 use super::store::{DeadlineClock, RowKey, Store, StoreError};
 use super::task::SeriesAge;
 use super::{Engine, JournalRecord, StepError};
+
+/// Events whose rows are fetched at a time: enough for the misses to overlap, few enough to stay in the first cache.
+const BATCH: usize = 64;
 
 /// What a record means to the functions that work on it.
 pub(super) struct Turn<'a> {
@@ -44,47 +47,6 @@ pub(super) fn account_key(account: &str) -> RowKey {
 }
 
 impl Engine {
-    /// Loads the rows that the record's events obviously touch, in one go.
-    ///
-    /// # Errors
-    /// If the store fails or a row or event can't be read.
-    pub fn prefetch(&mut self, record: &JournalRecord<'_>, store: &mut dyn Store) -> Result<(), StepError> {
-        let Entry::Frame(frame) = &record.entry else { return Ok(()) };
-        self.rows.make_room(usize::try_from(frame.event_count()).unwrap_or(usize::MAX).min(1 << 20));
-        let plan = Arc::clone(&self.plan);
-        let mut missing: Vec<RowKey> = Vec::new();
-        let mut own = Vec::with_capacity(64);
-        let mut cursor = frame.cursor();
-        let mut event = Event::new(Kind::Usage, "", Timestamp(0));
-        while cursor.next_into(&mut event)? {
-            let Some(account) = event.account.as_deref() else { continue };
-            KeyParts::encode_account(account, &mut own);
-            if !self.rows.warm(&own) {
-                missing.push(RowKey(own.as_slice().into()));
-            }
-            let mut want = |parts: KeyParts<'_>| {
-                let key = parts.encode();
-                if !self.rows.warm(&key.0) {
-                    missing.push(key);
-                }
-            };
-            for entity in plan.entities.iter().filter(|entity| entity.part.is_some()) {
-                let Some(part) = &entity.part else { continue };
-                let seen = Seen { event: &event, ticket: None, profile: None, user: None };
-                let value = super::matches::Subject::value(&seen, &part.path);
-                let text = value.as_deref().and_then(Value::as_text);
-                KeyParts::of(entity, Some(account), text).into_iter().for_each(&mut want);
-            }
-            if event.kind == Kind::Ticket
-                && let Some(Value::Text(ticket)) = event.get(Field::TicketId).as_deref()
-            {
-                want(KeyParts { kind: "ticket", account: Some(account), part: ticket });
-            }
-        }
-        self.rows.load(missing, store)?;
-        Ok(())
-    }
-
     /// Takes a journal record in and adds what follows to the effects.
     ///
     /// # Errors
@@ -215,33 +177,78 @@ impl Engine {
     ) -> Result<(), StepError> {
         let watermarks = self.task.watermarks();
         let mut cursor = frame.cursor();
-        let mut event = Event::new(Kind::Usage, "", Timestamp(0));
-        while cursor.next_into(&mut event)? {
-            let source = usize::from(event.position.source);
-            let Some((place, first)) = new.get(source).copied().flatten() else { continue };
-            if event.position.offset < first {
-                continue;
+        for (kind, fields) in Kind::ALL.into_iter().zip(&self.plan.fields) {
+            cursor.keep(kind, fields.unwrap_or(FieldSet::ALL));
+        }
+        let mut labels = Labels::default();
+        let mut events = vec![(Event::new(Kind::Usage, "", Timestamp(0)), 0); BATCH];
+        loop {
+            let count = next_events(&mut cursor, new, &mut events)?;
+            let batch = &events[..count];
+            if !skipped {
+                self.fetch(batch.iter().map(|(event, _)| event), turn.store)?;
             }
-            let outcome = if skipped { Outcome::DeadLetter } else { self.take_event(&event, place, turn)? };
-            let kind = event.kind as usize;
-            turn.effects.tally.events[kind][outcome as usize] += 1;
-            if outcome == Outcome::Applied && event.time < watermarks[kind] {
-                turn.effects.tally.behind[kind] += 1;
+            for (number, (event, source)) in batch.iter().enumerate() {
+                let outcome = if skipped {
+                    Outcome::DeadLetter
+                } else {
+                    self.take_event(event, (*source, number), &mut labels, turn)?
+                };
+                let kind = event.kind as usize;
+                turn.effects.tally.events[kind][outcome as usize] += 1;
+                if outcome == Outcome::Applied && event.time < watermarks[kind] {
+                    turn.effects.tally.behind[kind] += 1;
+                }
+            }
+            if count < BATCH {
+                return Ok(());
             }
         }
-        Ok(())
     }
 
-    fn take_event(
+    /// Finds and loads the rows that events obviously touch: first, in the order of the events, those of their accounts.
+    fn fetch<'e>(
         &mut self,
-        event: &Event<'_>,
-        source: u16,
+        events: impl Iterator<Item = &'e Event<'e>> + Clone,
+        store: &mut dyn Store,
+    ) -> Result<(), StepError> {
+        let wanted = &mut self.wanted;
+        wanted.clear();
+        for event in events.clone() {
+            let account = event.account.as_deref().unwrap_or_default();
+            wanted.push(|out| KeyParts::put_account(account, out));
+        }
+        for event in events {
+            let Some(account) = event.account.as_deref() else { continue };
+            for entity in &self.plan.parted {
+                let Some(part) = &entity.part else { continue };
+                let seen = Seen { event, ticket: None, profile: None, user: None };
+                let value = super::matches::Subject::value(&seen, &part.path);
+                let text = value.as_deref().and_then(Value::as_text);
+                if let Some(parts) = KeyParts::of(entity, Some(account), text) {
+                    wanted.push(|out| parts.put(out));
+                }
+            }
+            if event.kind == Kind::Ticket
+                && let Some(Value::Text(ticket)) = event.get(Field::TicketId).as_deref()
+            {
+                let parts = KeyParts { kind: "ticket", account: Some(account), part: ticket };
+                wanted.push(|out| parts.put(out));
+            }
+        }
+        Ok(self.rows.fetch(wanted, store)?)
+    }
+
+    fn take_event<'e>(
+        &mut self,
+        event: &Event<'e>,
+        (source, number): (u16, usize),
+        labels: &mut Labels<'e>,
         turn: &mut Turn<'_>,
     ) -> Result<Outcome, StepError> {
         let Some(account) = event.account.as_deref() else { return Ok(Outcome::Unattributed) };
-        KeyParts::encode_account(account, &mut self.key);
-        let row = self.rows.get_or_insert_at(&self.key, turn.store)?;
-        if event.id != 0 && !row.note_id(event.kind, event.id) {
+        let body = self.rows.body_mut(self.wanted.place(number));
+        if event.id != 0 && !body.note_id(event.kind, event.id) {
             return Ok(Outcome::Duplicate);
         }
         if event.kind == Kind::Account {
@@ -253,12 +260,27 @@ impl Engine {
             is_live: self.settings.is_live(),
             task: &mut self.task,
             effects: turn.effects,
-            matched: &mut self.matched,
+            scratch: &mut self.scratch,
         };
-        match desk.take(row, event, source) {
-            Quick::No => {}
-            Quick::Done(outcome) => return Ok(outcome),
-            Quick::Judge(rules) => {
+        if !desk.matches(body, event) {
+            return self.take_long(event, source, turn);
+        }
+        if desk.is_unmatched() {
+            return Ok(Outcome::Applied);
+        }
+        let proof = proof_of(event, (source, labels.place(event, &mut self.task)));
+        let mut desk = Desk {
+            plan: &self.plan,
+            is_live: self.settings.is_live(),
+            task: &mut self.task,
+            effects: turn.effects,
+            scratch: &mut self.scratch,
+        };
+        match desk.take(body, event, &proof) {
+            Quick::No => self.take_long(event, source, turn),
+            Quick::Done(outcome) => Ok(outcome),
+            Quick::Judge => {
+                let rules = std::mem::take(&mut self.scratch.rules);
                 let seen = Seen { event, ticket: None, profile: None, user: None };
                 self.with_row(&account_key(account), turn, |scene| {
                     let seen = Seen { profile: scene.profile, ..seen };
@@ -267,10 +289,20 @@ impl Engine {
                     }
                     rules
                 })?;
-                return Ok(Outcome::Applied);
+                Ok(Outcome::Applied)
             }
         }
-        let profile = row.profile.clone();
+    }
+
+    /// Takes an event whose id is noted through everything that it may touch.
+    fn take_long(
+        &mut self,
+        event: &Event<'_>,
+        source: u16,
+        turn: &mut Turn<'_>,
+    ) -> Result<Outcome, StepError> {
+        let Some(account) = event.account.as_deref() else { return Ok(Outcome::Unattributed) };
+        let profile = self.profile(account, turn.store)?;
         let fields = profile.as_ref().map(|profile| profile.fields.as_slice());
         let ticket = self.take_ticket(event, account, fields, turn)?;
         let attributes = ticket.as_ref().map(|ticket| ticket.attributes.as_slice());
@@ -295,13 +327,8 @@ impl Engine {
 
     /// An event as evidence.
     pub(super) fn proof(&mut self, event: &Event<'_>, source: u16) -> Proof {
-        Proof {
-            time: event.time,
-            offset: event.position.offset,
-            source,
-            label: self.task.label(label_hash(event), || label(event), &event.name),
-            weight: if event.kind == Kind::ErrorLog { event.occurrences() } else { 1 },
-        }
+        let label = self.task.label(label_hash(event), || label(event), &event.name);
+        proof_of(event, (source, label))
     }
 
     /// Takes an event into every row that its filters touch.
@@ -358,7 +385,6 @@ impl Engine {
             _ => None,
         };
         let row = self.rows.get_or_insert(key, turn.store)?;
-        row.firing.wake();
         self.entries[0].take(&row.firing);
         let profile = if parts.kind == "account" { row.profile.clone() } else { own };
         let user = match parts.kind {
@@ -403,7 +429,6 @@ impl Engine {
         let [before, now] = &mut self.entries;
         now.take(&row.firing);
         self.task.census.change(before, now);
-        row.firing.settle();
         Ok(())
     }
 
@@ -413,8 +438,37 @@ impl Engine {
         account: &str,
         store: &mut dyn Store,
     ) -> Result<Option<Arc<Profile>>, StoreError> {
-        Ok(self.rows.get(&account_key(account), store)?.and_then(|row| row.profile.clone()))
+        self.rows.profile(&account_key(account), store)
     }
+}
+
+/// An event as evidence, with the places of its source and label.
+fn proof_of(event: &Event<'_>, (source, label): (u16, u16)) -> Proof {
+    let weight = if event.kind == Kind::ErrorLog { event.occurrences() } else { 1 };
+    Proof { time: event.time, offset: event.position.offset, source, label, weight }
+}
+
+/// Reads the next events of a frame that are new, each with the place of its source; how many there are, fewer than
+/// asked for at the end.
+fn next_events<'e>(
+    cursor: &mut Cursor<'e>,
+    new: &[Option<(u16, i64)>],
+    events: &mut [(Event<'e>, u16)],
+) -> Result<usize, StepError> {
+    let mut count = 0;
+    while let Some((event, place)) = events.get_mut(count) {
+        if !cursor.next_into(event)? {
+            break;
+        }
+        let source = usize::from(event.position.source);
+        if let Some((own, first)) = new.get(source).copied().flatten()
+            && event.position.offset >= first
+        {
+            *place = own;
+            count += 1;
+        }
+    }
+    Ok(count)
 }
 
 /// A value as the part of a key.

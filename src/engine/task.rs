@@ -110,6 +110,12 @@ impl Task {
         }
     }
 
+    /// The UTC day of journal time, since the epoch.
+    #[must_use]
+    pub fn day(&self) -> u16 {
+        super::peaks::day_of(self.journal_time)
+    }
+
     /// The place of a source in the list.
     #[must_use]
     pub fn place(&self, source: &SourcePartition) -> Option<u16> {

@@ -7,7 +7,7 @@ use crate::event::{Field, Timestamp, Value};
 use crate::rules::program::{Path, Severity, TicketFact};
 
 use super::{
-    Activation, Attached, Calm, ClearSeen, ConditionState, Episode, Fate, Firing, OpenAlert, Proof,
+    Activation, Attached, Calm, ClearSeen, ConditionState, Episode, Fate, Firing, OpenAlert, Peak, Proof,
     RuleState, Said,
 };
 
@@ -26,11 +26,7 @@ const LAST: u64 = 1 << 9;
 impl Firing {
     /// Appends its bytes.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        if self.calm.is_empty() {
-            self.encode_rules(out);
-        } else {
-            put_list(out, &self.calm, put_calm);
-        }
+        self.encode_rules(out);
         put_list(out, &self.alerts, put_alert);
         put_list(out, &self.attached, |out, attached| {
             put_varint(out, u64::from(attached.key));
@@ -45,6 +41,7 @@ impl Firing {
         put_list(out, &self.rules, |out, rule| {
             put_varint(out, u64::from(rule.key));
             put_varint(out, u64::from(rule.version));
+            put_peak(out, rule.peak);
             put_list(out, &rule.episodes, put_episode);
             put_list(out, &rule.clears, |out, clear| {
                 put_signed(out, clear.time.0);
@@ -59,12 +56,12 @@ impl Firing {
     /// # Errors
     /// If the bytes are not what it wrote.
     pub fn decode(reader: &mut Reader<'_>) -> Result<Self, FormatError> {
-        let mut firing = Self {
-            calm: Vec::new(),
+        Ok(Self {
             rules: list(reader, |reader| {
                 Ok(RuleState {
                     key: number(reader)?,
                     version: number(reader)?,
+                    peak: peak(reader)?,
                     episodes: list(reader, episode)?,
                     clears: list(reader, |reader| {
                         Ok(ClearSeen { time: reader.time()?, place: reader.byte()?, equal: word(reader)? })
@@ -78,9 +75,7 @@ impl Firing {
                     values: list(reader, |reader| Ok((reader.time()?, reader.value()?.into_owned())))?,
                 })
             })?,
-        };
-        firing.settle();
-        Ok(firing)
+        })
     }
 }
 
@@ -172,25 +167,48 @@ fn put_episode(out: &mut Vec<u8>, episode: &Episode) {
     }
 }
 
-/// The same bytes as those of the rule taken apart.
-fn put_calm(out: &mut Vec<u8>, calm: &Calm) {
-    put_varint(out, u64::from(calm.key));
-    put_varint(out, u64::from(calm.version));
-    put_varint(out, 1);
-    let last = calm.evidence.last().map(|packed| packed.proof().time);
-    let flag = |set: bool, bit: u64| if set { bit } else { 0 };
-    let flags = flag(last.is_some() || calm.matches > 0, EVIDENCE) | flag(last.is_some(), LAST);
-    put_varint(out, flags);
-    put_varint(out, u64::from(calm.shape.0));
-    put_varint(out, u64::from(calm.shape.1));
-    if let Some(last) = last {
-        put_signed(out, last.0);
-    }
-    if flags & EVIDENCE != 0 {
-        put_varint(out, u64::from(calm.matches));
-        put_evidence(out, calm.evidence.iter().map(|packed| packed.proof()), last.unwrap_or_default());
+/// Appends a firing whose rules, so many, are all calm: the same bytes as those of [`Firing::encode`].
+pub fn put_calm<E>(out: &mut Vec<u8>, count: usize, rules: impl Iterator<Item = (Calm, E)>)
+where
+    E: DoubleEndedIterator<Item = Proof> + ExactSizeIterator + Clone,
+{
+    put_varint(out, count as u64);
+    for (calm, evidence) in rules {
+        put_varint(out, u64::from(calm.key));
+        put_varint(out, u64::from(calm.version));
+        put_peak(out, calm.peak);
+        put_varint(out, 1);
+        let last = evidence.clone().next_back().map(|proof| proof.time);
+        let flag = |set: bool, bit: u64| if set { bit } else { 0 };
+        let flags = flag(last.is_some() || calm.matches > 0, EVIDENCE) | flag(last.is_some(), LAST);
+        put_varint(out, flags);
+        put_varint(out, u64::from(calm.shape.0));
+        put_varint(out, u64::from(calm.shape.1));
+        if let Some(last) = last {
+            put_signed(out, last.0);
+        }
+        if flags & EVIDENCE != 0 {
+            put_varint(out, u64::from(calm.matches));
+            put_evidence(out, evidence, last.unwrap_or_default());
+        }
+        put_varint(out, 0);
     }
     put_varint(out, 0);
+    put_varint(out, 0);
+}
+
+/// A ratio, and its day if there is one.
+fn put_peak(out: &mut Vec<u8>, peak: Peak) {
+    put_varint(out, u64::from(peak.ratio));
+    if peak.ratio > 0 {
+        put_varint(out, u64::from(peak.day));
+    }
+}
+
+fn peak(reader: &mut Reader<'_>) -> Result<Peak, FormatError> {
+    let ratio = number(reader)?;
+    let day = if ratio > 0 { number(reader)? } else { 0 };
+    Ok(Peak { day, ratio })
 }
 
 /// Evidence from the newest to the oldest, each as distances from the one before: most are near.

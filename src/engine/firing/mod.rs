@@ -8,10 +8,12 @@ mod codec;
 use crate::event::{Timestamp, Value};
 use crate::rules::program::{Path, Severity};
 
-pub use calm::{Calm, Packed};
+pub use calm::Calm;
+pub use codec::put_calm;
 
 use super::alert::Reason;
 use super::number::Exact;
+pub use super::peaks::Peak;
 
 /// Most records that stand as evidence behind one alert.
 pub const EVIDENCE_MAX: usize = 10;
@@ -23,10 +25,8 @@ pub const EPISODES_MAX: usize = 64;
 /// All that the rules remember in one row.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Firing {
-    /// By key of the rule; empty while all are calm.
+    /// By key of the rule.
     pub rules: Vec<RuleState>,
-    /// Instead of them, while all are calm.
-    calm: Vec<Calm>,
     /// Open alerts: one a family and dedup values.
     pub alerts: Vec<OpenAlert>,
     /// What `attach` collects.
@@ -40,6 +40,8 @@ pub struct RuleState {
     pub key: u32,
     /// Hash of the rule's version when it was judged last: after a change it is judged anew in silence.
     pub version: u32,
+    /// How near it came to its threshold.
+    pub peak: Peak,
     /// One a dedup value; a rule without dedup has exactly one from its first judgement on.
     pub episodes: Vec<Episode>,
     /// Newest clear events, for event conditions: a match that is not newer is ignored.
@@ -215,15 +217,10 @@ impl Firing {
         self.alerts.iter().position(|alert| alert.family == family && alert.dedup == dedup)
     }
 
-    /// Keys of the calm rules.
-    pub fn calm_keys(&self) -> impl Iterator<Item = u32> {
-        self.calm.iter().map(|calm| calm.key)
-    }
-
     /// Whether nothing is remembered.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.rules.is_empty() && self.calm.is_empty() && self.alerts.is_empty() && self.attached.is_empty()
+        self.rules.is_empty() && self.alerts.is_empty() && self.attached.is_empty()
     }
 
     /// About how many bytes it occupies beside its own size.
@@ -240,12 +237,7 @@ impl Firing {
             .iter()
             .map(|rule| size_of::<RuleState>() + rule.episodes.iter().map(episode).sum::<usize>())
             .sum();
-        let calm: usize = self
-            .calm
-            .iter()
-            .map(|calm| size_of::<Calm>() + calm.evidence.capacity() * size_of::<Packed>())
-            .sum();
-        rules + calm + self.alerts.len() * 512 + self.attached.len() * 256
+        rules + self.alerts.len() * 512 + self.attached.len() * 256
     }
 
     /// Takes a value into what an `attach` collects.
@@ -278,7 +270,7 @@ impl RuleState {
     /// A rule that has seen nothing yet.
     #[must_use]
     pub const fn new(key: u32, version: u32) -> Self {
-        Self { key, version, episodes: Vec::new(), clears: Vec::new() }
+        Self { key, version, peak: Peak { day: 0, ratio: 0 }, episodes: Vec::new(), clears: Vec::new() }
     }
 
     /// Place of the episode of these dedup values, made if there is none.
@@ -346,6 +338,12 @@ impl Episode {
         self.matches = self.matches.saturating_sub(proof.weight);
         self.evidence.retain(|own| own.source != proof.source || own.offset != proof.offset);
         self.last_evidence = self.evidence.last().map(|own| own.time);
+    }
+
+    /// Whether nothing has come of it.
+    #[must_use]
+    pub const fn is_quiet(&self) -> bool {
+        self.activation.is_none() && !self.member && !self.disarmed
     }
 
     /// Whether nothing would be lost with it but its cool-down, if that is over.

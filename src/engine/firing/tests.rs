@@ -1,5 +1,5 @@
 use super::{
-    Activation, ClearSeen, ConditionState, Episode, Fate, Firing, OpenAlert, Proof, RuleState, Said,
+    Activation, ClearSeen, ConditionState, Episode, Fate, Firing, OpenAlert, Peak, Proof, RuleState, Said,
 };
 use crate::engine::alert::Reason;
 use crate::engine::number::Exact;
@@ -32,10 +32,10 @@ fn full() -> Firing {
     };
     (0..12).for_each(|n| episode.prove(proof(1000 + n, 70 + n)));
     let mut firing = Firing {
-        calm: Vec::new(),
         rules: vec![RuleState {
             key: 7,
             version: 8,
+            peak: Peak { day: 20_000, ratio: 4_096 },
             episodes: vec![episode, Episode::default()],
             clears: vec![ClearSeen { time: Timestamp(-3), place: 1, equal: 99 }],
         }],
@@ -103,4 +103,13 @@ fn attached_values_are_different_and_newest_first() {
     assert_eq!(firing.attached(1), ["a", "b", "c"].map(Value::text));
     firing.attach(1, 3, Timestamp(4), Value::text("d"));
     assert_eq!(firing.attached(1), ["a", "b", "d"].map(Value::text));
+}
+
+#[test]
+fn a_peak_is_the_highest_of_its_day() {
+    let mut peak = Peak::default();
+    assert_eq!(peak.raise(3, 100), None);
+    assert_eq!(peak.raise(3, 50), None);
+    assert_eq!(peak.raise(4, 70), Some(Peak { day: 3, ratio: 100 }));
+    assert_eq!(peak, Peak { day: 4, ratio: 70 });
 }

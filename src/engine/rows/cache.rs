@@ -3,37 +3,149 @@
 //! Which rows are in RAM never shows in what the engine computes: it only decides what must be loaded.
 
 use std::hash::BuildHasher;
+use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 
+use crate::engine::profile::Profile;
 use crate::engine::store::{RowKey, Store, StoreError};
+use crate::event::Kind;
 
+use super::flat::Flat;
 use super::row::Row;
+use super::slots::{Key, Slots, narrow};
+use super::wanted::{NOWHERE, Wanted};
 
 /// What a row costs beside its content and key: its slot and its place in the table.
-const SLOT_BYTES: usize = size_of::<Slot>() + 2 * size_of::<u32>();
+const SLOT_BYTES: usize = size_of::<Slot>() + 2 * size_of::<Entry>();
 /// How far the hand goes for each row asked for: far enough to free more than is loaded, near enough to stay cheap
 /// when all is dirty.
 const STEPS_PER_KEY: usize = 4;
+/// Stands for the place of a clean row in the list of dirty ones.
+const CLEAN: u32 = u32::MAX;
 
+/// A hot row.
 #[derive(Debug)]
-struct Slot {
-    key: RowKey,
-    /// `None`: the store has no such row, or it was removed.
-    row: Option<Row>,
-    bytes: usize,
+pub struct Slot {
+    key: Key,
+    body: Body,
+    bytes: u32,
     /// Its place in the list of dirty rows.
-    dirty_at: Option<u32>,
+    dirty_at: u32,
     /// Touched since the hand came by.
     is_warm: bool,
+}
+
+/// The content of a hot row.
+#[derive(Debug, Default)]
+pub enum Body {
+    /// The store has no such row, or it was removed.
+    #[default]
+    Absent,
+    /// In few bytes.
+    Flat(Flat),
+    /// Whole.
+    Whole(Box<Row>),
+}
+
+impl Body {
+    /// The whole row, new if there was none.
+    pub fn wake(&mut self) -> &mut Row {
+        *self = match std::mem::take(self) {
+            Self::Absent => Self::Whole(Box::default()),
+            Self::Flat(flat) => Self::Whole(Box::new(flat.wake())),
+            whole @ Self::Whole(_) => whole,
+        };
+        match self {
+            Self::Whole(row) => row,
+            Self::Absent | Self::Flat(_) => unreachable!("it was made whole"),
+        }
+    }
+
+    /// The newest profile of the account or user.
+    #[must_use]
+    pub const fn profile(&self) -> Option<&Arc<Profile>> {
+        match self {
+            Self::Absent => None,
+            Self::Flat(flat) => flat.profile.as_ref(),
+            Self::Whole(row) => row.profile.as_ref(),
+        }
+    }
+
+    /// Takes an event id in; false if it is among the newest of its kind already.
+    pub fn note_id(&mut self, kind: Kind, id: u64) -> bool {
+        match self {
+            Self::Absent => {
+                let mut flat = Flat::default();
+                let is_new = flat.note_id(kind, id);
+                *self = Self::Flat(flat);
+                is_new
+            }
+            Self::Flat(flat) => flat.note_id(kind, id),
+            Self::Whole(row) => row.note_id(kind, id),
+        }
+    }
+
+    /// The row, whole, if there is one.
+    fn whole(&mut self) -> Option<&mut Row> {
+        match self {
+            Self::Absent => None,
+            Self::Flat(_) | Self::Whole(_) => Some(self.wake()),
+        }
+    }
+
+    /// Puts the row into few bytes if it fits.
+    fn settle(&mut self) {
+        if let Self::Whole(row) = self
+            && let Some(flat) = Flat::of(row)
+        {
+            *self = Self::Flat(flat);
+        }
+    }
+
+    fn of(row: Option<Row>) -> Self {
+        let Some(row) = row else { return Self::Absent };
+        Flat::of(&row).map_or_else(|| Self::Whole(Box::new(row)), Self::Flat)
+    }
+
+    /// The bytes to store, made in `memory`; `None` if there is nothing to keep.
+    fn encode(&self, memory: &mut Vec<u8>) -> Option<Vec<u8>> {
+        memory.clear();
+        match self {
+            Self::Flat(flat) if !flat.is_empty() => flat.encode(memory),
+            Self::Whole(row) if !row.is_empty() => row.encode(memory),
+            _ => return None,
+        }
+        Some(memory.clone())
+    }
+
+    fn heap_bytes(&self) -> usize {
+        match self {
+            Self::Absent => 0,
+            Self::Flat(flat) => flat.heap_bytes(),
+            Self::Whole(row) => size_of::<Row>() + row.heap_bytes(),
+        }
+    }
+}
+
+/// Where the row with a key of this hash lies.
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    hash: u32,
+    place: u32,
+}
+
+/// What the table takes its bucket (low bits) and its tag (high bits) from.
+const fn spread(hash: u32) -> u64 {
+    (hash as u64) << 32 | hash as u64
 }
 
 /// Rows by key, with marks of what a checkpoint must write.
 #[derive(Debug)]
 pub struct Rows {
-    slots: Vec<Slot>,
-    places: HashTable<u32>,
+    slots: Slots,
+    places: HashTable<Entry>,
     hasher: FixedState,
     dirty: Vec<u32>,
     hand: usize,
@@ -47,7 +159,7 @@ impl Rows {
     #[must_use]
     pub fn new(budget: usize) -> Self {
         Self {
-            slots: Vec::new(),
+            slots: Slots::default(),
             places: HashTable::new(),
             hasher: FixedState::with_seed(0),
             dirty: Vec::new(),
@@ -98,70 +210,102 @@ impl Rows {
     /// # Errors
     /// If the store fails or a row can't be read.
     pub fn prefetch(&mut self, keys: &[RowKey], store: &mut dyn Store) -> Result<(), StoreError> {
-        self.make_room(keys.len());
-        let missing = keys.iter().filter(|key| !self.warm(&key.0)).cloned().collect();
-        self.load(missing, store)
+        let mut wanted = Wanted::default();
+        keys.iter().for_each(|key| wanted.push(|out| out.extend_from_slice(&key.0)));
+        self.fetch(&mut wanted, store)
     }
 
-    /// Evicts what makes room for so many rows that are about to be asked for. What is loaded from now on stays until the
-    /// next call.
-    pub fn make_room(&mut self, keys: usize) {
-        self.evict(STEPS_PER_KEY * keys);
-    }
-
-    /// Whether a row is in RAM; if so, it counts as touched.
-    pub fn warm(&mut self, key: &[u8]) -> bool {
-        let place = self.find(key);
-        if let Some(place) = place {
-            self.slots[place].is_warm = true;
-        }
-        place.is_some()
-    }
-
-    /// Loads rows that are not in RAM, in one go.
+    /// Finds the places of rows, loading those that are not in RAM in one go. Evicts first: places hold until the next
+    /// call.
     ///
     /// # Errors
     /// If the store fails or a row can't be read.
-    pub fn load(&mut self, mut missing: Vec<RowKey>, store: &mut dyn Store) -> Result<(), StoreError> {
-        if missing.is_empty() {
-            return Ok(());
+    pub fn fetch(&mut self, wanted: &mut Wanted, store: &mut dyn Store) -> Result<(), StoreError> {
+        self.evict(STEPS_PER_KEY * wanted.count());
+        // Each pass is short, so that the misses of many rows are under way at once.
+        wanted.hash(&self.hasher);
+        for (hash, place) in wanted.hashes_and_places() {
+            let found = self.places.find(spread(hash), |entry| entry.hash == hash);
+            *place = found.map_or(NOWHERE, |entry| entry.place);
+        }
+        let mut is_missing = false;
+        for number in 0..wanted.count() {
+            let (key, hash, place) = wanted.get(number);
+            if place != NOWHERE && self.slots[place].key.bytes() == key {
+                self.slots[place].is_warm = true;
+                continue;
+            }
+            let place = self.find(hash, key).unwrap_or(NOWHERE);
+            wanted.set_place(number, place);
+            is_missing |= place == NOWHERE;
+        }
+        let mut touched = 0;
+        for (_, place) in wanted.hashes_and_places() {
+            if *place != NOWHERE
+                && let Body::Flat(flat) = &self.slots[*place].body
+            {
+                touched ^= flat.touch();
+            }
+        }
+        std::hint::black_box(touched);
+        if is_missing { self.load(wanted, store) } else { Ok(()) }
+    }
+
+    /// Loads what was not found.
+    fn load(&mut self, wanted: &mut Wanted, store: &mut dyn Store) -> Result<(), StoreError> {
+        let mut missing: Vec<RowKey> = Vec::new();
+        for number in 0..wanted.count() {
+            let (key, _, place) = wanted.get(number);
+            if place == NOWHERE {
+                missing.push(RowKey(key.into()));
+            }
         }
         missing.sort_unstable();
         missing.dedup();
         let loaded = store.load(&missing)?;
         for (key, bytes) in missing.into_iter().zip(loaded) {
             let row = read(&key, bytes)?;
-            self.insert_clean(key, row);
+            self.insert_clean(&key.0, Body::of(row));
+        }
+        for number in 0..wanted.count() {
+            let (key, hash, place) = wanted.get(number);
+            if place == NOWHERE {
+                let place = self.find(hash, key).unwrap_or(NOWHERE);
+                wanted.set_place(number, place);
+            }
         }
         Ok(())
     }
 
-    fn find(&self, key: &[u8]) -> Option<usize> {
-        let is_it = |place: &u32| *self.slots[*place as usize].key.0 == *key;
-        self.places.find(self.hasher.hash_one(key), is_it).map(|place| *place as usize)
+    fn hash(&self, key: &[u8]) -> u32 {
+        narrow_hash(self.hasher.hash_one(key))
     }
 
-    fn insert_clean(&mut self, key: RowKey, row: Option<Row>) -> usize {
-        let bytes = cost(&key, row.as_ref());
+    fn find(&self, hash: u32, key: &[u8]) -> Option<u32> {
+        let is_it = |entry: &Entry| entry.hash == hash && self.slots[entry.place].key.bytes() == key;
+        self.places.find(spread(hash), is_it).map(|entry| entry.place)
+    }
+
+    fn insert_clean(&mut self, key: &[u8], body: Body) -> u32 {
+        let hash = self.hash(key);
+        let key = Key::new(key);
+        let bytes = cost(&key, &body);
         self.bytes += bytes;
-        let hash = self.hasher.hash_one(&*key.0);
-        let place = self.slots.len();
-        self.slots.push(Slot { key, row, bytes, dirty_at: None, is_warm: true });
-        let (slots, hasher) = (&self.slots, &self.hasher);
-        self.places
-            .insert_unique(hash, narrow(place), |other| hasher.hash_one(&*slots[*other as usize].key.0));
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        let place = self.slots.push(Slot { key, body, bytes, dirty_at: CLEAN, is_warm: true });
+        self.places.insert_unique(spread(hash), Entry { hash, place }, |entry| spread(entry.hash));
         place
     }
 
     /// The slot of a key, loaded if need be.
-    fn slot(&mut self, key: &[u8], store: &mut dyn Store) -> Result<usize, StoreError> {
-        if let Some(place) = self.find(key) {
+    fn slot(&mut self, key: &[u8], store: &mut dyn Store) -> Result<u32, StoreError> {
+        if let Some(place) = self.find(self.hash(key), key) {
             self.slots[place].is_warm = true;
             return Ok(place);
         }
         let key = RowKey(key.into());
         let row = read(&key, store.load(std::slice::from_ref(&key))?.pop().flatten())?;
-        Ok(self.insert_clean(key, row))
+        Ok(self.insert_clean(&key.0, Body::of(row)))
     }
 
     /// A row as it is, `None` if there is none.
@@ -170,7 +314,7 @@ impl Rows {
     /// If the store fails or the row can't be read.
     pub fn get(&mut self, key: &RowKey, store: &mut dyn Store) -> Result<Option<&Row>, StoreError> {
         let place = self.slot(&key.0, store)?;
-        Ok(self.slots[place].row.as_ref())
+        Ok(self.slots[place].body.whole().map(|row| &*row))
     }
 
     /// A row to change, `None` if there is none. It is marked for the next checkpoint.
@@ -179,10 +323,10 @@ impl Rows {
     /// If the store fails or the row can't be read.
     pub fn get_mut(&mut self, key: &RowKey, store: &mut dyn Store) -> Result<Option<&mut Row>, StoreError> {
         let place = self.slot(&key.0, store)?;
-        if self.slots[place].row.is_some() {
+        if !matches!(self.slots[place].body, Body::Absent) {
             self.mark(place);
         }
-        Ok(self.slots[place].row.as_mut())
+        Ok(self.slots[place].body.whole())
     }
 
     /// A row to change, new if there was none. It is marked for the next checkpoint.
@@ -190,17 +334,37 @@ impl Rows {
     /// # Errors
     /// If the store fails or the row can't be read.
     pub fn get_or_insert(&mut self, key: &RowKey, store: &mut dyn Store) -> Result<&mut Row, StoreError> {
-        self.get_or_insert_at(&key.0, store)
+        let place = self.slot(&key.0, store)?;
+        self.mark(place);
+        Ok(self.slots[place].body.wake())
     }
 
-    /// The same, by the bytes of the key.
+    /// The row at a place that [`Rows::fetch`] found, to change; it is marked for the next checkpoint.
+    pub fn body_mut(&mut self, place: u32) -> &mut Body {
+        self.mark(place);
+        &mut self.slots[place].body
+    }
+
+    /// The newest profile of a row.
     ///
     /// # Errors
     /// If the store fails or the row can't be read.
-    pub fn get_or_insert_at(&mut self, key: &[u8], store: &mut dyn Store) -> Result<&mut Row, StoreError> {
-        let place = self.slot(key, store)?;
-        self.mark(place);
-        Ok(self.slots[place].row.get_or_insert_with(Row::default))
+    pub fn profile(
+        &mut self,
+        key: &RowKey,
+        store: &mut dyn Store,
+    ) -> Result<Option<Arc<Profile>>, StoreError> {
+        let place = self.slot(&key.0, store)?;
+        Ok(self.slots[place].body.profile().cloned())
+    }
+
+    /// Whether there is a row, without making it whole.
+    ///
+    /// # Errors
+    /// If the store fails or the row can't be read.
+    pub fn exists(&mut self, key: &RowKey, store: &mut dyn Store) -> Result<bool, StoreError> {
+        let place = self.slot(&key.0, store)?;
+        Ok(!matches!(self.slots[place].body, Body::Absent))
     }
 
     /// Deletes a row; what it held.
@@ -210,37 +374,43 @@ impl Rows {
     pub fn remove(&mut self, key: &RowKey, store: &mut dyn Store) -> Result<Option<Row>, StoreError> {
         let place = self.slot(&key.0, store)?;
         self.mark(place);
-        Ok(self.slots[place].row.take())
+        Ok(match std::mem::take(&mut self.slots[place].body) {
+            Body::Absent => None,
+            Body::Flat(flat) => Some(flat.wake()),
+            Body::Whole(row) => Some(*row),
+        })
     }
 
-    fn mark(&mut self, place: usize) {
+    fn mark(&mut self, place: u32) {
         let slot = &mut self.slots[place];
-        if slot.dirty_at.is_none() {
-            slot.dirty_at = Some(narrow(self.dirty.len()));
-            self.dirty_bytes += slot.bytes;
-            self.dirty.push(narrow(place));
+        if slot.dirty_at == CLEAN {
+            slot.dirty_at = narrow(self.dirty.len());
+            self.dirty_bytes += slot.bytes as usize;
+            self.dirty.push(place);
         }
     }
 
     /// What a checkpoint must write, in the order of keys; empty rows count as deleted. Afterwards all rows are clean:
     /// the checkpoint that carries them must succeed, or the task start anew from the store.
     pub fn take_dirty(&mut self) -> Vec<(RowKey, Option<Vec<u8>>)> {
-        let mut changed = Vec::with_capacity(self.dirty.len());
-        for place in std::mem::take(&mut self.dirty) {
-            let slot = &mut self.slots[place as usize];
-            slot.dirty_at = None;
-            let bytes = slot.row.as_ref().filter(|row| !row.is_empty()).map(|row| {
-                let mut out = Vec::with_capacity(64);
-                row.encode(&mut out);
-                out
-            });
-            self.bytes -= slot.bytes;
-            slot.bytes = cost(&slot.key, slot.row.as_ref());
-            self.bytes += slot.bytes;
-            changed.push((slot.key.clone(), bytes));
-        }
+        // The heads of keys are compared where they lie together; the keys themselves are all over the memory.
+        let mut order: Vec<(u128, u32)> =
+            self.dirty.iter().map(|place| (first_bytes(self.slots[*place].key.bytes()), *place)).collect();
+        self.dirty.clear();
         self.dirty_bytes = 0;
-        changed.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        let key = |place: u32| self.slots[place].key.bytes();
+        order.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| key(a.1).cmp(key(b.1))));
+        let (mut changed, mut memory) = (Vec::with_capacity(order.len()), Vec::new());
+        for (_, place) in order {
+            let slot = &mut self.slots[place];
+            slot.dirty_at = CLEAN;
+            slot.body.settle();
+            changed.push((RowKey(slot.key.bytes().into()), slot.body.encode(&mut memory)));
+            self.bytes -= slot.bytes as usize;
+            let bytes = cost(&slot.key, &slot.body);
+            self.bytes += bytes;
+            slot.bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        }
         changed
     }
 
@@ -248,45 +418,54 @@ impl Rows {
     /// budget is met.
     fn evict(&mut self, steps: usize) {
         for _ in 0..steps {
-            if self.bytes <= self.budget || self.slots.is_empty() {
+            if self.bytes <= self.budget || self.slots.len() == 0 {
                 return;
             }
             let place = self.hand % self.slots.len();
             self.hand = place + 1;
-            let slot = &mut self.slots[place];
-            if slot.dirty_at.is_some() || std::mem::take(&mut slot.is_warm) {
+            let slot = &mut self.slots[narrow(place)];
+            if slot.dirty_at != CLEAN || std::mem::take(&mut slot.is_warm) {
                 continue;
             }
-            self.forget(place);
+            self.forget(narrow(place));
             self.hand = place;
         }
     }
 
     /// Drops a clean row; the last slot takes its place.
-    fn forget(&mut self, place: usize) {
-        let last = self.slots.len() - 1;
-        let gone = self.slots.swap_remove(place);
-        self.bytes -= gone.bytes;
-        if let Ok(entry) =
-            self.places.find_entry(self.hasher.hash_one(&*gone.key.0), |own| *own == narrow(place))
-        {
+    fn forget(&mut self, place: u32) {
+        let last = narrow(self.slots.len() - 1);
+        let Some(gone) = self.slots.swap_remove(place) else { return };
+        self.bytes -= gone.bytes as usize;
+        let hash = self.hash(gone.key.bytes());
+        if let Ok(entry) = self.places.find_entry(spread(hash), |own| own.place == place) {
             entry.remove();
         }
-        let Some(moved) = self.slots.get(place) else { return };
-        let hash = self.hasher.hash_one(&*moved.key.0);
-        if let Some(own) = self.places.find_mut(hash, |own| *own == narrow(last)) {
-            *own = narrow(place);
+        if place == last {
+            return;
         }
-        if let Some(dirty) = moved.dirty_at.and_then(|at| self.dirty.get_mut(at as usize)) {
-            *dirty = narrow(place);
+        let hash = self.hash(self.slots[place].key.bytes());
+        if let Some(own) = self.places.find_mut(spread(hash), |own| own.place == last) {
+            own.place = place;
+        }
+        let moved = &self.slots[place];
+        if let Some(dirty) = self.dirty.get_mut(moved.dirty_at as usize) {
+            *dirty = place;
         }
     }
 }
 
-/// A place as it is stored.
-#[expect(clippy::cast_possible_truncation, reason = "4 billion rows don't fit into RAM")]
-const fn narrow(place: usize) -> u32 {
-    place as u32
+/// The part of a hash that the table keeps.
+pub(super) const fn narrow_hash(hash: u64) -> u32 {
+    (hash >> 32) as u32
+}
+
+/// The first bytes of a key, as a number that sorts like them.
+fn first_bytes(key: &[u8]) -> u128 {
+    let mut head = [0; 16];
+    let length = key.len().min(16);
+    head[..length].copy_from_slice(&key[..length]);
+    u128::from_be_bytes(head)
 }
 
 fn read(key: &RowKey, bytes: Option<Vec<u8>>) -> Result<Option<Row>, StoreError> {
@@ -294,8 +473,8 @@ fn read(key: &RowKey, bytes: Option<Vec<u8>>) -> Result<Option<Row>, StoreError>
     row.map_err(|error| StoreError::Corrupt(format!("row {:?}: {error}", key.0)))
 }
 
-fn cost(key: &RowKey, row: Option<&Row>) -> usize {
-    SLOT_BYTES + key.0.len() + row.map_or(0, Row::heap_bytes)
+fn cost(key: &Key, body: &Body) -> usize {
+    SLOT_BYTES + key.heap_bytes() + body.heap_bytes()
 }
 
 #[cfg(test)]

@@ -14,9 +14,12 @@ const ACROSS: u8 = 0x80;
 /// Code of kinds that the vocabulary adds; their name follows.
 const CUSTOM: u8 = 0x7f;
 
+/// Code of accounts' own rows.
+const ACCOUNT: u8 = 1;
+
 /// Codes of the built-in kinds. Rows on disk carry them: add, never renumber.
 const CODES: [(&str, u8); 16] = [
-    ("account", 1),
+    ("account", ACCOUNT),
     ("user", 2),
     ("ticket", 3),
     ("integration", 4),
@@ -62,15 +65,20 @@ impl<'a> KeyParts<'a> {
     pub fn encode(&self) -> RowKey {
         let mut out =
             Vec::with_capacity(1 + self.account.map_or(0, |account| 1 + account.len()) + self.part.len());
-        put_head(&mut out, self.kind, self.account);
-        out.extend_from_slice(self.part.as_bytes());
+        self.put(&mut out);
         RowKey(out.into_boxed_slice())
     }
 
-    /// The bytes of an account's own row, into a buffer.
-    pub fn encode_account(account: &str, out: &mut Vec<u8>) {
-        out.clear();
-        put_head(out, "account", Some(account));
+    /// Appends the bytes.
+    pub fn put(&self, out: &mut Vec<u8>) {
+        put_head(out, self.kind, self.account);
+        out.extend_from_slice(self.part.as_bytes());
+    }
+
+    /// Appends the bytes of an account's own row.
+    pub fn put_account(account: &str, out: &mut Vec<u8>) {
+        out.push(ACCOUNT);
+        put_text(out, account);
     }
 
     /// Reads the bytes.

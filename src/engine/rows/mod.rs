@@ -2,5 +2,10 @@
 
 pub mod cache;
 pub mod deadlines;
+pub mod flat;
 pub mod key;
 pub mod row;
+mod slots;
+#[cfg(test)]
+mod tests;
+pub mod wanted;

@@ -52,13 +52,42 @@ pub struct Row {
 
 /// Ids of the newest events of one kind; the oldest is overwritten.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Ids {
-    kind: Kind,
-    next: u8,
-    seen: Vec<u64>,
+pub(super) struct Ids {
+    pub kind: Kind,
+    /// Place of the oldest.
+    pub next: u8,
+    pub seen: Vec<u64>,
+}
+
+/// How many ids of this kind are remembered.
+pub(super) const fn ids_max(kind: Kind) -> usize {
+    match kind {
+        Kind::Usage | Kind::ErrorLog => IDS_MAX_BUSY,
+        _ => IDS_MAX,
+    }
 }
 
 impl Row {
+    /// A row of these series by key, first event and deadlines, ids, firing and profile.
+    pub(super) fn of_parts(
+        series: Vec<(u32, SeriesState)>,
+        (first_event, armed): (Option<Timestamp>, [Option<Timestamp>; 2]),
+        ids: Vec<Ids>,
+        (firing, profile): (Firing, Option<Arc<Profile>>),
+    ) -> Self {
+        Self { series, first_event, ids, armed, firing, profile, ..Self::default() }
+    }
+
+    /// All series, by key.
+    pub(super) fn all_series(&self) -> &[(u32, SeriesState)] {
+        &self.series
+    }
+
+    /// Ids of the newest events.
+    pub(super) fn ids(&self) -> &[Ids] {
+        &self.ids
+    }
+
     /// The state of a series.
     #[must_use]
     pub fn series(&self, key: u32) -> Option<&SeriesState> {
@@ -113,10 +142,7 @@ impl Row {
 
     /// Takes an event id in; false if it is among the newest of its kind already.
     pub fn note_id(&mut self, kind: Kind, id: u64) -> bool {
-        let most = match kind {
-            Kind::Usage | Kind::ErrorLog => IDS_MAX_BUSY,
-            _ => IDS_MAX,
-        };
+        let most = ids_max(kind);
         let Some(ids) = self.ids.iter_mut().find(|ids| ids.kind == kind) else {
             self.ids.reserve_exact(1);
             self.ids.push(Ids { kind, next: 0, seen: vec![id] });
@@ -157,34 +183,22 @@ impl Row {
 
     /// Appends the row: version, what it has, series by key, and the rest.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        let flag = |set: bool, bit: u8| if set { bit } else { 0 };
-        out.push(VERSION);
-        out.push(
-            flag(self.first_event.is_some(), HAS_FIRST)
-                | flag(!self.ids.is_empty(), HAS_IDS)
-                | flag(self.profile.is_some(), HAS_PROFILE)
-                | flag(self.ticket.is_some(), HAS_TICKET)
-                | flag(!self.firing.is_empty(), HAS_FIRING)
-                | flag(self.armed[0].is_some(), HAS_WATERMARK_DEADLINE)
-                | flag(self.armed[1].is_some(), HAS_JOURNAL_DEADLINE)
-                | flag(!self.parts.is_empty(), HAS_PARTS),
-        );
-        put_varint(out, self.series.len() as u64);
+        let parts = Parts {
+            times: [self.first_event, self.armed[0], self.armed[1]],
+            ids: !self.ids.is_empty(),
+            profile: self.profile.is_some(),
+            ticket: self.ticket.is_some(),
+            firing: !self.firing.is_empty(),
+            listed: !self.parts.is_empty(),
+        };
+        put_head(out, &parts, self.series.len());
         for (key, state) in &self.series {
             out.extend_from_slice(&key.to_le_bytes());
             state.encode(out);
         }
-        for time in self.first_event.into_iter().chain(self.armed.into_iter().flatten()) {
-            put_signed(out, time.0);
-        }
-        if !self.ids.is_empty() {
-            put_varint(out, self.ids.len() as u64);
-            for ids in &self.ids {
-                out.push(ids.kind as u8);
-                out.push(ids.next);
-                put_varint(out, ids.seen.len() as u64);
-                ids.seen.iter().for_each(|id| out.extend_from_slice(&id.to_le_bytes()));
-            }
+        put_times(out, &parts);
+        if parts.ids {
+            put_ids(out, self.ids.iter().map(|ids| (ids.kind as u8, ids.next, ids.seen.iter().copied())));
         }
         if let Some(profile) = &self.profile {
             profile.encode(out);
@@ -253,11 +267,59 @@ impl Row {
     pub fn heap_bytes(&self) -> usize {
         let states: usize = self.series.iter().map(|(_, state)| state.heap_bytes()).sum();
         let ids: usize = self.ids.iter().map(|ids| size_of::<Ids>() + ids.seen.capacity() * 8).sum();
-        let profile = self.profile.as_ref().map_or(0, |profile| 64 + profile.fields.len() * 64);
+        let profile = self.profile.as_ref().map_or(0, |profile| profile.heap_bytes());
         let ticket = self.ticket.as_ref().map_or(0, |ticket| 256 + ticket.kept.len() * 512);
         let parts: usize = self.parts.iter().map(|part| size_of::<Box<str>>() + part.len()).sum();
         let series = self.series.capacity() * size_of::<(u32, SeriesState)>();
         states + series + ids + profile + ticket + parts + self.firing.heap_bytes()
+    }
+}
+
+/// Which parts a row has, and its times: first event and deadlines.
+#[expect(clippy::struct_excessive_bools, reason = "one bit of the head each")]
+#[derive(Debug, Default)]
+pub(super) struct Parts {
+    pub times: [Option<Timestamp>; 3],
+    pub ids: bool,
+    pub profile: bool,
+    pub ticket: bool,
+    pub firing: bool,
+    pub listed: bool,
+}
+
+/// Appends version, which parts follow, and how many series.
+pub(super) fn put_head(out: &mut Vec<u8>, parts: &Parts, series: usize) {
+    let flag = |set: bool, bit: u8| if set { bit } else { 0 };
+    out.push(VERSION);
+    out.push(
+        flag(parts.times[0].is_some(), HAS_FIRST)
+            | flag(parts.ids, HAS_IDS)
+            | flag(parts.profile, HAS_PROFILE)
+            | flag(parts.ticket, HAS_TICKET)
+            | flag(parts.firing, HAS_FIRING)
+            | flag(parts.times[1].is_some(), HAS_WATERMARK_DEADLINE)
+            | flag(parts.times[2].is_some(), HAS_JOURNAL_DEADLINE)
+            | flag(parts.listed, HAS_PARTS),
+    );
+    put_varint(out, series as u64);
+}
+
+/// Appends the times that there are.
+pub(super) fn put_times(out: &mut Vec<u8>, parts: &Parts) {
+    parts.times.iter().flatten().for_each(|time| put_signed(out, time.0));
+}
+
+/// Appends ids by kind: the kind's number, the place of the oldest, the ids.
+pub(super) fn put_ids<I>(out: &mut Vec<u8>, kinds: impl Iterator<Item = (u8, u8, I)> + Clone)
+where
+    I: ExactSizeIterator<Item = u64>,
+{
+    put_varint(out, kinds.clone().count() as u64);
+    for (kind, next, seen) in kinds {
+        out.push(kind);
+        out.push(next);
+        put_varint(out, seen.len() as u64);
+        seen.for_each(|id| out.extend_from_slice(&id.to_le_bytes()));
     }
 }
 

@@ -10,7 +10,7 @@ pub(super) const INDEX_MAX: u64 = 1 << 60;
 
 /// One cell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Cell {
+pub struct Cell {
     /// Number of the pane or local day since the epoch.
     pub index: i64,
     /// Matches, saturating.
@@ -139,22 +139,21 @@ impl Cells {
         self.cells.capacity() * size_of::<Cell>() + self.sums.capacity() * size_of::<i64>()
     }
 
-    /// Cells from the newest to the oldest: the first index in full, then distances.
+    /// The cells and their sums, as [`put_cells`] writes them.
     pub(super) fn encode(&self, out: &mut Vec<u8>) {
-        put_varint(out, (self.cells.len() as u64) << 1 | u64::from(!self.sums.is_empty()));
-        let mut above = 0;
-        for (place, cell) in self.cells.iter().enumerate().rev() {
-            if place + 1 == self.cells.len() {
-                put_signed(out, cell.index);
-            } else {
-                put_varint(out, (above - cell.index).cast_unsigned());
-            }
-            above = cell.index;
-            put_varint(out, u64::from(cell.events));
-            if let Some(sum) = self.sums.get(place) {
-                put_signed(out, *sum);
-            }
-        }
+        let newest_first = self.cells.iter().enumerate().rev();
+        let is_summed = !self.sums.is_empty();
+        put_cells(out, is_summed, newest_first.map(|(place, cell)| (*cell, self.sums.get(place).copied())));
+    }
+
+    /// The cells, if nothing is summed.
+    pub(super) fn plain(&self) -> Option<&[Cell]> {
+        self.sums.is_empty().then_some(self.cells.as_slice())
+    }
+
+    /// Cells in order, without sums.
+    pub(super) const fn of(cells: Vec<Cell>) -> Self {
+        Self { cells, sums: Vec::new() }
     }
 
     pub(super) fn decode(reader: &mut Reader<'_>) -> Result<Self, FormatError> {
@@ -191,5 +190,26 @@ impl Cells {
         read.cells.reverse();
         read.sums.reverse();
         Ok(read)
+    }
+}
+
+/// Appends cells from the newest to the oldest: the first index in full, then distances.
+pub(super) fn put_cells(
+    out: &mut Vec<u8>,
+    is_summed: bool,
+    cells: impl ExactSizeIterator<Item = (Cell, Option<i64>)>,
+) {
+    put_varint(out, (cells.len() as u64) << 1 | u64::from(is_summed));
+    let mut above: Option<i64> = None;
+    for (cell, sum) in cells {
+        match above {
+            None => put_signed(out, cell.index),
+            Some(above) => put_varint(out, (above - cell.index).cast_unsigned()),
+        }
+        above = Some(cell.index);
+        put_varint(out, u64::from(cell.events));
+        if let Some(sum) = sum {
+            put_signed(out, sum);
+        }
     }
 }

@@ -6,7 +6,7 @@ use crate::rules::program::Series;
 
 use crate::engine::number::Exact;
 
-use super::cells::{Cells, Total};
+use super::cells::{Cell, Cells, Total};
 use super::grain::{Grain, pane_of, pane_start};
 use super::{Floor, Marks, Measured, Span, Spread, Taken};
 
@@ -152,6 +152,18 @@ impl Counted {
 
     pub(super) fn decode(marks: Marks, reader: &mut Reader<'_>) -> Result<Self, FormatError> {
         Ok(Self { marks, cells: Cells::decode(reader)?, running: Running::default() })
+    }
+
+    /// Newest match and cells, if nothing is summed and no reset is remembered.
+    pub(super) fn plain(&self) -> Option<(Timestamp, &[Cell])> {
+        let cells = self.cells.plain()?;
+        (self.marks.reset == Timestamp::MIN).then_some((self.marks.newest, cells))
+    }
+
+    /// What [`Counted::plain`] shows.
+    pub(super) fn of(newest: Timestamp, cells: Vec<Cell>) -> Self {
+        let marks = Marks { newest, ..Marks::default() };
+        Self { marks, cells: Cells::of(cells), running: Running::default() }
     }
 
     pub(super) fn heap_bytes(&self) -> usize {

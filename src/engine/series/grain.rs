@@ -13,7 +13,7 @@ const DAY_MS: i64 = 86_400_000;
 
 /// The cells of a series.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Grain {
+pub struct Grain {
     /// Length of the window whose sixtieth is a pane, ms; `None`: cells are local days.
     pub span_ms: Option<i64>,
     /// How many cells a window of the series has; running totals cover so many.
@@ -27,7 +27,9 @@ pub(super) struct Grain {
 }
 
 impl Grain {
-    pub(super) fn of(series: &Series) -> Self {
+    /// Those of a series.
+    #[must_use]
+    pub fn of(series: &Series) -> Self {
         let across = !series.entity.account;
         match series.window {
             // Two windows, because a compare that shares the series looks at the one before.
@@ -47,7 +49,8 @@ impl Grain {
     }
 
     /// The cell of a time. A day window falls back on UTC where the local day isn't given.
-    pub(super) fn cell(&self, time: Timestamp, day: Option<i32>) -> i64 {
+    #[must_use]
+    pub fn cell(&self, time: Timestamp, day: Option<i32>) -> i64 {
         match (self.span_ms, day) {
             (Some(span), _) => pane_of(span, time),
             (None, Some(day)) => i64::from(day),
@@ -66,7 +69,8 @@ impl Grain {
     }
 
     /// The lowest cell to keep, given the newest one.
-    pub(super) fn lowest(&self, newest: i64, floor: Floor) -> i64 {
+    #[must_use]
+    pub fn lowest(&self, newest: i64, floor: Floor) -> i64 {
         let behind_newest = newest - self.keep + 1;
         if self.negative { behind_newest.min(self.lowest_at(floor)) } else { behind_newest }
     }

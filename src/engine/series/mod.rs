@@ -20,11 +20,11 @@ use crate::rules::program::{Measure, Series, Window};
 use super::number::Exact;
 use counted::Counted;
 use distinct::Distinct;
-use grain::Grain;
 use newest::Newest;
 use ring::Ring;
 
-pub use grain::pane_end_after;
+pub use cells::Cell;
+pub use grain::{Grain, pane_end_after};
 
 /// Sums are kept in millionths.
 pub const SUM_UNIT: i64 = 1_000_000;
@@ -302,6 +302,33 @@ impl SeriesState {
         }
     }
 
+    /// The measure alone of what [`SeriesState::over`] shows.
+    #[must_use]
+    pub fn value(&self, series: &Series, window: &Window, span: Span) -> Exact {
+        match (self, &series.measure) {
+            (Self::Counted(counted), Measure::Count) => {
+                let range = Grain::of(series).range(window, span);
+                count(range.map_or(0, |(from, to)| counted.total(from, to).events))
+            }
+            _ => self.over(series, window, span).value,
+        }
+    }
+
+    /// Newest match and cells, if these counts are all that it knows.
+    #[must_use]
+    pub fn plain_counts(&self) -> Option<(Timestamp, &[Cell])> {
+        match self {
+            Self::Counted(counted) => counted.plain(),
+            _ => None,
+        }
+    }
+
+    /// The state that [`SeriesState::plain_counts`] shows.
+    #[must_use]
+    pub fn of_counts(newest: Timestamp, cells: Vec<Cell>) -> Self {
+        Self::Counted(Box::new(Counted::of(newest, cells)))
+    }
+
     /// When the window of `span` shows something else next, without any further event: a pane or timestamp leaves it, or
     /// one that lies ahead enters. `None` if never, and for day windows, which change at local midnight.
     #[must_use]
@@ -373,6 +400,13 @@ impl SeriesState {
             TAG_NEWEST => Ok(Self::Newest(Newest::decode(marks, reader)?)),
             _ => Err(FormatError::Malformed("series tag")),
         }
+    }
+
+    /// Appends plain counts, given from the newest to the oldest: the bytes of [`SeriesState::of_counts`].
+    pub fn put_counts(out: &mut Vec<u8>, newest: Timestamp, cells: impl ExactSizeIterator<Item = Cell>) {
+        out.push(TAG_COUNTED);
+        put_signed(out, newest.0);
+        cells::put_cells(out, false, cells.map(|cell| (cell, None)));
     }
 
     /// Bytes it holds on the heap.

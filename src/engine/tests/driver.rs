@@ -36,6 +36,8 @@ pub struct World {
     pub output: Output,
     pub tally: Tally,
     program: Arc<Program>,
+    /// Whether no event may take the short way.
+    is_long: bool,
     /// By kind: next offset and newest event time of its only partition.
     sources: [(i64, Option<Timestamp>); 7],
     pub offset: i64,
@@ -66,6 +68,7 @@ impl World {
             output: Output::default(),
             tally: Tally::default(),
             program,
+            is_long: false,
             sources: [(0, None); 7],
             offset: -1,
             second: start.0.div_euclid(1000) - 1,
@@ -81,14 +84,24 @@ impl World {
     }
 
     fn install(&mut self) {
-        self.engine.plan = Arc::new(Plan::new(Arc::clone(&self.program)));
+        let mut plan = Plan::new(Arc::clone(&self.program));
+        if self.is_long {
+            plan.counts.fill(None);
+            plan.fields.fill(None);
+        }
+        self.engine.plan = Arc::new(plan);
+    }
+
+    /// Sends every event the long way from now on.
+    pub fn go_long(&mut self) {
+        self.is_long = true;
+        self.install();
     }
 
     /// One record through the engine.
     pub fn try_step(&mut self, time: Timestamp, entry: Entry<'_>) -> Result<(), StepError> {
         let record = JournalRecord { offset: self.offset, time, entry };
         let mut effects = Effects::default();
-        self.engine.prefetch(&record, &mut self.store)?;
         self.engine.step(&record, &mut self.store, &mut effects)?;
         self.take(effects);
         Ok(())
@@ -103,6 +116,7 @@ impl World {
         self.tally.journal_duplicates += effects.tally.journal_duplicates;
         self.tally.rules.resize_with(effects.tally.rules.len(), Default::default);
         for (own, new) in self.tally.rules.iter_mut().zip(&effects.tally.rules) {
+            own.evaluations += new.evaluations;
             own.activations += new.activations;
             own.merged += new.merged;
             own.suppressed.resize(14, 0);

@@ -106,7 +106,6 @@ fn measure(frames: i64, account: impl Fn(&mut Random) -> u64) {
         builder.finish(1, &[coverage], &mut bytes);
         let record = JournalRecord { offset: frame, time, entry: Entry::parse(&bytes).unwrap() };
         let begun = Instant::now();
-        engine.prefetch(&record, &mut store).unwrap();
         engine.step(&record, &mut store, &mut effects).unwrap();
         spent += begun.elapsed();
         effects.clear();
