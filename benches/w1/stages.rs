@@ -20,6 +20,8 @@ use super::process::{Running, until, usage_of};
 use super::workload::{self, Accounts, Spread};
 
 const SOURCE_PARTITIONS: i32 = 4;
+/// The default.
+const JOURNAL_PARTITIONS: i32 = 12;
 const ASK: Duration = Duration::from_secs(10);
 const LIMIT: Duration = Duration::from_mins(15);
 /// Event time of the whole run. It ends now: what is older than a topic's retention is deleted, and alerts on what has
@@ -157,7 +159,7 @@ impl Bench {
     pub fn run_role(&self, role: &str) -> Result<Stage> {
         let (topic, partitions) = match role {
             "intake" => (self.topic.clone(), SOURCE_PARTITIONS),
-            _ => (format!("{}-journal", self.application), 12),
+            _ => (format!("{}-journal", self.application), JOURNAL_PARTITIONS),
         };
         let consumer = group_view(&self.brokers, &format!("{}-{role}", self.application))?;
         // The journal goes on growing by ticks while intake runs, but intake has stopped when detect is measured.
@@ -208,6 +210,12 @@ pub fn latency(brokers: &str, accounts: u32) -> Result<String> {
         let log = bench.path(&format!("{role}.log"));
         running.push(Running::start(&bench.path(&format!("{role}.yaml")), &log)?);
     }
+    // Joining groups takes seconds, and what piles up meanwhile would be measured as delay.
+    let group = group_view(brokers, &format!("{}-detect", bench.application))?;
+    let journal = format!("{}-journal", bench.application);
+    until(LIMIT, "joining", || {
+        Ok(committed(&group, &journal, JOURNAL_PARTITIONS)?.iter().all(|own| *own > 0))
+    })?;
     let alerts = format!("{}-alerts", bench.application);
     let reader = std::thread::spawn({
         let brokers = brokers.to_owned();
@@ -238,7 +246,7 @@ pub fn latency(brokers: &str, accounts: u32) -> Result<String> {
     for process in running {
         process.stop()?;
     }
-    // The first seconds join groups and warm up.
+    // The first seconds warm up.
     delays.drain(..delays.len() / 5);
     delays.sort_unstable();
     ensure!(delays.len() > 100, "only {} alerts came in time", delays.len());
