@@ -1,6 +1,6 @@
 //! Detectors and guards.
 
-use crate::document::{Code, DAY_MS, Node, Span, Table, Value, duration_text};
+use crate::document::{Code, DAY_MS, Node, Scalar, Span, Table, Value, duration_text};
 use crate::event::{Field, FieldType, Kind};
 use crate::rules::compile::{Compiler, Measured, Subject};
 use crate::rules::measure::{SEVERITIES, needed, window_of_compare, window_of_count};
@@ -381,10 +381,29 @@ impl<'n> Compiler<'n> {
                 self.mistakes.report(span, Code::E08, "dispersion without significance means nothing");
             }
         }
+        let days = node.and_then(|node| node.get("min_days"));
+        if let Some(days) = days
+            && is_within_a_day(&judged.detector)
+            && days.scalar().and_then(Scalar::as_integer).is_some_and(|bound| bound > 2)
+        {
+            self.mistakes
+                .report(days.span, Code::E08, "a window of up to 24h touches two local days at most")
+                .hint("write `within` in whole days: `2d`");
+        }
         let ignores = node.and_then(|node| node.get("stall")).is_some();
         if judged.negative && !ignores {
             missing::refuse("guard", "stall handling", at, &mut self.mistakes);
         }
+    }
+}
+
+/// Whether a window is measured in hours, not in days.
+const fn is_within_a_day(detector: &Detector) -> bool {
+    match detector {
+        Detector::Count { window, .. } | Detector::Compare { window, .. } => {
+            !matches!(window, Window::Days { .. })
+        }
+        _ => false,
     }
 }
 
