@@ -63,7 +63,7 @@ rules:
   when:
     compare: {topic: error_log, where: {event: connection.failed}, within: 24h, against: previous, gte: 0.5}
     guard: {min_days: 2}
-  expires_after: 2h
+  expires_after: 2d
   alert:
     summary: "{{account_id}}: {{value}}"
     owner: role:support
@@ -75,15 +75,15 @@ rules:
   - name: on two days
     given:
     - {at: 0m, error_log: {event: connection.failed}}
-    - {at: 40h, every: 1h, times: 12, error_log: {event: connection.failed}}
+    - {at: 66h, every: 1h, times: 12, error_log: {event: connection.failed}}
     expect:
-    - {at: 48h, action: opened}
+    - {at: 72h, action: opened}
   - name: on one
     given:
     - {at: 0m, error_log: {event: connection.failed}}
-    - {at: 36h, every: 1m, times: 12, error_log: {event: connection.failed}}
+    - {at: 60h, every: 1m, times: 12, error_log: {event: connection.failed}}
     expect:
-    - {at: 36h, withheld: not_significant, rule: worse}
+    - {at: 60h, withheld: not_significant, rule: worse}
 "#;
 
 #[test]

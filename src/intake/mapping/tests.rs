@@ -283,6 +283,13 @@ set:
     let mut mistakes = Mistakes::default();
     assert_eq!(Mapping::parse("bad.yaml", text, &mut mistakes), None);
     expect![[r#"
+        bad.yaml:6:10: `../name` leads above what is unpacked [E08]
+          hint: each `../` is one list of `unpack`; from the record's root write `/x`
+        bad.yaml:7:13: `{id` lacks a `}` [E03]
+          hint: write each place in braces: `{a.b}#{c}`
+        bad.yaml:8:15: `attributes[session.id]` names an attribute, but nothing is unpacked [E08]
+          hint: attributes by name are read in items of `unpack` only
+        bad.yaml:9:13: `unit` does not fit `platform`, which is neither time nor number [E08]
     "#]]
     .assert_eq(&mistakes.to_string());
 }
