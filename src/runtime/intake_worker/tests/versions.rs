@@ -69,11 +69,13 @@ impl World {
     }
 }
 
-fn named(letters: &str, numbers: &[std::ops::Range<i64>]) -> Vec<String> {
-    let of = letters.chars().zip(numbers);
-    let mut all: Vec<_> = of
-        .flat_map(|(letter, numbers)| numbers.clone().map(move |number| format!("{letter}-{number}")))
-        .collect();
+/// The accounts of records by the letter of the key that they were taken from.
+fn named(letters: &[(char, std::ops::Range<i64>)]) -> Vec<String> {
+    let of = |(letter, numbers): &(char, std::ops::Range<i64>)| {
+        let letter = *letter;
+        numbers.clone().map(move |number| format!("{letter}-{number}"))
+    };
+    let mut all: Vec<_> = letters.iter().flat_map(of).collect();
     all.sort();
     all
 }
@@ -101,8 +103,8 @@ fn a_new_mapping_applies_from_the_next_offset_and_no_frame_has_two() {
     world.records(0, 13..20);
     turns(&mut worker, 1);
     worker.finish(&Stop::default()).unwrap();
-    let mut expected = named("ab", &[0..13, 13..20]);
-    expected.extend(named("a", &[0..4]));
+    let mut expected = named(&[('a', 0..13), ('b', 13..20)]);
+    expected.extend(named(&[('a', 0..4)]));
     expected.sort();
     assert_eq!(world.all_accounts(), expected);
     assert_eq!(world.letters(), [(1, "a".to_owned()), (2, "b".to_owned())]);
@@ -128,7 +130,7 @@ fn after_a_crash_each_record_is_decoded_as_the_first_time() {
     let mut worker = world.worker();
     turns(&mut worker, 3);
     worker.finish(&Stop::default()).unwrap();
-    assert_eq!(before, named("ab", &[0..10, 10..15]));
+    assert_eq!(before, named(&[('a', 0..10), ('b', 10..15)]));
     assert_eq!(world.all_accounts(), before);
     assert_eq!(world.letters(), [(1, "a".to_owned()), (2, "b".to_owned())]);
     assert_eq!(world.firsts(), [(1, 0, 0), (1, 1, 0), (2, 0, 10), (2, 1, 0)], "nothing is written twice");
@@ -153,7 +155,7 @@ fn what_a_dead_owner_has_decoded_keeps_its_version() {
     let mut worker = world.worker();
     turns(&mut worker, 3);
     worker.finish(&Stop::default()).unwrap();
-    assert_eq!(world.all_accounts(), named("ab", &[0..13, 13..17]));
+    assert_eq!(world.all_accounts(), named(&[('a', 0..13), ('b', 13..17)]));
     assert!(world.firsts().contains(&(2, 0, 13)), "{:?}", world.firsts());
 }
 
@@ -168,7 +170,7 @@ fn a_topic_of_the_canonical_form_keeps_it_for_what_was_read() {
     world.records(0, 1..3);
     turns(&mut worker, 1);
     worker.finish(&Stop::default()).unwrap();
-    assert_eq!(world.all_accounts(), named("ab", &[0..1, 1..3]));
+    assert_eq!(world.all_accounts(), named(&[('a', 0..1), ('b', 1..3)]));
     assert_eq!(world.letters(), [(0, "a".to_owned()), (5, "b".to_owned())]);
     assert_eq!(world.firsts(), [(0, 0, 0), (0, 1, 0), (5, 0, 1), (5, 1, 0)]);
 }
@@ -184,7 +186,7 @@ fn mappings_with_mistakes_leave_the_old_ones() {
     world.records(0, 0..5);
     turns(&mut worker, 2);
     worker.finish(&Stop::default()).unwrap();
-    assert_eq!(world.all_accounts(), named("a", &[0..5]));
+    assert_eq!(world.all_accounts(), named(&[('a', 0..5)]));
     assert_eq!(world.firsts(), [(1, 0, 0), (1, 1, 0)]);
 }
 
@@ -204,7 +206,7 @@ fn a_retired_source_that_comes_back_is_announced_again() {
     turns(&mut worker, 2);
     worker.finish(&Stop::default()).unwrap();
     // The reader refuses frames of a source that was retired and not announced again.
-    assert_eq!(world.all_accounts(), named("a", &[0..2]));
+    assert_eq!(world.all_accounts(), named(&[('a', 0..2)]));
 }
 
 #[test]
@@ -219,6 +221,6 @@ fn a_new_partition_is_announced_before_its_first_event() {
     turns(&mut worker, 3);
     worker.finish(&Stop::default()).unwrap();
     // The reader refuses frames of a source that was not announced.
-    assert_eq!(world.all_accounts(), named("a", &[0..8]));
+    assert_eq!(world.all_accounts(), named(&[('a', 0..8)]));
     assert!(world.firsts().contains(&(1, 2, 0)));
 }
