@@ -48,53 +48,6 @@ rules:
     expect: [{at: 2m, withheld: cooldown}]
 "#;
 
-/// More connections fail in 24 hours than in the 24 before, on this many local days at least.
-const DAYS: &str = r#"
-version: 1
-name: days
-rules:
-- id: worse
-  title: Connections get worse
-  why: something broke
-  status: active
-  severity: warning
-  family: health
-  entity: account
-  when:
-    compare: {topic: error_log, where: {event: connection.failed}, within: 24h, against: previous, gte: 0.5}
-    guard: {min_days: 2}
-  expires_after: 2d
-  alert:
-    summary: "{{account_id}}: {{value}}"
-    owner: role:support
-    playbook: health
-    next_step: {text: Call them}
-    respond_within: 1h
-  policy: {cooldown: 1h, holdout: never, contact_budget: ignore, sequence_gap: ignore, contact_hours: ignore}
-  tests:
-  - name: on two days
-    given:
-    - {at: 0m, error_log: {event: connection.failed}}
-    - {at: 66h, every: 1h, times: 12, error_log: {event: connection.failed}}
-    expect:
-    - {at: 72h, action: opened}
-  - name: on one
-    given:
-    - {at: 0m, error_log: {event: connection.failed}}
-    - {at: 60h, every: 1m, times: 12, error_log: {event: connection.failed}}
-    expect:
-    - {at: 60h, withheld: not_significant, rule: worse}
-"#;
-
-#[test]
-fn hours_of_two_days_are_two_days() {
-    let loaded =
-        load(&[("days.yaml", DAYS)], Options::default()).unwrap_or_else(|mistakes| panic!("{mistakes}"));
-    let reports = run_tests::<MemoryStore>(&loaded, &Scorer::english, &|_| true);
-    let told: Vec<_> = reports.iter().map(|report| (&*report.name, &report.differences)).collect();
-    assert!(told.len() == 2 && told.iter().all(|(_, differences)| differences.is_empty()), "{told:#?}");
-}
-
 fn loaded() -> Loaded {
     load(&[("own.yaml", RULES)], Options::default()).unwrap_or_else(|mistakes| panic!("{mistakes}"))
 }

@@ -381,14 +381,20 @@ impl<'n> Compiler<'n> {
                 self.mistakes.report(span, Code::E08, "dispersion without significance means nothing");
             }
         }
-        let days = node.and_then(|node| node.get("min_days"));
-        if let Some(days) = days
-            && is_within_a_day(&judged.detector)
-            && days.scalar().and_then(Scalar::as_integer).is_some_and(|bound| bound > 2)
-        {
-            self.mistakes
-                .report(days.span, Code::E08, "a window of up to 24h touches two local days at most")
-                .hint("write `within` in whole days: `2d`");
+        if let Some(days) = node.and_then(|node| node.get("min_days")) {
+            let bound = days.scalar().and_then(Scalar::as_integer).unwrap_or(0);
+            let why = match &judged.detector {
+                Detector::Compare { window, .. } if is_hours(window) => {
+                    "a compare within hours counts no days"
+                }
+                Detector::Count { window, .. } if is_hours(window) && bound > 2 => {
+                    "a window of up to 24h touches two local days at most"
+                }
+                _ => "",
+            };
+            if !why.is_empty() {
+                self.mistakes.report(days.span, Code::E08, why).hint("write `within` in whole days: `2d`");
+            }
         }
         let ignores = node.and_then(|node| node.get("stall")).is_some();
         if judged.negative && !ignores {
@@ -398,13 +404,8 @@ impl<'n> Compiler<'n> {
 }
 
 /// Whether a window is measured in hours, not in days.
-const fn is_within_a_day(detector: &Detector) -> bool {
-    match detector {
-        Detector::Count { window, .. } | Detector::Compare { window, .. } => {
-            !matches!(window, Window::Days { .. })
-        }
-        _ => false,
-    }
+const fn is_hours(window: &Window) -> bool {
+    !matches!(window, Window::Days { .. })
 }
 
 /// How messages call a detector with its measure.

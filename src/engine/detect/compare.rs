@@ -7,7 +7,7 @@ use crate::engine::significance::{self, Tail};
 use crate::event::Timestamp;
 use crate::rules::program::{Condition, Detector, Rung, SeriesIx, Window};
 
-use super::{BLANK, Judged, View, at_least, days_seen, is_upward, pane_end_from, rung, span_ms};
+use super::{BLANK, Judged, View, at_least, is_upward, pane_end_from, rung, span_ms};
 
 /// Both windows: their measures and bounds.
 struct Pair {
@@ -53,7 +53,7 @@ pub(super) fn judge(
         guard = view.unknown_before(series, from, |since| end.is_some_and(|end| since < end));
     }
     let p_value = p_value(condition, rungs, &pair);
-    if reached && guard.is_none() && !significant(view, condition, (series, &pair), (gap, p_value)) {
+    if reached && guard.is_none() && !significant(condition, &pair, gap, p_value) {
         guard = Some(Reason::NotSignificant);
     }
     let unit = view.measure_unit(series);
@@ -107,19 +107,14 @@ fn p_value(condition: &Condition, rungs: &[Rung], pair: &Pair) -> Option<f64> {
     Some(significance::p_value(pair.current.events, pair.previous.events, dispersion, tail))
 }
 
-fn significant(
-    view: &mut View<'_>,
-    condition: &Condition,
-    (series, pair): (SeriesIx, &Pair),
-    (gap, p_value): (Exact, Option<f64>),
-) -> bool {
+fn significant(condition: &Condition, pair: &Pair, gap: Exact, p_value: Option<f64>) -> bool {
     let guards = &condition.guards;
     let p = match (guards.significance, p_value) {
         (Some(bound), Some(p)) => p <= bound.to_f64(),
         _ => true,
     };
     let size = if gap.num < 0 { Exact { num: -gap.num, den: gap.den } } else { gap };
-    let days = guards.min_days.is_none_or(|bound| days_seen(view, series, &pair.current) >= bound);
+    let days = guards.min_days.is_none_or(|bound| pair.current.days >= bound);
     let accounts = guards.min_accounts.is_none_or(|bound| bound <= u32::from(pair.current.events > 0));
     p && days
         && accounts

@@ -6,7 +6,7 @@ use crate::engine::series::{Measured, SeriesState, Span};
 use crate::event::Timestamp;
 use crate::rules::program::{Condition, Rung, SeriesIx, Window};
 
-use super::{BLANK, Judged, View, days_seen, is_upward, pane_end_from, rung, span_ms};
+use super::{BLANK, Judged, View, is_upward, pane_end_from, rung, span_ms};
 
 pub(super) fn judge(
     view: &mut View<'_>,
@@ -80,7 +80,15 @@ fn over_days(
 fn enough_days(view: &mut View<'_>, condition: &Condition, series: SeriesIx, measured: &Measured) -> bool {
     let accounts = condition.guards.min_accounts.is_none_or(|bound| bound <= u32::from(measured.events > 0));
     let Some(bound) = condition.guards.min_days else { return accounts };
-    accounts && days_seen(view, series, measured) >= bound
+    let days = match (measured.first, measured.last) {
+        (Some(first), Some(last)) => {
+            let zone = view.series_zone(series);
+            let days = [first, last].map(|time| view.calendar.day_of(zone, time));
+            1 + u32::from(days[0] != days[1])
+        }
+        _ => measured.days,
+    };
+    accounts && days >= bound
 }
 
 pub(super) fn next_mark(

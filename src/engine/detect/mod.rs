@@ -52,19 +52,6 @@ pub struct Judged {
     pub observed: Observed,
 }
 
-/// On how many local days there were matches. A window of up to 24 hours touches two at most, so its ends tell; where daylight
-/// saving makes a day shorter than that, a third one in between is not seen.
-fn days_seen(view: &mut View<'_>, series: SeriesIx, measured: &Measured) -> u32 {
-    match (measured.first, measured.last) {
-        (Some(first), Some(last)) => {
-            let zone = view.series_zone(series);
-            let days = [first, last].map(|time| view.calendar.day_of(zone, time));
-            1 + u32::from(days[0] != days[1])
-        }
-        _ => measured.days,
-    }
-}
-
 /// Nothing seen.
 const BLANK: Observed = Observed {
     met: false,
