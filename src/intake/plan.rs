@@ -217,7 +217,7 @@ enum Seen<'v, 'a> {
     Made(String),
 }
 
-impl<'v, 'a> Seen<'v, 'a> {
+impl<'a> Seen<'_, 'a> {
     /// As text, if it has one.
     fn text(self) -> Option<Text<'a>> {
         match self {
