@@ -8,11 +8,15 @@ use clap::Args;
 
 use super::files::{ConfigArgs, documents, mappings, rule_set};
 use super::{EXIT_CODES, Failure, Outcome};
+use crate::config::Config;
+use crate::event::{Kind, SourcePartition};
 use crate::journal::System;
 use crate::rules::Options;
 use crate::runtime::clock::{Clock as _, SystemClock};
+use crate::runtime::kafka::changelog::SystemRecords;
 use crate::runtime::kafka::{Connection, PlainSink};
-use crate::runtime::system::{SystemTopics, publish_system};
+use crate::runtime::mappings::Book;
+use crate::runtime::system::{SystemTopics, publish_system, system_partition};
 
 /// Make rules and mappings the ones that run
 ///
@@ -30,6 +34,10 @@ pub(super) struct Apply {
     /// Mappings of topics that do not have the canonical form
     #[arg(long, value_name = "DIR")]
     mappings: Option<PathBuf>,
+    /// A topic that is no source any more, as KIND:TOPIC; its kind's clock then no longer waits for it. First remove it from
+    /// the configuration of every process
+    #[arg(long, value_name = "KIND:TOPIC", value_parser = retired)]
+    retire: Vec<(Kind, String)>,
     /// Check only; write nothing
     #[arg(long)]
     dry_run: bool,
@@ -38,8 +46,10 @@ pub(super) struct Apply {
 impl Apply {
     pub(super) fn run(self, out: &mut dyn Write) -> Outcome {
         let config = self.config.load()?;
-        if self.rules.is_none() && self.mappings.is_none() {
-            return Err(Failure::Invalid("nothing to apply\n  hint: name --rules or --mappings".to_owned()));
+        if self.rules.is_none() && self.mappings.is_none() && self.retire.is_empty() {
+            return Err(Failure::Invalid(
+                "nothing to apply\n  hint: name --rules, --mappings or --retire".to_owned(),
+            ));
         }
         let generation = SystemClock.now().0;
         let mut records = Vec::new();
@@ -57,13 +67,18 @@ impl Apply {
             writeln!(out, "{} mappings, version {version}", found.len())?;
             records.push(System::Mapping { generation, version, body, first: Vec::new() });
         }
+        for (kind, topic) in &self.retire {
+            let retired = retire(&config, *kind, topic)?;
+            writeln!(out, "{} partitions of {topic} are retired", retired.len())?;
+            records.extend(retired);
+        }
         if self.dry_run {
             return Ok(());
         }
         let mut sink = PlainSink::open(&Connection::of(&config), "apply").context("no producer")?;
         let topics = SystemTopics {
             journal: config.topics.journal.clone(),
-            partitions: i32::from(config.journal.partitions),
+            partitions: config.journal.partitions,
             changelog: config.topics.changelog.clone(),
         };
         for record in &records {
@@ -72,6 +87,38 @@ impl Apply {
         writeln!(out, "journaled in {} partitions of {}", topics.partitions, topics.journal)?;
         Ok(())
     }
+}
+
+fn retired(text: &str) -> Result<(Kind, String), String> {
+    let (kind, topic) = text.split_once(':').ok_or("expected KIND:TOPIC")?;
+    Ok((Kind::named(kind).ok_or("no such kind")?, topic.to_owned()))
+}
+
+/// What retires all partitions of a topic that were ever read.
+fn retire(config: &Config, kind: Kind, topic: &str) -> Result<Vec<System>, Failure> {
+    if config.sources.iter().any(|source| source.topic == topic) {
+        return Err(Failure::Invalid(format!(
+            "`{topic}` is still a source\n  hint: remove it from the configuration of every process, restart them, then retire it"
+        )));
+    }
+    let place = SourcePartition {
+        topic: config.topics.changelog.as_str().into(),
+        partition: system_partition(config.journal.partitions),
+    };
+    let mut book = Book::default();
+    let records = SystemRecords::open(&Connection::of(config), place, config.topics.journal.clone())
+        .and_then(|mut records| records.read())
+        .context("the changelog can't be read")?;
+    for record in &records {
+        // Mappings that this build can't use do not matter here.
+        let _ = book.take(record);
+    }
+    let of = |source: &SourcePartition| System::SourceRetired { source: source.clone(), kind };
+    let retired: Vec<System> = book.partitions(topic).map(of).collect();
+    if retired.is_empty() {
+        return Err(Failure::Invalid(format!("`{topic}` was never read")));
+    }
+    Ok(retired)
 }
 
 /// Names and texts of a folder's documents as the journal carries them: no path of this machine.

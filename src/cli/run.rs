@@ -6,7 +6,6 @@ use clap::Args;
 
 use super::files::ConfigArgs;
 use super::{EXIT_CODES, Failure, Outcome};
-use crate::config::LogFormat;
 use crate::runtime::{logs, process};
 
 /// Run intake and detect on Kafka
@@ -30,12 +29,8 @@ pub(super) struct Run {
 impl Run {
     pub(super) fn run(self, _: &mut dyn Write) -> Outcome {
         let config = self.config.load()?;
-        let format = match config.logs.format {
-            LogFormat::Auto => logs::LogFormat::Auto,
-            LogFormat::Pretty => logs::LogFormat::Pretty,
-            LogFormat::Json => logs::LogFormat::Json,
-        };
-        logs::init(format, &config.logs.level).map_err(|error| Failure::Invalid(error.to_string()))?;
+        logs::init(config.logs.format, &config.logs.level)
+            .map_err(|error| Failure::Invalid(error.to_string()))?;
         process::run(config, self.create_topics).map_err(|error| Failure::Failed(error.into()))
     }
 }

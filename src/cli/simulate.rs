@@ -53,6 +53,9 @@ pub(super) struct Simulate {
     /// Base address of the schema registry, for Avro
     #[arg(long, value_name = "URL", required_if_eq("format", "avro"))]
     registry: Option<String>,
+    /// Put before the names of the topics on the cluster
+    #[arg(long, value_name = "PREFIX", default_value = "", conflicts_with = "out")]
+    topic_prefix: String,
     /// Customer accounts of the company
     #[arg(long, value_name = "N", default_value_t = 200)]
     accounts: usize,
@@ -112,8 +115,9 @@ impl Simulate {
                 Some(writer) => writer.write(&record.value).context("a record does not fit its schema")?,
                 None => to_json(&record.value).into_bytes(),
             };
+            let topic = format!("{}{}", self.topic_prefix, record.topic);
             let outgoing = Outgoing {
-                topic: record.topic,
+                topic: &topic,
                 partition: None,
                 key: Some(record.key.as_bytes()),
                 value: Some(&value),
@@ -142,7 +146,7 @@ impl Simulate {
         for kind in Kind::ALL {
             let topic = topic_of(kind);
             let id = registry
-                .register(&format!("{topic}-value"), source_schema(kind))
+                .register(&format!("{}{topic}-value", self.topic_prefix), source_schema(kind))
                 .with_context(|| format!("the schema of {topic} was not registered"))?;
             writers.push((topic, SourceWriter::new(kind, id).context("a schema can't be used")?));
         }

@@ -228,7 +228,7 @@ pub enum LogFormat {
     Auto,
     /// For people.
     Pretty,
-    /// One JSON object a line.
+    /// One JSON object a line: `timestamp level target message …`.
     Json,
 }
 

@@ -1,11 +1,11 @@
 //! A mapping compiled for one topic: paths have become slots, and what needs no conversion goes straight to its field.
 
-use crate::event::{Field, Kind, Value};
+use crate::event::{Field, Kind, Text, Value};
 
 use super::avro::Role;
 use super::decoded::{DeadLetter, DeadReason, Decoded, Stage};
 use super::draft::{Bad, Draft, End, Made, Target};
-use super::limits::Unfit;
+use super::limits::{Unfit, double, string};
 use super::mapping::{self, From, Mapping, Set, Test, convert};
 use super::properties::{self, Property};
 use super::trie::{Finder, Found, Step, Trie};
@@ -15,9 +15,27 @@ use super::wire::Record;
 #[derive(Debug)]
 enum Origin {
     Slot(u16),
-    Item(Box<[Step]>),
+    /// Levels above the item, a path from there, and an attribute in the list at its end.
+    Item(usize, Box<[Step]>, Option<Box<str>>),
     Header(Box<str>),
     Key,
+    /// Texts before origins, and the text after the last.
+    Joined(Vec<(Box<str>, Origin)>, Box<str>),
+}
+
+impl Origin {
+    fn of(from: &From, trie: &mut Trie, slots: &mut u16) -> Self {
+        match from {
+            From::Root(path) => Self::Slot(trie.want(path, slots)),
+            From::Item { up, path, attribute } => Self::Item(*up, path.clone().into(), attribute.clone()),
+            From::Header(name) => Self::Header(name.clone()),
+            From::Key => Self::Key,
+            From::Joined(pieces, tail) => {
+                let pieces = pieces.iter().map(|(text, from)| (text.clone(), Self::of(from, trie, slots)));
+                Self::Joined(pieces.collect(), tail.clone())
+            }
+        }
+    }
 }
 
 /// A mapping, or the canonical form of a kind, compiled.
@@ -49,12 +67,7 @@ impl Plan {
         plan.name = Some(mapping.name.clone());
         let mut lists = mapping.unpack.iter();
         plan.unpack = lists.next().map(|first| (trie.want(first, slots), lists.cloned().collect()));
-        let mut origin = |from: &From| match from {
-            From::Root(path) => Origin::Slot(trie.want(path, slots)),
-            From::Item(path) => Origin::Item(path.clone().into()),
-            From::Header(name) => Origin::Header(name.clone()),
-            From::Key => Origin::Key,
-        };
+        let mut origin = |from: &From| Origin::of(from, trie, slots);
         let mut all = |tests: &Vec<(From, Test)>| {
             tests.iter().map(|(from, test)| (origin(from), test.clone())).collect()
         };
@@ -130,20 +143,41 @@ impl Plan {
         let holds = |(origin, test): &(Origin, Test)| match view.look(origin) {
             Some(Seen::Value(value)) => test.holds(Some(value)),
             Some(Seen::Bytes(text)) => test.holds(Some(&Value::text(text))),
+            Some(Seen::Made(text)) => test.holds(Some(&Value::text(text))),
             None => test.holds(None),
         };
         self.when.is_empty() || self.when.iter().any(|tests| tests.iter().all(holds))
     }
 
-    /// The items that the mapping unpacks, each one event; without unpacking the record itself.
-    fn items<'v, 'a>(&self, found: &'v Found<'a>) -> Vec<&'v Value<'a>> {
+    /// The items that the mapping unpacks, each one event, below the items that they lie in.
+    fn items<'v, 'a>(&self, found: &'v Found<'a>) -> Vec<Vec<&'v Value<'a>>> {
         let Some((slot, inner)) = &self.unpack else { return Vec::new() };
         let Some(outer) = at(found, *slot) else { return Vec::new() };
-        let mut items = list(outer);
+        let mut items: Vec<Vec<_>> = list(outer).into_iter().map(|item| vec![item]).collect();
         for path in inner {
-            items = items.into_iter().filter_map(|item| walk(item, path)).flat_map(list).collect();
+            items = items.into_iter().flat_map(|above| inside(&above, path)).collect();
         }
         items
+    }
+}
+
+/// The items of the list at this path of the innermost item, each below those that it lies in.
+fn inside<'v, 'a>(above: &[&'v Value<'a>], path: &[Step]) -> Vec<Vec<&'v Value<'a>>> {
+    let found = above.last().and_then(|item| walk(item, path)).map(list).unwrap_or_default();
+    found.into_iter().map(|item| above.iter().copied().chain([item]).collect()).collect()
+}
+
+/// The attribute of this name in a list of keys and values, as OpenTelemetry writes them: a value is wrapped in its type.
+fn attribute<'v, 'a>(list: &'v Value<'a>, name: &str) -> Option<&'v Value<'a>> {
+    let Value::List(items) = list else { return None };
+    let is = |item: &&Value<'a>| item.entry("key").and_then(Value::as_text).is_some_and(|key| *key == *name);
+    let value = items.iter().find(is)?.entry("value")?;
+    match value {
+        Value::Map(entries) => match entries.as_slice() {
+            [(kind, inner)] if kind.ends_with("Value") => Some(inner),
+            _ => None,
+        },
+        bare => Some(bare),
     }
 }
 
@@ -170,7 +204,8 @@ fn walk<'v, 'a>(value: &'v Value<'a>, path: &[Step]) -> Option<&'v Value<'a>> {
 /// All that a plan can see of one record, or of one item of it.
 struct View<'v, 'a> {
     found: &'v Found<'a>,
-    item: Option<&'v Value<'a>>,
+    /// Below the items that it lies in.
+    item: Option<Vec<&'v Value<'a>>>,
     record: &'v Record<'a>,
 }
 
@@ -178,15 +213,49 @@ struct View<'v, 'a> {
 enum Seen<'v, 'a> {
     Value(&'v Value<'a>),
     Bytes(&'a str),
+    /// Made of several.
+    Made(String),
+}
+
+impl<'a> Seen<'_, 'a> {
+    /// As text, if it has one.
+    fn text(self) -> Option<Text<'a>> {
+        match self {
+            Self::Value(value) => string(value.clone()).ok(),
+            Self::Bytes(text) => Some(text.into()),
+            Self::Made(text) => Some(text.into()),
+        }
+    }
+
+    /// Whether a number counts nothing: as a time, it is none.
+    fn is_zero(&self) -> bool {
+        match self {
+            Self::Value(value) => matches!(double(value), Ok(number) if number == 0.0),
+            Self::Bytes(text) => *text == "0",
+            Self::Made(_) => false,
+        }
+    }
 }
 
 impl<'v, 'a> View<'v, 'a> {
     fn look(&self, origin: &Origin) -> Option<Seen<'v, 'a>> {
         match origin {
             Origin::Slot(slot) => at(self.found, *slot).map(Seen::Value),
-            Origin::Item(path) => self.item.and_then(|item| walk(item, path)).map(Seen::Value),
+            Origin::Item(up, path, name) => {
+                let chain = self.item.as_deref().unwrap_or_default();
+                let found = walk(chain.len().checked_sub(up + 1).and_then(|place| chain.get(place))?, path)?;
+                name.as_ref().map_or(Some(found), |name| attribute(found, name)).map(Seen::Value)
+            }
             Origin::Header(name) => self.record.header(name).map(Seen::Bytes),
             Origin::Key => self.record.key_text().map(Seen::Bytes),
+            Origin::Joined(pieces, tail) => {
+                let mut text = String::new();
+                for (before, origin) in pieces {
+                    text.push_str(before);
+                    text.push_str(&self.look(origin)?.text()?);
+                }
+                Some(Seen::Made(text + tail))
+            }
         }
     }
 }
@@ -337,9 +406,12 @@ impl Plan {
             let value = match &set.constant {
                 Some(constant) => Some(constant.clone()),
                 None => {
-                    let found = origins.iter().find_map(|origin| view.look(origin)).map(|seen| match seen {
+                    let there = |seen: &Seen<'_, 'a>| set.unit.is_none() || !seen.is_zero();
+                    let mut seen = origins.iter().filter_map(|origin| view.look(origin).filter(there));
+                    let found = seen.next().map(|seen| match seen {
                         Seen::Value(value) => value.clone(),
                         Seen::Bytes(text) => Value::text(text),
+                        Seen::Made(text) => Value::Text(text.into()),
                     });
                     convert::convert(set, found).map_err(|why| failed(&set.target, why))?
                 }

@@ -72,6 +72,10 @@ pub struct Harness<S> {
     next_tick: Timestamp,
     offset: i64,
     twice: bool,
+    /// Most lines of a frame.
+    most: usize,
+    /// The frame under construction: its sources, and how many lines it has.
+    held: (Vec<Held>, usize),
     effects: Effects,
     report: Report,
 }
@@ -100,6 +104,8 @@ impl<S: Store> Harness<S> {
             next_tick: Timestamp::MIN,
             offset: -1,
             twice: false,
+            most: 1,
+            held: (Vec::new(), 0),
             effects: Effects::default(),
             report: Report::default(),
         };
@@ -113,6 +119,12 @@ impl<S: Store> Harness<S> {
     /// From now on every frame and tick is delivered twice.
     pub fn deliver_twice(&mut self) {
         self.twice = true;
+    }
+
+    /// From now on a frame takes up to so many lines, as long as their timestamps are equal. What comes out is the same but
+    /// for what is made of journal offsets: ids and origins.
+    pub fn gather(&mut self, lines: usize) {
+        self.most = lines;
     }
 
     /// Announces a partition before its first line, as intake does. Lines of partitions that were not announced announce
@@ -166,22 +178,24 @@ impl<S: Store> Harness<S> {
         let topic = self.topic(line)?;
         let place = self.announce(topic, line.partition)?;
         self.begin(line.timestamp);
+        let (next, covered) = self.sources.get(place).map_or((0, -1), |own| (own.last + 1, own.covered));
+        let offset = line.offset.unwrap_or(next);
+        if self.now < Some(line.timestamp) || offset <= covered {
+            self.send()?;
+        }
         self.tick_until(line.timestamp.plus(-1))?;
         self.now = self.now.max(Some(line.timestamp));
         self.offset += 1;
-        let next = self.sources.get(place).map_or(0, |own| own.last + 1);
-        let offset = line.offset.unwrap_or(next);
-        let Some(bytes) = self.frame(line, topic, (place, offset)) else { return Ok(offset) };
-        let number = self.report.lines;
-        for _ in 0..=usize::from(self.twice) {
-            let entry = Entry::parse(&bytes).map_err(|source| ReplayError::Frame { number, source })?;
-            self.deliver(entry)?;
+        self.hold(line, topic, (place, offset));
+        if self.held.1 >= self.most {
+            self.send()?;
         }
         Ok(offset)
     }
 
-    /// The frame of a line: its events, and that its source is covered up to it; none if it has no events.
-    fn frame(&mut self, line: &Line, topic: usize, (place, offset): (usize, i64)) -> Option<Vec<u8>> {
+    /// Puts the events of a line into the frame under construction, and that its source is covered up to it; a line without
+    /// events leaves no trace there.
+    fn hold(&mut self, line: &Line, topic: usize, (place, offset): (usize, i64)) {
         let record = Record {
             partition: line.partition,
             offset,
@@ -195,22 +209,42 @@ impl<S: Store> Harness<S> {
             // Lines are JSON; a value that claims another schema can't be read here.
             self.refuse(needs.0);
         }
-        let mut newest = None;
-        for event in &mut decoded.events {
-            line.features.iter().for_each(|(field, value)| event.set(*field, value.clone()));
-            newest = newest.max(Some(event.time));
-            self.builder.push(event, 0);
-        }
         self.book(&decoded, place, offset);
-        let own = self.sources.get_mut(place)?;
+        let Some(own) = self.sources.get_mut(place) else { return };
         own.last = own.last.max(offset);
-        let newest = newest?;
+        let Some(newest) = decoded.events.iter().map(|event| event.time).max() else { return };
         own.watermark = own.watermark.max(Timestamp::plus(newest, -own.lateness_ms));
         let from = offset.min(own.covered + 1);
         own.covered = own.covered.max(offset);
+        let (held, lines) = &mut self.held;
+        *lines += 1;
+        let slot = held.iter().position(|held| held.place == place).unwrap_or_else(|| {
+            held.push(Held { place, from, to: offset });
+            held.len() - 1
+        });
+        held[slot].to = offset;
+        for event in &mut decoded.events {
+            line.features.iter().for_each(|(field, value)| event.set(*field, value.clone()));
+            self.builder.push(event, u16::try_from(slot).unwrap_or(u16::MAX));
+        }
+    }
+
+    /// Delivers the frame under construction, if there is one.
+    fn send(&mut self) -> Result<(), ReplayError> {
+        let (held, lines) = std::mem::take(&mut self.held);
+        if lines == 0 {
+            return Ok(());
+        }
+        let of = |held: &Held| self.sources.get(held.place).map(|own| own.coverage(held.from, held.to));
+        let coverage: Vec<Coverage> = held.iter().filter_map(of).collect();
         let mut bytes = Vec::new();
-        self.builder.finish(0, &[own.coverage(from, offset)], &mut bytes);
-        Some(bytes)
+        self.builder.finish(0, &coverage, &mut bytes);
+        let number = self.report.lines;
+        for _ in 0..=usize::from(self.twice) {
+            let entry = Entry::parse(&bytes).map_err(|source| ReplayError::Frame { number, source })?;
+            self.deliver(entry)?;
+        }
+        Ok(())
     }
 
     fn refuse(&mut self, id: SchemaId) {
@@ -236,6 +270,7 @@ impl<S: Store> Harness<S> {
     /// If the engine fails.
     pub fn run_until(&mut self, time: Timestamp) -> Result<(), ReplayError> {
         self.begin(time);
+        self.send()?;
         self.tick_until(time)?;
         self.now = self.now.max(Some(time));
         Ok(())
@@ -303,6 +338,13 @@ impl<S: Store> Harness<S> {
     pub const fn now(&self) -> Option<Timestamp> {
         self.now
     }
+}
+
+/// A source in the frame under construction, and the offsets that the frame will cover.
+struct Held {
+    place: usize,
+    from: i64,
+    to: i64,
 }
 
 impl Own {

@@ -1,6 +1,6 @@
 //! Detectors and guards.
 
-use crate::document::{Code, DAY_MS, Node, Span, Table, Value, duration_text};
+use crate::document::{Code, DAY_MS, Node, Scalar, Span, Table, Value, duration_text};
 use crate::event::{Field, FieldType, Kind};
 use crate::rules::compile::{Compiler, Measured, Subject};
 use crate::rules::measure::{SEVERITIES, needed, window_of_compare, window_of_count};
@@ -381,11 +381,31 @@ impl<'n> Compiler<'n> {
                 self.mistakes.report(span, Code::E08, "dispersion without significance means nothing");
             }
         }
+        if let Some(days) = node.and_then(|node| node.get("min_days")) {
+            let bound = days.scalar().and_then(Scalar::as_integer).unwrap_or(0);
+            let why = match &judged.detector {
+                Detector::Compare { window, .. } if is_hours(window) => {
+                    "a compare within hours counts no days"
+                }
+                Detector::Count { window, .. } if is_hours(window) && bound > 2 => {
+                    "a window of up to 24h touches two local days at most"
+                }
+                _ => "",
+            };
+            if !why.is_empty() {
+                self.mistakes.report(days.span, Code::E08, why).hint("write `within` in whole days: `2d`");
+            }
+        }
         let ignores = node.and_then(|node| node.get("stall")).is_some();
         if judged.negative && !ignores {
             missing::refuse("guard", "stall handling", at, &mut self.mistakes);
         }
     }
+}
+
+/// Whether a window is measured in hours, not in days.
+const fn is_hours(window: &Window) -> bool {
+    !matches!(window, Window::Days { .. })
 }
 
 /// How messages call a detector with its measure.

@@ -10,10 +10,10 @@ use super::clock::{Clock, VirtualClock};
 use super::detect_worker::{DetectParts, DetectSettings, DetectWorker, OutputTopics};
 use super::http::Health;
 use super::intake_worker::{IntakeParts, IntakeSettings, IntakeWorker};
-use super::memory_log::{Given, LogError, MemoryLog, MemorySink, MemorySource, TimeOf};
+use super::memory_log::{Given, LogError, MemoryLog, MemoryMappings, MemorySink, MemorySource, TimeOf};
 use super::metrics::{Metrics, MetricsError};
 use super::rocks::{RocksMemory, RocksStore};
-use super::system::{SystemTopics, publish_system};
+use super::system::{SystemTopics, publish_system, system_partition};
 use super::worker::{Stop, WorkerError};
 use crate::config::HeaderDialect;
 use crate::event::{SourcePartition, Timestamp};
@@ -75,13 +75,15 @@ impl Embedded {
         topics.iter().for_each(|topic| log.create(topic, 1, TimeOf::Creation));
         let partitions = usize::from(JOURNAL_PARTITIONS);
         log.create(JOURNAL, partitions, TimeOf::Append);
-        for topic in [CHANGELOG, DEAD_LETTERS, ALERTS, STATE, DECISIONS] {
+        for topic in [DEAD_LETTERS, ALERTS, STATE, DECISIONS] {
             log.create(topic, partitions, TimeOf::Append);
         }
+        log.create(CHANGELOG, partitions + 1, TimeOf::Append);
         let (metrics, health) = (Arc::new(Metrics::new(25)?), Health::default());
         let parts = IntakeParts {
             settings: intake_settings(),
             intake: Intake::new(sources.to_vec(), Scorer::english()?),
+            mappings: Box::new(mappings(&log)),
             registry: None,
             clock: Arc::clone(&clock) as Arc<dyn Clock + Send + Sync>,
             metrics: Arc::clone(&metrics),
@@ -115,7 +117,7 @@ impl Embedded {
     pub fn apply(&mut self, system: &System) -> Result<(), EmbeddedError> {
         let topics = SystemTopics {
             journal: JOURNAL.to_owned(),
-            partitions: i32::from(JOURNAL_PARTITIONS),
+            partitions: JOURNAL_PARTITIONS,
             changelog: CHANGELOG.to_owned(),
         };
         Ok(publish_system(&mut self.log.sink(), &topics, system)?)
@@ -202,13 +204,19 @@ impl Embedded {
     }
 }
 
+fn mappings(log: &MemoryLog) -> MemoryMappings {
+    let at = |topic: &str, partition| SourcePartition { topic: topic.into(), partition };
+    let system = system_partition(JOURNAL_PARTITIONS);
+    let journal = (0..i32::from(JOURNAL_PARTITIONS)).map(|partition| at(JOURNAL, partition)).collect();
+    log.mappings(at(CHANGELOG, system), journal)
+}
+
 fn intake_settings() -> IntakeSettings {
     IntakeSettings {
         journal: JOURNAL.to_owned(),
         partitions: usize::from(JOURNAL_PARTITIONS),
         linger_ms: 10,
         frame_bytes: 32 << 10,
-        mapping: 0,
         dead_letters: DEAD_LETTERS.to_owned(),
         dialect: HeaderDialect::Streams,
         limits: Limits::default(),

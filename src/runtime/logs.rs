@@ -4,17 +4,7 @@ use std::io::IsTerminal as _;
 
 use tracing_subscriber::EnvFilter;
 
-/// How log lines look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum LogFormat {
-    /// Pretty on a terminal, JSON elsewhere.
-    #[default]
-    Auto,
-    /// For people.
-    Pretty,
-    /// One JSON object a line: `timestamp level target message …`.
-    Json,
-}
+use crate::config::LogFormat;
 
 /// Logs can't be set up.
 #[derive(Debug, thiserror::Error)]

@@ -12,6 +12,7 @@ pub mod intake_worker;
 pub mod kafka;
 mod latency;
 pub mod logs;
+pub mod mappings;
 pub mod memory_log;
 pub mod memory_store;
 pub mod metrics;

@@ -9,20 +9,19 @@ use super::group::Lives;
 use super::http::{Health, HttpError, Server};
 use super::intake_worker::{IntakeParts, IntakeSettings, IntakeWorker};
 use super::kafka::admin::{Admin, AdminError, plans};
-use super::kafka::changelog::system_records;
+use super::kafka::changelog::SystemRecords;
 use super::kafka::{Connection, Group, KafkaSource, PlainSink, TransactionalSink};
 use super::metrics::{Metrics, MetricsError};
 use super::registry::{Location, Registry};
 use super::rocks::{RocksMemory, RocksStore};
 use super::shutdown::{exit_on_panic, obey_signals};
+use super::system::system_partition;
 use super::worker::{Stop, WorkerError};
 use crate::config::{Config, Delivery, Registry as RegistryConfig};
-use crate::document::Mistakes;
+use crate::event::SourcePartition;
 use crate::intake::breaker::Limits;
-use crate::intake::mapping::Mapping;
 use crate::intake::text::{LexiconError, Scorer};
 use crate::intake::{Format, Intake, SourceSettings};
-use crate::journal::System;
 
 /// Blocks that RocksDB keeps, and rows that it has not written to tables yet, bytes.
 const ROCKS_BYTES: (usize, usize) = (64 << 20, 64 << 20);
@@ -49,6 +48,18 @@ pub enum ProcessError {
         found: i32,
         /// How many it should have.
         configured: u16,
+    },
+    /// The changelog has no partition for the system records.
+    #[error(
+        "the changelog `{topic}` has {found} partitions, it needs {needed}: one more than the journal\n  hint: add partitions to it"
+    )]
+    Changelog {
+        /// The changelog.
+        topic: String,
+        /// How many it has.
+        found: i32,
+        /// How many it needs.
+        needed: i32,
     },
     /// A topic has settings that correctness leans on otherwise.
     #[error("topic `{topic}`: {setting} is {found}, it must be {planned}")]
@@ -161,6 +172,10 @@ impl Process {
         for plan in &plans {
             let state = states.iter().find(|state| state.name == plan.name);
             let state = state.ok_or_else(|| ProcessError::NoTopic(plan.name.clone()))?;
+            if plan.name == self.config.topics.changelog && state.partitions < plan.partitions {
+                let (topic, found, needed) = (plan.name.clone(), state.partitions, plan.partitions);
+                return Err(ProcessError::Changelog { topic, found, needed });
+            }
             if plan.name != self.config.topics.journal {
                 continue;
             }
@@ -236,13 +251,17 @@ impl Process {
         // Read once, so that a lexicon that can't be used is known before the first thread begins.
         Scorer::english()?;
         let life = move |stop: &Stop| {
-            let (generation, mappings) = newest_mappings(&connection, &config.topics.changelog)?;
-            let sources = source_settings(&config, &mappings);
+            let place = SourcePartition {
+                topic: config.topics.changelog.as_str().into(),
+                partition: system_partition(config.journal.partitions),
+            };
+            let mappings = SystemRecords::open(&connection, place, config.topics.journal.clone())?;
             let source = KafkaSource::open(&connection, Group::Intake, thread, &topics)?;
             let sink = PlainSink::open(&connection, "journal")?;
             let parts = IntakeParts {
-                settings: IntakeSettings { mapping: generation, ..intake_settings(&config) },
-                intake: Intake::new(sources, Scorer::english()?),
+                settings: intake_settings(&config),
+                intake: Intake::new(source_settings(&config), Scorer::english()?),
+                mappings: Box::new(mappings),
                 registry: config.registry.as_ref().map(registry),
                 clock: Arc::clone(&clock),
                 metrics: Arc::clone(&metrics),
@@ -293,7 +312,6 @@ fn intake_settings(config: &Config) -> IntakeSettings {
         partitions: usize::from(config.journal.partitions),
         linger_ms: ms(config.journal.linger),
         frame_bytes: config.journal.frame_bytes,
-        mapping: 0,
         dead_letters: config.topics.dead_letters.clone(),
         dialect: config.dlq.headers,
         limits: Limits {
@@ -305,28 +323,8 @@ fn intake_settings(config: &Config) -> IntakeSettings {
     }
 }
 
-/// The mappings that were applied last, and when; none: every topic has the canonical form.
-fn newest_mappings(connection: &Connection, changelog: &str) -> Result<(u64, Vec<Mapping>), WorkerError> {
-    let mut newest = (0, Vec::new());
-    for record in system_records(connection, changelog)? {
-        if let System::Mapping { generation, body, .. } = record
-            && generation > newest.0
-        {
-            newest = (generation, body);
-        }
-    }
-    let mut mistakes = Mistakes::default();
-    let parse = |(name, text): &(Box<str>, Box<str>)| Mapping::parse(name, text, &mut mistakes);
-    let mappings = newest.1.iter().filter_map(parse).collect();
-    if mistakes.is_empty() {
-        Ok((newest.0.unsigned_abs(), mappings))
-    } else {
-        Err(WorkerError::Mappings(mistakes))
-    }
-}
-
-/// The sources as intake wants them, each with the mappings of its topic.
-fn source_settings(config: &Config, mappings: &[Mapping]) -> Vec<SourceSettings> {
+/// The sources as intake wants them.
+fn source_settings(config: &Config) -> Vec<SourceSettings> {
     let own = |names: &[String]| names.iter().map(|name| name.as_str().into()).collect();
     config
         .sources
@@ -339,7 +337,6 @@ fn source_settings(config: &Config, mappings: &[Mapping]) -> Vec<SourceSettings>
             },
             environments: own(&source.environments),
             exclude: own(&source.exclude),
-            mappings: mappings.iter().filter(|mapping| *mapping.topic == *source.topic).cloned().collect(),
             lateness_ms: ms(source.lateness),
             ..SourceSettings::new(source.topic.as_str(), source.kind)
         })

@@ -9,22 +9,39 @@ use crate::journal::{System, encode_system};
 /// How long the log may take to acknowledge them.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// The partition of the changelog that holds the system records, in the order in which they were written: the one after
+/// those of the journal's rows.
+#[must_use]
+pub const fn system_partition(journal_partitions: u16) -> i32 {
+    journal_partitions as i32
+}
+
 /// Where system records go.
 #[derive(Debug, Clone)]
 pub struct SystemTopics {
     /// The journal.
     pub journal: String,
     /// Its number of partitions.
-    pub partitions: i32,
+    pub partitions: u16,
     /// The changelog.
     pub changelog: String,
 }
 
 /// The key under which a record is kept in the changelog; `None` for those that live in the journal alone.
-fn changelog_key(system: &System) -> Option<String> {
+#[must_use]
+pub fn changelog_key(system: &System) -> Option<String> {
     match system {
         System::Rules { .. } => Some("system/rules".to_owned()),
-        System::Mapping { version, .. } => Some(format!("system/mapping/{version}")),
+        System::Mapping { generation, first, .. } => Some(match first.first() {
+            None => format!("system/mapping/{generation}"),
+            // The offset is part of it: compaction must not let a second word on the same version win.
+            Some((source, offset)) => {
+                format!("system/mapping/{generation}/{}/{}/{offset}", source.topic, source.partition)
+            }
+        }),
+        System::SourceRetired { source, .. } => {
+            Some(format!("system/retired/{}/{}", source.topic, source.partition))
+        }
         _ => None,
     }
 }
@@ -44,7 +61,7 @@ pub fn publish_system(
     if let Some(key) = changelog_key(system) {
         sink.send(Outgoing {
             topic: &topics.changelog,
-            partition: None,
+            partition: Some(system_partition(topics.partitions)),
             key: Some(key.as_bytes()),
             value: Some(&bytes),
             headers: &[],
@@ -52,7 +69,7 @@ pub fn publish_system(
         })?;
         settle(sink)?;
     }
-    for partition in 0..topics.partitions {
+    for partition in 0..i32::from(topics.partitions) {
         sink.send(Outgoing {
             topic: &topics.journal,
             partition: Some(partition),
@@ -92,7 +109,7 @@ mod tests {
     fn rules_reach_every_partition_and_are_kept() {
         let log = MemoryLog::new(Arc::new(VirtualClock::new(Timestamp(0))), partition_of);
         log.create("journal", 3, TimeOf::Append);
-        log.create("changelog", 3, TimeOf::Append);
+        log.create("changelog", 4, TimeOf::Append);
         let topics =
             SystemTopics { journal: "journal".to_owned(), partitions: 3, changelog: "changelog".to_owned() };
         let rules = System::Rules {
@@ -115,7 +132,7 @@ mod tests {
                 .collect();
             assert_eq!(parsed, [Entry::System(rules.clone()), Entry::System(quarantine.clone())]);
         }
-        let kept: Vec<_> = (0..3).flat_map(|partition| read("changelog", partition)).collect();
+        let kept = read("changelog", 3);
         assert_eq!(kept.len(), 1);
         assert_eq!(kept[0].1.key.as_deref(), Some(b"system/rules".as_slice()));
     }

@@ -67,6 +67,11 @@ pub enum WorkerError {
     /// The mappings in the changelog are of no use to this build.
     #[error("the mappings in the changelog can't be used by this build:\n{0}")]
     Mappings(crate::document::Mistakes),
+    /// A source partition is to be decoded with a version that is not there.
+    #[error(
+        "the changelog says from which offset the mappings {0} apply, but has lost the mappings themselves\n  hint: apply the mappings again, then restart"
+    )]
+    NoMapping(i64),
     /// The lexicon can't be used.
     #[error(transparent)]
     Lexicon(#[from] crate::intake::text::LexiconError),
@@ -118,6 +123,7 @@ impl WorkerError {
             | Self::Unacknowledged(_)
             | Self::Registry(_) => true,
             Self::Mappings(_)
+            | Self::NoMapping(_)
             | Self::Lexicon(_)
             | Self::Store(_)
             | Self::Open(_)

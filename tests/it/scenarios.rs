@@ -9,6 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use forewarn::event::Timestamp;
 use forewarn::event::record::to_json;
 use forewarn::intake::text::Scorer;
 use forewarn::replay::{Harness, Line, sources};
@@ -90,6 +91,79 @@ fn collect(harness: &mut Harness<MemoryStore>, outcome: &mut Outcome) {
         outcome.decisions += &to_json(&decision.data);
         outcome.decisions.push('\n');
     }
+}
+
+/// Runs lines with up to so many of equal timestamps a frame.
+fn run_gathered(program: &Arc<Program>, lines: &[Line], most: usize) -> Outcome {
+    let inputs = (sources(&[]), Scorer::english().unwrap());
+    let mut harness = Harness::new(Arc::clone(program), MemoryStore::default(), inputs).unwrap();
+    harness.gather(most);
+    for line in lines {
+        harness.line(line).unwrap();
+    }
+    let end = lines.iter().map(|line| line.timestamp).max().unwrap();
+    harness.run_until(end.plus(60_000)).unwrap();
+    let mut outcome = Outcome::default();
+    collect(&mut harness, &mut outcome);
+    outcome
+}
+
+/// Without what is made of journal offsets: ids and origins.
+fn without_offsets(lines: &str) -> Vec<serde_json::Value> {
+    fn strip(value: &mut serde_json::Value) {
+        match value {
+            serde_json::Value::Object(entries) => {
+                entries.retain(|name, _| !matches!(name.as_str(), "alert_id" | "idempotency_key" | "origin"));
+                entries.values_mut().for_each(strip);
+            }
+            serde_json::Value::Array(items) => items.iter_mut().for_each(strip),
+            _ => {}
+        }
+    }
+    lines
+        .lines()
+        .map(|line| {
+            let mut value = serde_json::from_str(line).unwrap();
+            strip(&mut value);
+            value
+        })
+        .collect()
+}
+
+/// A cut of the same input into other frames changes journal offsets, and with them ids; nothing else may change. Lines are
+/// moved to minutes first, so that many share a timestamp: lines of different times can't share a frame without changing
+/// journal time itself.
+#[test]
+fn other_frames_of_the_same_input_give_the_same_alerts() {
+    let files = rule_files(&folder("rules"));
+    let borrowed: Vec<(&str, &str)> = files.iter().map(|(name, text)| (&**name, &**text)).collect();
+    let program = program(&borrowed);
+    let mut alerts = 0;
+    for scenario in fs::read_dir(folder("tests/scenarios")).unwrap() {
+        let scenario = scenario.unwrap().path();
+        let input = fs::read_to_string(scenario.join("input.jsonl")).unwrap();
+        let mut lines: Vec<Line> = input.lines().map(|line| Line::parse(line).unwrap()).collect();
+        for line in &mut lines {
+            line.timestamp = Timestamp(line.timestamp.0.div_euclid(60_000) * 60_000);
+        }
+        let one = run_gathered(&program, &lines, 1);
+        alerts += one.alerts.lines().count();
+        for most in [2, 3, 7, 1000] {
+            let other = run_gathered(&program, &lines, most);
+            let name = scenario.display();
+            assert_eq!(
+                without_offsets(&other.alerts),
+                without_offsets(&one.alerts),
+                "{name}: {most} a frame"
+            );
+            assert_eq!(
+                without_offsets(&other.decisions),
+                without_offsets(&one.decisions),
+                "{name}: {most} a frame"
+            );
+        }
+    }
+    assert!(alerts > 20, "only {alerts} alerts");
 }
 
 fn folder(name: &str) -> PathBuf {

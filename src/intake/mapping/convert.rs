@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 
-use crate::event::{Text, Timestamp, Value};
+use crate::event::{FieldType, Text, Timestamp, Value};
+use crate::intake::draft::Target;
 use crate::intake::limits::{Unfit, double, integer, string, time};
 
 use super::{Set, ValueMap};
@@ -79,13 +80,19 @@ fn equals(value: &Value<'_>, own: &Value<'_>) -> bool {
 
 /// What was found, or its replacement, in the form the target expects; `Ok(None)` is no value.
 pub fn convert<'a>(set: &Set, found: Option<Value<'a>>) -> Result<Option<Value<'a>>, Unfit> {
+    let found = match (set.case, found) {
+        (Some(case), Some(value)) => Some(Value::Text(spell(case, string(value)?))),
+        (_, found) => found,
+    };
     let value = match (&set.map, found) {
         (Some(map), Some(value)) => look_up(map, value)?,
         (_, found) => found,
     };
     let Some(mut value) = value else { return Ok(set.default.clone()) };
     if let Some(unit) = set.unit {
-        value = Value::Time(instant(unit, &value)?);
+        let instant = instant(unit, &value)?;
+        let counted = matches!(&set.target, Target::Field(field) if field.spec().ty == FieldType::Int);
+        value = if counted { Value::Int(instant.0) } else { Value::Time(instant) };
     }
     if let Some(scale) = set.scale {
         let scaled = double(&value)? * scale;
@@ -95,9 +102,6 @@ pub fn convert<'a>(set: &Set, found: Option<Value<'a>>) -> Result<Option<Value<'
             } else {
                 scaled
             });
-    }
-    if let Some(case) = set.case {
-        value = Value::Text(spell(case, string(value)?));
     }
     if let Some(prefix) = &set.prefix {
         value = Value::Text(Cow::Owned(format!("{prefix}{}", string(value)?)));

@@ -18,12 +18,21 @@ use super::trie::Step;
 pub enum From {
     /// A path from the record's root.
     Root(Vec<Step>),
-    /// A path from the item of the unpacked list.
-    Item(Vec<Step>),
+    /// A path from the item of the unpacked list, or from one that it lies in.
+    Item {
+        /// How many levels above the item the path begins.
+        up: usize,
+        /// The path.
+        path: Vec<Step>,
+        /// Of a list of keys and values at its end, the value of this key.
+        attribute: Option<Box<str>>,
+    },
     /// A header of the record.
     Header(Box<str>),
     /// The key of the record.
     Key,
+    /// Several, each after a text, and the text after the last; nothing if one of them is not there.
+    Joined(Vec<(Box<str>, From)>, Box<str>),
 }
 
 /// How one field or property is filled.
@@ -37,9 +46,9 @@ pub struct Set {
     pub constant: Option<Value<'static>>,
     /// Source values and what they become; without entry and without `otherwise` there is no value.
     pub map: Option<ValueMap>,
-    /// How names are spelled.
+    /// How names are spelled, before the table is looked at.
     pub case: Option<Case>,
-    /// What a number of a time counts.
+    /// What a number of a time counts; 0 is no time then. A whole number that is filled gets the milliseconds since the epoch.
     pub unit: Option<TimeUnit>,
     /// Factor of a number.
     pub scale: Option<f64>,

@@ -34,12 +34,12 @@ impl Mapping {
         let kinds = Kind::ALL.map(|kind| (kind.name(), kind));
         let kind = table.required("kind", mistakes).and_then(|node| node.choice("kind", &kinds, mistakes));
         let unpack = table.optional("unpack").map(|node| unpack(node, mistakes)).unwrap_or_default();
-        let inside = !unpack.is_empty();
-        let when = table.optional("when").map(|node| when(node, inside, mistakes)).unwrap_or_default();
+        let depth = unpack.len();
+        let when = table.optional("when").map(|node| when(node, depth, mistakes)).unwrap_or_default();
         // Without a kind nobody knows which fields there are.
-        let set = kind.and_then(|kind| table.optional("set").map(|node| sets(node, kind, inside, mistakes)));
-        let properties = properties(&table, set.is_some(), inside, mistakes);
-        check_whole(&table, kind, set.as_deref(), inside, mistakes);
+        let set = kind.and_then(|kind| table.optional("set").map(|node| sets(node, kind, depth, mistakes)));
+        let properties = properties(&table, set.is_some(), depth, mistakes);
+        check_whole(&table, kind, set.as_deref(), depth, mistakes);
         if mistakes.len() > before {
             return None;
         }
@@ -52,7 +52,7 @@ fn check_whole(
     table: &Table<'_>,
     kind: Option<Kind>,
     set: Option<&[Set]>,
-    inside: bool,
+    depth: usize,
     mistakes: &mut Mistakes,
 ) {
     let place = table.entry("set").or_else(|| table.entry("unpack")).map(|entry| entry.span);
@@ -68,7 +68,7 @@ fn check_whole(
                 }
             }
         }
-        None if inside => {
+        None if depth > 0 => {
             mistakes
                 .report(place, Code::E08, "`unpack` does not fit a topic of the canonical form")
                 .hint("add `set`, or leave `unpack` out");
@@ -113,7 +113,26 @@ fn steps(text: &str, node: &Node, mistakes: &mut Mistakes) -> Option<Vec<Step>> 
     Some(path)
 }
 
-fn place_of(text: &str, node: &Node, inside: bool, mistakes: &mut Mistakes) -> Option<From> {
+/// A place, or several joined by text: `{a.b}#{c}`.
+fn place_of(text: &str, node: &Node, depth: usize, mistakes: &mut Mistakes) -> Option<From> {
+    if !text.contains('{') {
+        return single_place(text, node, depth, mistakes);
+    }
+    let (mut pieces, mut rest) = (Vec::new(), text);
+    while let Some((before, after)) = rest.split_once('{') {
+        let Some((place, after)) = after.split_once('}') else {
+            mistakes
+                .report(node.span, Code::E03, format!("`{text}` lacks a `}}`"))
+                .hint("write each place in braces: `{a.b}#{c}`");
+            return None;
+        };
+        pieces.push((before.into(), single_place(place, node, depth, mistakes)?));
+        rest = after;
+    }
+    Some(From::Joined(pieces, rest.into()))
+}
+
+fn single_place(text: &str, node: &Node, depth: usize, mistakes: &mut Mistakes) -> Option<From> {
     if text == "key" {
         return Some(From::Key);
     }
@@ -123,21 +142,40 @@ fn place_of(text: &str, node: &Node, inside: bool, mistakes: &mut Mistakes) -> O
     if let Some(path) = text.strip_prefix('/') {
         return steps(path, node, mistakes).map(From::Root);
     }
-    let path = steps(text, node, mistakes)?;
-    Some(if inside { From::Item(path) } else { From::Root(path) })
+    let (mut up, mut path) = (0, text);
+    while let Some(above) = path.strip_prefix("../") {
+        (up, path) = (up + 1, above);
+    }
+    if up >= depth.max(1) {
+        mistakes
+            .report(node.span, Code::E08, format!("`{text}` leads above what is unpacked"))
+            .hint("each `../` is one list of `unpack`; from the record's root write `/x`");
+        return None;
+    }
+    let named = path.strip_suffix(']').and_then(|path| path.rsplit_once('['));
+    let attribute = named.filter(|(_, name)| name.parse::<usize>().is_err());
+    if attribute.is_some() && depth == 0 {
+        mistakes
+            .report(node.span, Code::E08, format!("`{text}` names an attribute, but nothing is unpacked"))
+            .hint("attributes by name are read in items of `unpack` only");
+        return None;
+    }
+    let path = steps(attribute.map_or(path, |(list, _)| list), node, mistakes)?;
+    let attribute = attribute.map(|(_, name)| name.into());
+    Some(if depth > 0 { From::Item { up, path, attribute } } else { From::Root(path) })
 }
 
-fn places(node: &Node, inside: bool, mistakes: &mut Mistakes) -> Vec<From> {
+fn places(node: &Node, depth: usize, mistakes: &mut Mistakes) -> Vec<From> {
     let mut all = Vec::new();
     for node in node.one_or_more() {
         if let Some(text) = node.text(mistakes) {
-            all.extend(place_of(text, node, inside, mistakes));
+            all.extend(place_of(text, node, depth, mistakes));
         }
     }
     all
 }
 
-fn sets(node: &Node, kind: Kind, inside: bool, mistakes: &mut Mistakes) -> Vec<Set> {
+fn sets(node: &Node, kind: Kind, depth: usize, mistakes: &mut Mistakes) -> Vec<Set> {
     let mut all = Vec::new();
     for entry in node.map("set", mistakes).unwrap_or_default() {
         let Some(field) = fields(kind).find(|field| field.spec().name == &*entry.key) else {
@@ -150,25 +188,26 @@ fn sets(node: &Node, kind: Kind, inside: bool, mistakes: &mut Mistakes) -> Vec<S
                 .suggest(&entry.key, fields(kind).map(|field| field.spec().name));
             continue;
         };
-        all.extend(set(&entry.node, field, inside, mistakes));
+        all.extend(set(&entry.node, field, depth, mistakes));
     }
     all
 }
 
-fn set(node: &Node, field: Field, inside: bool, mistakes: &mut Mistakes) -> Option<Set> {
+fn set(node: &Node, field: Field, depth: usize, mistakes: &mut Mistakes) -> Option<Set> {
     let target = Target::Field(field);
     if !matches!(node.value, Written::Map(_)) {
-        return Some(Set::plain(target, places(node, inside, mistakes)));
+        return Some(Set::plain(target, places(node, depth, mistakes)));
     }
     let table = node.table("a field", &SET_KEYS, mistakes)?;
-    let from = table.optional("from").map(|node| places(node, inside, mistakes)).unwrap_or_default();
+    let from = table.optional("from").map(|node| places(node, depth, mistakes)).unwrap_or_default();
     let constant = table.optional("const").and_then(|node| literal(node, mistakes));
     if table.optional("from").is_some() == table.optional("const").is_some() {
         mistakes.report(node.span, Code::E08, "a field takes either `from` or `const`");
     }
     let unit = table.optional("unit").and_then(|node| node.choice("unit", &UNITS, mistakes));
-    if unit.is_some() && field.spec().ty != FieldType::Time {
-        let sentence = format!("`unit` does not fit `{}`, which is no time", field.spec().name);
+    if unit.is_some() && !matches!(field.spec().ty, FieldType::Time | FieldType::Int) {
+        let sentence =
+            format!("`unit` does not fit `{}`, which is neither time nor number", field.spec().name);
         mistakes.report(node.span, Code::E08, sentence);
     }
     Some(Set {
@@ -219,12 +258,12 @@ fn literal(node: &Node, mistakes: &mut Mistakes) -> Option<Value<'static>> {
     node.scalar().and_then(of).or_else(|| node.expected("a single value", mistakes))
 }
 
-fn when(node: &Node, inside: bool, mistakes: &mut Mistakes) -> Vec<Vec<(From, Test)>> {
+fn when(node: &Node, depth: usize, mistakes: &mut Mistakes) -> Vec<Vec<(From, Test)>> {
     let mut any = Vec::new();
     for node in node.one_or_more() {
         let mut all = Vec::new();
         for entry in node.map("when", mistakes).unwrap_or_default() {
-            let Some(from) = place_of(&entry.key, &entry.node, inside, mistakes) else { continue };
+            let Some(from) = place_of(&entry.key, &entry.node, depth, mistakes) else { continue };
             all.extend(tests(&entry.node, mistakes).into_iter().map(|test| (from.clone(), test)));
         }
         any.push(all);
@@ -271,7 +310,7 @@ fn literals(node: &Node, mistakes: &mut Mistakes) -> Option<Vec<Value<'static>>>
 fn properties(
     table: &Table<'_>,
     mapped: bool,
-    inside: bool,
+    depth: usize,
     mistakes: &mut Mistakes,
 ) -> Vec<(Property, Vec<From>)> {
     let mut all = Vec::new();
@@ -282,7 +321,7 @@ fn properties(
             .required("type", mistakes)
             .and_then(|node| node.choice("type of a property", &PropertyType::ALL, mistakes));
         let from = match (row.optional("from"), mapped) {
-            (Some(node), true) => places(node, inside, mistakes),
+            (Some(node), true) => places(node, depth, mistakes),
             (Some(node), false) => {
                 mistakes
                     .report(node.span, Code::E08, "`from` does not fit a topic of the canonical form")

@@ -1,5 +1,7 @@
 //! Mapping files from text to events.
 
+mod presets;
+
 use apache_avro::types::Record as AvroRecord;
 use apache_avro::writer::datum::GenericDatumWriter;
 use apache_avro::{Schema, types::Value as Avro};
@@ -235,76 +237,59 @@ properties:
     .assert_eq(&mistakes.to_string());
 }
 
-/// The mapping files that come with the program, by name, with their names.
-fn presets(start: &str) -> Vec<Mapping> {
-    let base = std::path::Path::new(file!()).ancestors().find(|dir| dir.join("mappings").is_dir());
-    let dir = base.unwrap_or_else(|| std::path::Path::new(env!("CARGO_MANIFEST_DIR"))).join("mappings");
-    let mut files: Vec<_> = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
-    files.sort();
-    let named = |path: &std::path::PathBuf| path.file_name().unwrap().to_str().unwrap().starts_with(start);
-    files
-        .iter()
-        .filter(|path| named(path))
-        .map(|path| mapping(&std::fs::read_to_string(path).unwrap()))
-        .collect()
-}
-
-fn of_preset(start: &str, kind: Kind, json: &str) -> String {
-    let settings = SourceSettings { mappings: presets(start), ..SourceSettings::new(start, kind) };
-    let mut intake = Intake::new(vec![settings], Scorer::english().unwrap());
-    let out = decode(&mut intake, json.as_bytes(), &());
-    assert_eq!(out.dead, None);
-    let [event] = out.events.as_slice() else { panic!("{:?}", out.counts(kind)) };
-    let who = event.alias.as_deref().unwrap_or_default();
-    let fields: Vec<_> =
-        event.fields.iter().map(|(field, value)| format!("{}={value:?}", field.spec().name)).collect();
-    format!("{} {} {who} {} {:?}\n", event.name, event.traffic.name(), fields.join(" "), event.user)
+#[test]
+fn items_see_the_lists_they_lie_in_attributes_and_joined_places() {
+    let text = r#"
+version: 1
+name: nested
+topic: shop
+kind: usage
+unpack: groups[].items
+set:
+  event: {const: page.viewed}
+  event_id: "{../id}/{id}"
+  account_id: ../attributes[account.id]
+  event_time: {from: [at, seen], unit: ns}
+  session_id: "attributes[session.id]"
+"#;
+    let mut intake = intake(Kind::Usage, &[text]);
+    let json = br#"{"groups": [
+        {"id": "g1", "attributes": [{"key": "account.id", "value": {"stringValue": "acme"}}],
+         "items": [{"id": 7, "at": "0", "seen": "1700000000000000000",
+                    "attributes": [{"key": "session.id", "value": {"intValue": "12"}}]}]},
+        {"id": "g2", "attributes": [{"key": "account.id", "value": "beta"}], "items": [{"id": 8}, {}]}]}"#;
+    let out = decode(&mut intake, json, &());
+    let [first, second] = out.events.as_slice() else { panic!("{:?}", out.dead) };
+    assert_eq!(first.account.as_deref(), Some("acme"));
+    assert_eq!(first.time, Timestamp(1_700_000_000_000));
+    assert_eq!(*first.get(Field::SessionId).unwrap(), Value::text("12"));
+    assert_eq!(second.account.as_deref(), Some("beta"));
+    assert_ne!(first.id, second.id);
+    assert_eq!(out.events.len(), 2, "the last has no id to join");
 }
 
 #[test]
-fn stripe_is_read() {
-    let of = |ty: &str, object: &str| {
-        let json = format!(
-            r#"{{"id": "evt_1", "created": 1700000000, "type": "{ty}", "livemode": true,
-                "data": {{"object": {object}, "previous_attributes": {{"status": "trialing"}}}}}}"#
-        );
-        of_preset("stripe", Kind::Billing, &json)
-    };
-    let invoice = r#"{"id": "in_1", "customer": "cus_1", "amount_due": 4200, "amount_paid": 4100, "currency": "eur",
-        "attempt_count": 2, "parent": {"subscription_details": {"subscription": "sub_1"}}}"#;
-    let charge =
-        r#"{"id": "ch_1", "customer": "cus_1", "amount": 900, "outcome": {"reason": "stolen_card"}}"#;
-    let subscription = r#"{"id": "sub_1", "customer": "cus_1", "status": "active", "cancel_at_period_end": true,
-        "items": {"data": [{"current_period_end": 1700009999, "price": {"id": "price_1"}}]}}"#;
-    let out = of("invoice.payment_failed", invoice)
-        + &of("invoice.paid", invoice)
-        + &of("charge.failed", charge)
-        + &of("customer.subscription.updated", subscription);
+fn places_that_lead_nowhere_are_mistakes() {
+    let text = r#"version: 1
+name: bad
+topic: shop
+kind: usage
+set:
+  event: ../name
+  event_id: "{id"
+  session_id: "attributes[session.id]"
+  platform: {from: p, unit: ms}
+"#;
+    let mut mistakes = Mistakes::default();
+    assert_eq!(Mapping::parse("bad.yaml", text, &mut mistakes), None);
     expect![[r#"
-        invoice.payment_failed customer stripe:cus_1 source=Text("stripe") invoice_id=Text("in_1") subscription_id=Text("sub_1") amount_minor=Int(4200) currency=Text("eur") attempt_count=Int(2) object_version=Int(1700000000000) None
-        invoice.paid customer stripe:cus_1 source=Text("stripe") invoice_id=Text("in_1") subscription_id=Text("sub_1") amount_minor=Int(4100) currency=Text("eur") attempt_count=Int(2) object_version=Int(1700000000000) None
-        charge.failed customer stripe:cus_1 source=Text("stripe") amount_minor=Int(900) decline_code=Text("stolen_card") decline_class=Text("hard") object_version=Int(1700000000000) None
-        subscription.updated customer stripe:cus_1 source=Text("stripe") subscription_id=Text("sub_1") period_end=Time(Timestamp(1700009999000)) status=Text("active") previous_status=Text("trialing") plan=Text("price_1") cancel_at_period_end=Bool(true) object_version=Int(1700000000000) None
-    "#]].assert_eq(&out);
-}
-
-#[test]
-fn zendesk_is_read() {
-    let of = |ty: &str, organization: &str, event: &str| {
-        let json = format!(
-            r#"{{"id": "z1", "time": "2023-11-14T22:13:20Z", "type": "zen:event-type:ticket.{ty}", "event": {event},
-                "detail": {{"id": 77, "status": "OPEN", "priority": "HIGH", "requester_id": "9", "actor_id": "8",
-                "organization_id": {organization}, "description": "This keeps happening", "via": {{"channel": "EMAIL"}}}}}}"#
-        );
-        of_preset("zendesk", Kind::Ticket, &json)
-    };
-    let staff = r#"{"comment": {"author": {"id": "5", "is_staff": true}, "is_public": false, "body": "hm"}}"#;
-    let out = of("created", "42", "{}")
-        + &of("comment_added", "42", staff)
-        + &of("status_changed", "null", r#"{"previous": "NEW", "current": "OPEN"}"#);
-    expect![[r#"
-        ticket.created customer zendesk_org:42 source=Text("zendesk") status=Text("open") ticket_id=Text("77") channel=Text("email") requester_id=Text("9") priority=Text("high") author=Text("customer") is_public=Bool(true) is_follow_up=Bool(false) text.classes=List([Text("recurrence")]) text.tone=Text("none") text.sentiment=Int(0) text.length=Int(20) text.language=Text("en") text.lexicon=Text("en/1") Some("9")
-        ticket.comment_added customer zendesk_org:42 source=Text("zendesk") status=Text("open") ticket_id=Text("77") channel=Text("email") requester_id=Text("9") priority=Text("high") author=Text("agent") is_public=Bool(false) is_follow_up=Bool(false) Some("5")
-        ticket.status_changed customer user:9 source=Text("zendesk") status=Text("open") previous_status=Text("new") ticket_id=Text("77") channel=Text("email") requester_id=Text("9") priority=Text("high") author=Text("system") is_public=Bool(true) is_follow_up=Bool(false) Some("8")
-    "#]].assert_eq(&out);
+        bad.yaml:6:10: `../name` leads above what is unpacked [E08]
+          hint: each `../` is one list of `unpack`; from the record's root write `/x`
+        bad.yaml:7:13: `{id` lacks a `}` [E03]
+          hint: write each place in braces: `{a.b}#{c}`
+        bad.yaml:8:15: `attributes[session.id]` names an attribute, but nothing is unpacked [E08]
+          hint: attributes by name are read in items of `unpack` only
+        bad.yaml:9:13: `unit` does not fit `platform`, which is neither time nor number [E08]
+    "#]]
+    .assert_eq(&mistakes.to_string());
 }

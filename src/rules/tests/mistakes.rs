@@ -398,3 +398,15 @@ fn what_this_build_lacks_is_refused_by_name() {
         "#]],
     );
 }
+
+#[test]
+fn a_window_of_hours_has_no_third_day() {
+    let guarded = "within: 10m, gte: 3}\n    guard: {min_days: 3}";
+    told(
+        &[("within: 10m, gte: 3}", guarded)],
+        &expect![[r#"
+            a.yaml:23:23: a window of up to 24h touches two local days at most [E08]
+              hint: write `within` in whole days: `2d`
+        "#]],
+    );
+}

@@ -20,6 +20,14 @@ pub(super) struct Slot {
     pub topic: usize,
     /// Allowed lateness, ms.
     pub lateness_ms: i64,
+    /// The offset that this worker began with.
+    pub start: i64,
+    /// No owner before this worker has read up to this offset or beyond.
+    pub inherited: i64,
+    /// The version of the mappings that decodes the next offset.
+    pub generation: i64,
+    /// The offset at which another version may begin.
+    pub until: i64,
     /// The next offset to deal with: all before it is in frames, sent or under construction.
     pub next: i64,
     /// The log's end as far as it is known.
@@ -48,6 +56,10 @@ impl Slot {
             source,
             topic,
             lateness_ms: settings.lateness_ms,
+            start: next,
+            inherited: next,
+            generation: 0,
+            until: i64::MAX,
             next,
             end: next,
             watermark: Timestamp::MIN,
@@ -92,8 +104,8 @@ pub(super) struct Sent {
 pub(super) struct Frames {
     /// The journal's topic.
     journal: String,
-    /// Version of the mapping that makes the events.
-    mapping: u64,
+    /// Version of the mappings that made the events under construction.
+    generation: i64,
     /// Size at which a frame is sent, bytes.
     frame_bytes: usize,
     lanes: Vec<Lane>,
@@ -116,10 +128,10 @@ impl Frames {
     /// Frames for a journal of so many partitions.
     #[must_use]
     pub(super) fn new(settings: &IntakeSettings) -> Self {
-        let IntakeSettings { partitions, mapping, frame_bytes, .. } = *settings;
+        let IntakeSettings { partitions, frame_bytes, .. } = *settings;
         Self {
             journal: settings.journal.clone(),
-            mapping,
+            generation: 0,
             frame_bytes,
             full: Vec::new(),
             lanes: std::iter::repeat_with(Lane::default).take(partitions).collect(),
@@ -144,6 +156,18 @@ impl Frames {
     /// The same, to be changed.
     pub(super) fn slots_mut(&mut self) -> &mut [Slot] {
         &mut self.slots
+    }
+
+    /// The version of the mappings that made the events under construction.
+    #[must_use]
+    pub(super) const fn generation(&self) -> i64 {
+        self.generation
+    }
+
+    /// Sets it. No frame may hold events.
+    pub(super) fn set_generation(&mut self, generation: i64) {
+        debug_assert!(self.lanes.iter().all(|lane| lane.builder.events() == 0), "a frame has one version");
+        self.generation = generation;
     }
 
     /// How many journal partitions there are.
@@ -306,7 +330,7 @@ impl Frames {
             *from = slot.next;
         }
         self.bytes.clear();
-        lane.builder.finish(self.mapping, &self.coverage, &mut self.bytes);
+        lane.builder.finish(self.generation.unsigned_abs(), &self.coverage, &mut self.bytes);
         lane.since = None;
         let oldest = lane.oldest.take().map(latency::write);
         let header = oldest.as_ref().map(|oldest| (latency::OLDEST, oldest.as_slice()));

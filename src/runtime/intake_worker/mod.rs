@@ -7,6 +7,7 @@
 mod frames;
 mod letters;
 mod take;
+mod versions;
 
 #[cfg(test)]
 mod tests;
@@ -18,9 +19,11 @@ use tracing::{error, info};
 
 use self::frames::{Frames, Slot};
 use self::letters::Letters;
-use self::take::Taking;
+use self::take::{Equipment, Taking};
+use self::versions::Versions;
 use super::clock::Clock;
 use super::http::{Pulse, Unready};
+use super::mappings::MappingLog;
 use super::metrics::{Group, Journaled, Metrics, Stage};
 use super::registry::Registry;
 use super::sink::{Outgoing, Sink};
@@ -48,8 +51,6 @@ pub struct IntakeSettings {
     pub linger_ms: i64,
     /// Size at which a frame is sent, bytes.
     pub frame_bytes: usize,
-    /// Version of the mappings that the events are made with.
-    pub mapping: u64,
     /// The topic of dead letters.
     pub dead_letters: String,
     /// How headers of dead letters are named.
@@ -64,8 +65,10 @@ pub struct IntakeSettings {
 pub struct IntakeParts {
     /// How it works.
     pub settings: IntakeSettings,
-    /// Decodes; its sources stand in the order of the topics that the source was opened with.
+    /// Decodes the canonical form; its sources stand in the order of the topics that the source was opened with.
     pub intake: Intake,
+    /// Where the mappings are, and from which offsets on.
+    pub mappings: Box<dyn MappingLog>,
     /// Where schemas are asked for.
     pub registry: Option<Registry>,
     /// The time.
@@ -93,12 +96,14 @@ impl<S: Source, K: Sink> IntakeWorker<S, K> {
     /// A worker that owns nothing yet. The sink must be a plain one.
     #[must_use]
     pub fn new(source: S, sink: K, parts: IntakeParts) -> Self {
-        let IntakeParts { settings, intake, registry, clock, metrics, pulse } = parts;
+        let IntakeParts { settings, intake, mappings, registry, clock, metrics, pulse } = parts;
         let now = clock.now();
         let frames = Frames::new(&settings);
         let letters =
             Letters::new(settings.dead_letters.clone(), settings.dialect, settings.instance.clone());
-        let taking = Taking::new(settings, intake, registry, frames, letters, metrics, now);
+        let versions = Versions::new(mappings, &intake);
+        let equipment = Equipment { intake, versions, registry, metrics };
+        let taking = Taking::new(settings, equipment, (frames, letters), now);
         taking.announce();
         Self { source, sink, taking, clock, pulse, next_tick: now, revoked: None, tokens: Vec::new() }
     }
@@ -163,6 +168,7 @@ impl<S: Source, K: Sink> IntakeWorker<S, K> {
     /// Says in every journal partition how far the sources are, and commits what is acknowledged everywhere.
     fn tick(&mut self) -> Result<(), WorkerError> {
         self.next_tick = self.taking.now.plus(TICK_MS);
+        self.activate()?;
         for slot in self.taking.frames.slots_mut() {
             // Markers of transactions are offsets too, which no record will ever cover.
             slot.next = self.source.position(&slot.source).unwrap_or(slot.next).max(slot.next);
@@ -208,6 +214,13 @@ impl<S: Source, K: Sink> IntakeWorker<S, K> {
     /// Sends everything, waits until it is acknowledged, and commits.
     fn settle(&mut self, stop: Option<&Stop>) -> Result<(), WorkerError> {
         self.taking.frames.send_all(&mut self.sink)?;
+        self.drain(stop)?;
+        self.taking.report();
+        self.commit(CommitMode::Wait)
+    }
+
+    /// Waits until everything that was sent is acknowledged.
+    fn drain(&mut self, stop: Option<&Stop>) -> Result<(), WorkerError> {
         let deadline = self.clock.now().plus(PATIENCE_MS);
         while self.sink.in_flight() > 0 {
             self.collect(Duration::from_millis(50))?;
@@ -218,9 +231,7 @@ impl<S: Source, K: Sink> IntakeWorker<S, K> {
                 return Err(WorkerError::Unacknowledged(self.sink.in_flight()));
             }
         }
-        self.collect(Duration::ZERO)?;
-        self.taking.report();
-        self.commit(CommitMode::Wait)
+        self.collect(Duration::ZERO)
     }
 
     /// Begins with partitions where the group left off; those that nobody has read are announced in the journal.
@@ -228,15 +239,18 @@ impl<S: Source, K: Sink> IntakeWorker<S, K> {
         let begun = self.revoked.take().unwrap_or_else(|| self.clock.now());
         // Frames list sources by place: those under construction end before the list grows.
         self.taking.frames.send_all(&mut self.sink)?;
+        self.taking.versions.refresh()?;
         for partition in partitions {
             let committed = self.source.committed(partition)?;
             let (low, high) = self.source.bounds(partition)?;
             let start = self.start(partition, committed, low)?;
             self.source.seek(partition, start)?;
-            self.taking.own(partition, start, high);
+            let inherited = if committed.is_some() { high } else { start };
+            self.taking.own(partition, (start, high), inherited);
             self.taking.metrics.pipeline.assigned(&partition.topic, 1);
             info!(topic = &*partition.topic, partition = partition.partition, start, high, "reading");
         }
+        self.activate()?;
         self.pulse.set(Unready::Starting, false);
         self.pulse.set(Unready::Unassigned, self.taking.frames.slots().is_empty());
         self.taking.metrics.pipeline.rebalance(Group::Intake, elapsed(begun, self.clock.now()));
@@ -251,7 +265,12 @@ impl<S: Source, K: Sink> IntakeWorker<S, K> {
         low: i64,
     ) -> Result<i64, WorkerError> {
         match committed {
-            Some(offset) if offset >= low => Ok(offset),
+            Some(offset) if offset >= low => {
+                if !self.taking.versions.knows(partition) {
+                    self.announce(partition, offset)?;
+                }
+                Ok(offset)
+            }
             // The readers of the journal see that offsets are missing and stop: nobody but an operator may accept that.
             Some(offset) => {
                 error!(
@@ -352,11 +371,12 @@ impl Taking {
     }
 
     /// Takes a partition over.
-    fn own(&mut self, partition: &SourcePartition, start: i64, end: i64) {
+    fn own(&mut self, partition: &SourcePartition, (start, end): (i64, i64), inherited: i64) {
         let limits = self.settings.limits;
         let Some((topic, settings)) = self.source(&partition.topic) else { return };
         let mut slot = Slot::new(partition.clone(), topic, settings, start, limits);
         slot.end = end;
+        slot.inherited = inherited;
         self.frames.own(slot);
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::IntakeSettings;
 use super::frames::Frames;
 use super::letters::{Failed, Letters};
+use super::versions::Versions;
 use crate::event::{Kind, Timestamp};
 use crate::intake::{
     self, DeadLetter, Decoded, Filtered, Intake, NeedsSchema, Route, SchemaId, SourceSettings, partition_of,
@@ -26,7 +27,9 @@ pub(super) struct Taking {
     pub(super) now: Timestamp,
     /// Why no more records are taken.
     pub(super) failed: Option<WorkerError>,
-    intake: Intake,
+    pub(super) versions: Versions,
+    /// Decodes with the version of the frames under construction.
+    pub(super) intake: Intake,
     registry: Option<Registry>,
     /// Its memory is used again; not there while a record is decoded.
     decoded: Option<Decoded<'static>>,
@@ -34,19 +37,35 @@ pub(super) struct Taking {
     reads: Vec<u64>,
 }
 
+/// What a worker was given to read records with.
+pub(super) struct Equipment {
+    pub(super) intake: Intake,
+    pub(super) versions: Versions,
+    pub(super) registry: Option<Registry>,
+    pub(super) metrics: Arc<Metrics>,
+}
+
 impl Taking {
-    #[expect(clippy::too_many_arguments, reason = "the parts of a worker, put together once")]
     pub(super) fn new(
         settings: IntakeSettings,
-        intake: Intake,
-        registry: Option<Registry>,
-        frames: Frames,
-        letters: Letters,
-        metrics: Arc<Metrics>,
+        Equipment { intake, versions, registry, metrics }: Equipment,
+        (frames, letters): (Frames, Letters),
         now: Timestamp,
     ) -> Self {
         let reads = vec![0; (0..).map_while(|place| intake.source(place)).count()];
-        Self { settings, frames, letters, metrics, now, failed: None, intake, registry, decoded: None, reads }
+        Self {
+            settings,
+            frames,
+            letters,
+            metrics,
+            now,
+            failed: None,
+            versions,
+            intake,
+            registry,
+            decoded: None,
+            reads,
+        }
     }
 
     /// The sources, by place.
@@ -73,6 +92,9 @@ impl Taking {
         let Some(slot) = self.frames.slots().get(place) else { return Ok(()) };
         if record.offset < slot.next {
             return Ok(());
+        }
+        if record.offset >= slot.until || slot.generation != self.frames.generation() {
+            self.switch(place, record.offset, sink)?;
         }
         let view = intake::Record {
             partition: record.partition,

@@ -13,6 +13,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use super::settings::MAX_RECORD_BYTES;
 use super::{Connection, REQUEST_TIMEOUT};
 use crate::config::Topics;
+use crate::runtime::system::system_partition;
 
 /// A topic as it should be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,7 +68,10 @@ pub fn plans(topics: &Topics, journal_partitions: u16) -> Vec<TopicPlan> {
     let append_time = ("message.timestamp.type", "LogAppendTime".to_owned());
     vec![
         plan(&topics.journal, "delete", &[append_time, ("retention.ms", days(7))]),
-        plan(&topics.changelog, "compact", &[("delete.retention.ms", days(1))]),
+        TopicPlan {
+            partitions: system_partition(journal_partitions) + 1,
+            ..plan(&topics.changelog, "compact", &[("delete.retention.ms", days(1))])
+        },
         plan(
             &topics.dead_letters,
             "delete",

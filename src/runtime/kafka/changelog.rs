@@ -1,5 +1,6 @@
 //! System records that outlive the journal, read from the changelog without being a member of a group.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use rdkafka::Message;
@@ -9,8 +10,11 @@ use rdkafka::message::BorrowedMessage;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::{Connection, REQUEST_TIMEOUT};
+use crate::event::SourcePartition;
 use crate::event::bytes::FormatError;
 use crate::journal::{Entry, System};
+use crate::runtime::mappings::{MappingLog, Trace};
+use crate::runtime::worker::WorkerError;
 
 /// System records could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -26,39 +30,120 @@ pub enum ChangelogError {
     Format(#[from] FormatError),
 }
 
-/// All system records of the changelog, in no order across partitions.
-///
-/// # Errors
-/// If the log can't be read to its present end, or a record can't be understood.
-pub fn system_records(connection: &Connection, topic: &str) -> Result<Vec<System>, ChangelogError> {
-    let mut found = Vec::new();
-    visit_to_end(connection, topic, None, &mut |message| {
-        let system = message.key().is_some_and(|key| key.starts_with(b"system/"));
-        if let (true, Some(value)) = (system, message.payload())
-            && let Entry::System(record) = Entry::parse(value)?
-        {
-            found.push(record);
-        }
-        Ok(())
-    })?;
-    Ok(found)
+/// How many of the newest records of each journal partition are looked through for what a source's last owner decoded:
+/// first few, since owners speak every second, then more, then the search is given up.
+const LOOK_BACK: [i64; 3] = [64, 512, 4096];
+
+/// The system records of the changelog, followed from its beginning on.
+pub struct SystemRecords {
+    connection: Connection,
+    consumer: BaseConsumer,
+    place: SourcePartition,
+    journal: String,
+    next: i64,
 }
 
-/// Visits all records of a topic, or only the last `newest` offsets of each partition, up to its present end.
+impl SystemRecords {
+    /// Follows this partition of the changelog; `journal` is the topic where frames are.
+    ///
+    /// # Errors
+    /// If the client refuses.
+    pub fn open(
+        connection: &Connection,
+        place: SourcePartition,
+        journal: String,
+    ) -> Result<Self, ChangelogError> {
+        let consumer: BaseConsumer = connection.reader().create()?;
+        let mut assignment = TopicPartitionList::new();
+        assignment.add_partition_offset(&place.topic, place.partition, Offset::Beginning)?;
+        consumer.assign(&assignment)?;
+        Ok(Self { connection: connection.clone(), consumer, place, journal, next: 0 })
+    }
+
+    /// What came since the last call, up to the present end.
+    ///
+    /// # Errors
+    /// If the log can't be read to its present end, or a record can't be understood.
+    pub fn read(&mut self) -> Result<Vec<System>, ChangelogError> {
+        let (topic, partition) = (&*self.place.topic, self.place.partition);
+        let (_, end) = self.consumer.fetch_watermarks(topic, partition, REQUEST_TIMEOUT)?;
+        let deadline = Instant::now() + REQUEST_TIMEOUT;
+        let mut found = Vec::new();
+        while self.next < end {
+            if Instant::now() > deadline {
+                return Err(ChangelogError::Timeout);
+            }
+            if let Some(message) = self.consumer.poll(Duration::from_millis(100)) {
+                let message = message?;
+                let system = message.key().is_some_and(|key| key.starts_with(b"system/"));
+                if let (true, Some(value)) = (system, message.payload())
+                    && let Entry::System(record) = Entry::parse(value)?
+                {
+                    found.push(record);
+                }
+            }
+            // The position, not the last record: what compaction has removed from the end never comes.
+            let positions = self.consumer.position()?;
+            if let Some(Offset::Offset(offset)) =
+                positions.find_partition(topic, partition).map(|own| own.offset())
+            {
+                self.next = offset;
+            }
+        }
+        Ok(found)
+    }
+
+    /// See [`MappingLog::decoded`].
+    fn search(&self, source: &SourcePartition, start: i64) -> Result<Option<i64>, ChangelogError> {
+        for newest in LOOK_BACK {
+            let mut traces: BTreeMap<i32, Trace> = BTreeMap::new();
+            let cut = visit_to_end(&self.connection, &self.journal, Some(newest), &mut |message| {
+                let trace = traces.entry(message.partition()).or_default();
+                trace.record(message.payload().unwrap_or_default(), source, start);
+                Ok(())
+            })?;
+            let whole = |partition: &i32| traces.get(partition).is_some_and(|trace| trace.whole);
+            if cut.iter().all(whole) {
+                return Ok(traces.values().map(|trace| trace.next).max().map(|next| next.max(start)));
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl MappingLog for SystemRecords {
+    fn place(&self) -> SourcePartition {
+        self.place.clone()
+    }
+
+    fn news(&mut self) -> Result<Vec<System>, WorkerError> {
+        Ok(self.read()?)
+    }
+
+    fn decoded(&mut self, source: &SourcePartition, start: i64) -> Result<Option<i64>, WorkerError> {
+        Ok(self.search(source, start)?)
+    }
+}
+
+/// Visits all records of a topic, or only the last `newest` offsets of each partition, up to its present end. Tells the
+/// partitions of which older records were left out.
 pub(super) fn visit_to_end(
     connection: &Connection,
     topic: &str,
     newest: Option<i64>,
     visit: &mut dyn FnMut(&BorrowedMessage<'_>) -> Result<(), ChangelogError>,
-) -> Result<(), ChangelogError> {
+) -> Result<Vec<i32>, ChangelogError> {
     let consumer: BaseConsumer = connection.reader().create()?;
     let metadata = consumer.fetch_metadata(Some(topic), REQUEST_TIMEOUT)?;
     let partitions = metadata.topics().first().map_or(&[][..], |topic| topic.partitions());
     let mut assignment = TopicPartitionList::new();
-    let mut left = Vec::new();
+    let (mut left, mut cut) = (Vec::new(), Vec::new());
     for partition in partitions {
         let (low, high) = consumer.fetch_watermarks(topic, partition.id(), REQUEST_TIMEOUT)?;
         let first = newest.map_or(low, |newest| low.max(high.saturating_sub(newest)));
+        if first > low {
+            cut.push(partition.id());
+        }
         if first < high {
             assignment.add_partition_offset(topic, partition.id(), Offset::Offset(first))?;
             left.push((partition.id(), high));
@@ -80,5 +165,5 @@ pub(super) fn visit_to_end(
             !matches!(reached, Some(Offset::Offset(offset)) if offset >= *high)
         });
     }
-    Ok(())
+    Ok(cut)
 }

@@ -3,10 +3,11 @@
 use std::time::{Duration, Instant};
 
 use super::admin::{Admin, TopicPlan};
-use super::changelog::system_records;
+use super::changelog::SystemRecords;
 use super::{Connection, Group, KafkaSource, PlainSink, TransactionalSink};
-use crate::event::SourcePartition;
-use crate::journal::System;
+use crate::event::{SourcePartition, Timestamp};
+use crate::journal::{Coverage, FrameBuilder, System};
+use crate::runtime::mappings::MappingLog as _;
 use crate::runtime::sink::{Outgoing, Sink};
 use crate::runtime::source::{Assignment, CommitMode, Source};
 use crate::runtime::system::{SystemTopics, publish_system};
@@ -276,9 +277,11 @@ fn the_changelog_tells_its_system_records() {
     let topics = SystemTopics {
         journal: topic(&connection, "journal", 1),
         partitions: 1,
-        changelog: topic(&connection, "changelog", 3),
+        changelog: topic(&connection, "changelog", 2),
     };
-    assert_eq!(system_records(&connection, &topics.changelog).unwrap(), []);
+    let place = at(&topics.changelog, 1);
+    let mut records = SystemRecords::open(&connection, place.clone(), topics.journal.clone()).unwrap();
+    assert_eq!(records.read().unwrap(), []);
     let mapping = |generation, version: &str| System::Mapping {
         generation,
         version: version.into(),
@@ -287,10 +290,54 @@ fn the_changelog_tells_its_system_records() {
     };
     let mut sink = PlainSink::open(&connection, "apply").unwrap();
     publish_system(&mut sink, &topics, &mapping(1, "a")).unwrap();
+    assert_eq!(records.read().unwrap(), [mapping(1, "a")]);
     publish_system(&mut sink, &topics, &mapping(2, "b")).unwrap();
-    let mut found = system_records(&connection, &topics.changelog).unwrap();
-    found.sort_by_key(|record| matches!(record, System::Mapping { generation: 2, .. }));
-    assert_eq!(found, [mapping(1, "a"), mapping(2, "b")]);
+    assert_eq!(records.read().unwrap(), [mapping(2, "b")]);
+    let mut again = SystemRecords::open(&connection, place, topics.journal).unwrap();
+    assert_eq!(again.read().unwrap(), [mapping(1, "a"), mapping(2, "b")]);
+}
+
+#[test]
+fn the_journal_tells_how_far_a_source_was_decoded() {
+    let Some(connection) = connection("decoded") else { return };
+    let journal = topic(&connection, "journal", 2);
+    let changelog = topic(&connection, "changelog", 3);
+    let mut sink = PlainSink::open(&connection, "journal").unwrap();
+    let source = at("usage", 0);
+    let mut frame = |partition, from, to, token| {
+        let coverage = Coverage {
+            source: source.clone(),
+            from,
+            to,
+            end: to + 1,
+            watermark: Timestamp::MIN,
+            caught_up: true,
+        };
+        let mut bytes = Vec::new();
+        FrameBuilder::default().finish(3, &[coverage], &mut bytes);
+        sink.send(Outgoing {
+            topic: &journal,
+            partition: Some(partition),
+            key: None,
+            value: Some(&bytes),
+            headers: &[],
+            token,
+        })
+        .unwrap();
+    };
+    frame(0, 5, 19, 1);
+    frame(1, 5, 11, 2);
+    // More than the first look back takes in: the frame that counts is found by the second.
+    for token in 3..103 {
+        frame(0, 20, 19, token);
+    }
+    let mut tokens = Vec::new();
+    while sink.in_flight() > 0 {
+        sink.acknowledged(SHORT, &mut tokens).unwrap();
+    }
+    let mut records = SystemRecords::open(&connection, at(&changelog, 2), journal.clone()).unwrap();
+    assert_eq!(records.decoded(&source, 8).unwrap(), Some(20));
+    assert_eq!(records.decoded(&at("usage", 1), 8).unwrap(), Some(8), "never seen");
 }
 
 #[test]

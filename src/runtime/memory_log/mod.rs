@@ -13,9 +13,11 @@ use super::source::SourceError;
 use crate::event::{SourcePartition, Timestamp};
 use crate::intake::Headers;
 
+mod mappings;
 mod sink;
 mod source;
 
+pub use mappings::MemoryMappings;
 pub use sink::MemorySink;
 pub use source::MemorySource;
 
