@@ -8,3 +8,5 @@ mod crash;
 mod garbage;
 mod groups;
 mod journal;
+mod lost;
+mod state;
