@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Workload W1 on a real broker that is started for it and stopped again.
+# Workload W1 and recovery on a real broker that is started for it and stopped again.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 state=$(mktemp -d)
@@ -10,4 +10,4 @@ stop() {
 trap stop EXIT
 cargo build --release --bin forewarn
 scripts/kafka.sh start "$state"
-FOREWARN_BENCH_BROKERS=$(cat "$state/bootstrap") cargo bench --bench w1
+FOREWARN_BENCH_BROKERS=$(cat "$state/bootstrap") cargo bench --bench w1 --bench recovery

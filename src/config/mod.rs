@@ -167,6 +167,8 @@ pub struct State {
     pub path: PathBuf,
     pub hot_bytes: usize,
     pub checkpoint: Duration,
+    pub changelog: Duration,
+    pub recovery: Duration,
 }
 
 /// Where schemas come from.

@@ -360,11 +360,20 @@ impl<'n> Reader<'_> {
     }
 
     fn state(&mut self, top: Table<'n>) -> Option<State> {
-        let table = self.section(top, "state", &["path", "hot_bytes", "checkpoint"])?;
+        let keys = ["path", "hot_bytes", "checkpoint", "changelog", "recovery"];
+        let table = self.section(top, "state", &keys)?;
         let path = self.text(table, "path").map(PathBuf::from);
         let hot_bytes = self.bytes(table, "hot_bytes", 1024 * 1024..=1 << 40);
         let checkpoint = self.duration(table, "checkpoint", 100);
-        Some(State { path: path?, hot_bytes: hot_bytes?, checkpoint: checkpoint? })
+        let changelog = self.duration(table, "changelog", 1_000);
+        let recovery = self.duration(table, "recovery", 1_000);
+        Some(State {
+            path: path?,
+            hot_bytes: hot_bytes?,
+            checkpoint: checkpoint?,
+            changelog: changelog?,
+            recovery: recovery?,
+        })
     }
 
     fn registry(&mut self, top: Table<'n>) -> Option<Option<Registry>> {

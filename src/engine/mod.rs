@@ -56,6 +56,10 @@ use rows::wanted::Wanted;
 use store::{Checkpoint, DeadlineClock, RowKey, Store, StoreError};
 use task::Task;
 
+/// This engine's version. Another version may say something else about the same journal, so it does not go on silently
+/// where this one stopped in the middle.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
 /// A record of the journal, as the engine takes it in.
 #[derive(Debug, Clone)]
 pub struct JournalRecord<'a> {

@@ -43,9 +43,56 @@ pub struct Checkpoint {
     pub position: i64,
 }
 
+/// How far the changelog knows a store.
+///
+/// Markers of one line follow one history. A store whose history the changelog does not know begins a new line, whose first
+/// marker covers all its rows; rows of other lines then count no more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Marked {
+    /// The line; the first one is 1, and 0 is none.
+    pub line: u64,
+    /// The position of the line's last marker; [`Marked::NONE`] before its first.
+    pub position: i64,
+}
+
+impl Marked {
+    /// The position of a line without markers: every row changed since.
+    pub const NONE: i64 = i64::MIN;
+
+    /// A line that has no marker yet.
+    #[must_use]
+    pub const fn begin(line: u64) -> Self {
+        Self { line, position: Self::NONE }
+    }
+}
+
+/// A row by key; `None` where it is gone.
+pub type ChangedRow = (RowKey, Option<Vec<u8>>);
+
+/// What changed since a marker, as of one checkpoint, read while the store goes on.
+pub struct Changes {
+    /// The checkpoint's position.
+    pub position: i64,
+    /// The checkpoint's task state.
+    pub task: Vec<u8>,
+    /// The rows, in no order. An error in their midst makes all of them void.
+    pub rows: Box<dyn Iterator<Item = Result<ChangedRow, StoreError>> + Send>,
+}
+
+/// A row from the changelog: the line that it belongs to, and its bytes; nothing where it is gone.
+pub type RestoredRow = (RowKey, Option<(u64, Vec<u8>)>);
+
+/// The deadlines that a row is armed for, from its bytes.
+pub type DeadlinesOf = fn(&RowKey, &[u8]) -> Result<Vec<Deadline>, StoreError>;
+
 /// The store failed; the process exits and restarts from the last checkpoint.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
+    /// There is no room for what must be written.
+    #[error(
+        "the disk of the state store is full: {0}\n  hint: make room below `state.path` and start again; nothing is lost, work goes on from the last checkpoint"
+    )]
+    Full(String),
     /// The storage engine reported an error.
     #[error("the state store failed: {0}")]
     Failed(String),
@@ -103,6 +150,43 @@ pub trait Store {
     /// # Errors
     /// If the storage engine fails.
     fn last_checkpoint(&mut self) -> Result<Option<(i64, Vec<u8>)>, StoreError>;
+
+    /// How far the changelog knows this store; line 0 if it never heard of it.
+    ///
+    /// # Errors
+    /// If the storage engine fails.
+    fn marked(&mut self) -> Result<Marked, StoreError>;
+
+    /// Takes note of a marker, or of a new line.
+    ///
+    /// # Errors
+    /// If the storage engine fails.
+    fn set_marked(&mut self, marked: Marked) -> Result<(), StoreError>;
+
+    /// What changed since the last marker, as of the last checkpoint. There must be one.
+    ///
+    /// # Errors
+    /// If the storage engine fails.
+    fn changes(&mut self) -> Result<Changes, StoreError>;
+
+    /// Takes in a part of the changelog: rows sorted by key, each once. Later parts overwrite earlier ones. Until
+    /// [`Store::finish_restore`] the store has no checkpoint, so what is left of a broken restore is discarded.
+    ///
+    /// # Errors
+    /// If the storage engine fails.
+    fn restore(&mut self, rows: &[RestoredRow]) -> Result<(), StoreError>;
+
+    /// Ends a restore at this marker, with its task state: forgets rows of other lines, arms the deadlines of the others,
+    /// and makes all of it a checkpoint. How many rows there are.
+    ///
+    /// # Errors
+    /// If the storage engine fails or a row can't be read.
+    fn finish_restore(
+        &mut self,
+        marked: Marked,
+        task: &[u8],
+        deadlines: DeadlinesOf,
+    ) -> Result<u64, StoreError>;
 
     /// What it occupies, and what went wrong in it.
     fn usage(&self) -> Usage;

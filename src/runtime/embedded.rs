@@ -14,7 +14,7 @@ use super::memory_log::{Given, LogError, MemoryLog, MemoryMappings, MemorySink, 
 use super::metrics::{Metrics, MetricsError};
 use super::rocks::{RocksMemory, RocksStore};
 use super::system::{SystemTopics, publish_system, system_partition};
-use super::worker::{Stop, WorkerError};
+use super::worker::{Stop, WorkerError, at_once};
 use crate::config::HeaderDialect;
 use crate::event::{SourcePartition, Timestamp};
 use crate::intake::breaker::Limits;
@@ -93,12 +93,15 @@ impl Embedded {
         let memory = RocksMemory::new(32 << 20, 32 << 20);
         let parts = DetectParts {
             settings: detect_settings(),
-            open_store: Box::new(move |partition, discard| {
+            open_store: Arc::new(move |partition, discard| {
                 if discard {
                     RocksStore::discard(&state, partition)?;
                 }
                 Ok(RocksStore::open(&state, partition, u32::from(JOURNAL_PARTITIONS), &memory)?)
             }),
+            // Rows live as long as the log: neither outlives the process.
+            changelog: None,
+            spawn: at_once,
             clock: Arc::clone(&clock) as Arc<dyn Clock + Send + Sync>,
             metrics: Arc::clone(&metrics),
             pulse: health.worker("detect", now),
@@ -227,6 +230,7 @@ fn intake_settings() -> IntakeSettings {
 fn detect_settings() -> DetectSettings {
     DetectSettings {
         application_id: APPLICATION.to_owned(),
+        engine: crate::engine::VERSION.to_owned(),
         partitions: JOURNAL_PARTITIONS,
         topics: OutputTopics {
             alerts: ALERTS.to_owned(),

@@ -3,6 +3,7 @@
 //! The four seams are the traits [`source::Source`], [`sink::Sink`], [`clock::Clock`] and [`crate::engine::store::Store`];
 //! each has two implementations, one on the real thing and one in memory.
 
+pub mod changelog;
 pub mod clock;
 pub mod detect_worker;
 pub mod embedded;

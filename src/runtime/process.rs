@@ -3,20 +3,22 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::changelog::Changelog;
 use super::clock::{Clock, SystemClock};
-use super::detect_worker::{DetectParts, DetectSettings, DetectWorker, OutputTopics};
+use super::detect_worker::{DetectParts, DetectSettings, DetectWorker, OpenStore, OutputTopics};
 use super::group::Lives;
 use super::http::{Health, HttpError, Server};
 use super::intake_worker::{IntakeParts, IntakeSettings, IntakeWorker};
 use super::kafka::admin::{Admin, AdminError, plans};
 use super::kafka::changelog::SystemRecords;
-use super::kafka::{Connection, Group, KafkaSource, PlainSink, TransactionalSink};
+use super::kafka::{Connection, Group, KafkaSource, PlainSink, RowsSink, TransactionalSink, read_rows};
 use super::metrics::{Metrics, MetricsError};
 use super::registry::{Location, Registry};
 use super::rocks::{RocksMemory, RocksStore};
 use super::shutdown::{exit_on_panic, obey_signals};
+use super::sink::Sink;
 use super::system::system_partition;
-use super::worker::{Stop, WorkerError};
+use super::worker::{Stop, WorkerError, spawn};
 use crate::config::{Config, Delivery, Registry as RegistryConfig};
 use crate::event::SourcePartition;
 use crate::intake::breaker::Limits;
@@ -25,6 +27,9 @@ use crate::intake::{Format, Intake, SourceSettings};
 
 /// Blocks that RocksDB keeps, and rows that it has not written to tables yet, bytes.
 const ROCKS_BYTES: (usize, usize) = (64 << 20, 64 << 20);
+
+/// How long the changelog keeps tombstones at least; `check_topics` holds the topic to it.
+const TOMBSTONES_MS: i64 = 86_400_000;
 
 /// The process could not begin or go on.
 #[derive(Debug, thiserror::Error)]
@@ -37,16 +42,18 @@ pub enum ProcessError {
         "topic `{0}` does not exist\n  hint: `forewarn topics create` makes it, as does `forewarn run --create-topics`"
     )]
     NoTopic(String),
-    /// The journal is not as configured.
+    /// The journal or the changelog is not as configured.
     #[error(
-        "the journal `{topic}` has {found} partitions, the configuration says {configured}\n  hint: the number can't change; set `journal.partitions` to {found}"
+        "topic `{topic}` has {found} partitions, it must have {planned} where `journal.partitions` is {configured}\n  hint: the number can't change; set `journal.partitions` to what the journal has"
     )]
     Partitions {
-        /// The journal.
+        /// The topic.
         topic: String,
         /// How many it has.
         found: i32,
-        /// How many it should have.
+        /// How many it must have.
+        planned: i32,
+        /// How many the journal should have.
         configured: u16,
     },
     /// The changelog has no partition for the system records.
@@ -172,28 +179,36 @@ impl Process {
         for plan in &plans {
             let state = states.iter().find(|state| state.name == plan.name);
             let state = state.ok_or_else(|| ProcessError::NoTopic(plan.name.clone()))?;
-            if plan.name == self.config.topics.changelog && state.partitions < plan.partitions {
-                let (topic, found, needed) = (plan.name.clone(), state.partitions, plan.partitions);
-                return Err(ProcessError::Changelog { topic, found, needed });
-            }
-            if plan.name != self.config.topics.journal {
-                continue;
-            }
+            let leans_on: &[&str] = match &plan.name {
+                name if *name == self.config.topics.journal => &["message.timestamp.type", "cleanup.policy"],
+                name if *name == self.config.topics.changelog => {
+                    if state.partitions < plan.partitions {
+                        let (topic, found, needed) = (plan.name.clone(), state.partitions, plan.partitions);
+                        return Err(ProcessError::Changelog { topic, found, needed });
+                    }
+                    &["cleanup.policy", "delete.retention.ms"]
+                }
+                _ => continue,
+            };
             if state.partitions != plan.partitions {
                 return Err(ProcessError::Partitions {
                     topic: plan.name.clone(),
                     found: state.partitions,
+                    planned: plan.partitions,
                     configured: self.config.journal.partitions,
                 });
             }
-            let time = |(name, ..): &&(String, String, String)| name == "message.timestamp.type";
-            if let Some((setting, found, planned)) = state.deviations.iter().find(time) {
-                return Err(ProcessError::Setting {
-                    topic: plan.name.clone(),
-                    setting: setting.clone(),
-                    found: found.clone(),
-                    planned: planned.clone(),
-                });
+            for (setting, found, planned) in &state.deviations {
+                let longer = |found: &str| found.parse::<i64>().is_ok_and(|found| found >= TOMBSTONES_MS);
+                let fine = setting == "delete.retention.ms" && longer(found);
+                if leans_on.contains(&setting.as_str()) && !fine {
+                    return Err(ProcessError::Setting {
+                        topic: plan.name.clone(),
+                        setting: setting.clone(),
+                        found: found.clone(),
+                        planned: planned.clone(),
+                    });
+                }
             }
         }
         Ok(())
@@ -223,6 +238,8 @@ impl Process {
                     u32::from(config.journal.partitions),
                     Arc::clone(&memory),
                 ),
+                changelog: Some(Arc::new(changelog(&connection, &config))),
+                spawn,
                 clock: Arc::clone(&clock),
                 metrics: Arc::clone(&metrics),
                 pulse: Arc::clone(&pulse),
@@ -273,12 +290,27 @@ impl Process {
     }
 }
 
-fn open_store(
-    path: PathBuf,
-    partitions: u32,
-    memory: Arc<RocksMemory>,
-) -> Box<dyn FnMut(i32, bool) -> Result<RocksStore, WorkerError> + Send> {
-    Box::new(move |partition, discard| {
+/// How the changelog of a configuration is kept.
+fn changelog(connection: &Connection, config: &Config) -> Changelog {
+    let (writing, reading) = (connection.clone(), connection.clone());
+    let topic = config.topics.changelog.clone();
+    Changelog {
+        topic: topic.clone(),
+        interval_ms: ms(config.state.changelog),
+        budget_ms: ms(config.state.recovery),
+        tombstones_ms: TOMBSTONES_MS,
+        open_sink: Arc::new(move |partition| {
+            let sink = RowsSink::open(&writing, partition)?;
+            Ok(Box::new(sink) as Box<dyn Sink + Send>)
+        }),
+        read: Arc::new(move |partition, newest, visit| {
+            read_rows(&reading, (&topic, partition), newest, visit)
+        }),
+    }
+}
+
+fn open_store(path: PathBuf, partitions: u32, memory: Arc<RocksMemory>) -> OpenStore<RocksStore> {
+    Arc::new(move |partition, discard| {
         if discard {
             RocksStore::discard(&path, partition)?;
         }
@@ -294,6 +326,7 @@ fn detect_settings(config: &Config) -> DetectSettings {
     let hot_bytes = config.state.hot_bytes / config.threads.detect.max(1);
     DetectSettings {
         application_id: config.application_id.clone(),
+        engine: crate::engine::VERSION.to_owned(),
         partitions: config.journal.partitions,
         topics: OutputTopics {
             alerts: config.topics.alerts.clone(),

@@ -2,9 +2,14 @@
 //!
 //! | column family | key | value |
 //! |---|---|---|
-//! | default | row key | row |
+//! | default | row key | position of the checkpoint that wrote it (i64, big-endian), row |
 //! | `deadlines` | clock (1 byte), time (8, big-endian, sign bit flipped), row key | nothing |
-//! | `meta` | `format`; `partitions`; `checkpoint` | 1 byte; u32; position (i64), task state; big-endian |
+//! | `dropped` | key of a row that is gone | position of the checkpoint that removed it (i64, big-endian) |
+//! | `meta` | `format`; `partitions` | 1 byte; u32, big-endian |
+//! | | `checkpoint`; `marker` | position (i64), task state; line (u64), position (i64); big-endian |
+//!
+//! The positions before rows tell what changed since a marker, whatever happened in between; rows that came from the
+//! changelog carry a number below all positions.
 //!
 //! A checkpoint is one write batch, so one record of the write-ahead log: whole or absent after a crash of the process,
 //! whose writes the kernel keeps. The log is not forced to disk: after a power failure an earlier checkpoint is found, and
@@ -12,6 +17,7 @@
 //! ahead of the log.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType,
@@ -19,15 +25,23 @@ use rocksdb::{
     WriteBufferManager,
 };
 
-use crate::engine::store::{Checkpoint, Deadline, DeadlineClock, RowKey, Store, StoreError, Usage};
+mod changes;
+mod restore;
+
+use crate::engine::store::{
+    Changes, Checkpoint, Deadline, DeadlineClock, DeadlinesOf, Marked, RestoredRow, RowKey, Store,
+    StoreError, Usage,
+};
 use crate::event::Timestamp;
 
 /// Version of the layout above.
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
 
+const DEFAULT: &str = rocksdb::DEFAULT_COLUMN_FAMILY_NAME;
 const DEADLINES: &str = "deadlines";
+const DROPPED: &str = "dropped";
 const META: &str = "meta";
-const FAMILIES: [&str; 3] = [rocksdb::DEFAULT_COLUMN_FAMILY_NAME, DEADLINES, META];
+const FAMILIES: [&str; 4] = [DEFAULT, DEADLINES, DROPPED, META];
 
 /// Memory that all tasks of the process share.
 pub struct RocksMemory {
@@ -78,7 +92,13 @@ pub enum OpenError {
 
 /// The rows of one task.
 pub struct RocksStore {
-    db: DB,
+    /// Reads for the changelog; ends before the database is closed.
+    reader: Option<changes::Reader>,
+    db: Arc<DB>,
+    /// For tables that are written beside the database.
+    table_options: Options,
+    /// Where those are written.
+    table_file: PathBuf,
 }
 
 impl RocksStore {
@@ -95,12 +115,18 @@ impl RocksStore {
         let path = folder(state_path, partition);
         std::fs::create_dir_all(&path).map_err(|error| StoreError::Failed(error.to_string()))?;
         let families = [
-            ColumnFamilyDescriptor::new(rocksdb::DEFAULT_COLUMN_FAMILY_NAME, rows_options(memory)),
+            ColumnFamilyDescriptor::new(DEFAULT, rows_options(memory)),
             ColumnFamilyDescriptor::new(DEADLINES, options(&table_options(memory))),
+            ColumnFamilyDescriptor::new(DROPPED, options(&table_options(memory))),
             ColumnFamilyDescriptor::new(META, options(&table_options(memory))),
         ];
         let db = DB::open_cf_descriptors(&database_options(memory), &path, families).map_err(failed)?;
-        let store = Self { db };
+        let store = Self {
+            reader: None,
+            db: Arc::new(db),
+            table_options: rows_options(memory),
+            table_file: state_path.join(format!("{partition}.restore.sst")),
+        };
         store.claim(&path, partitions)?;
         Ok(store)
     }
@@ -140,6 +166,10 @@ impl RocksStore {
             return Err(OpenError::Partitions { path, stored, configured: partitions });
         }
         Ok(())
+    }
+
+    fn tables(&self) -> restore::Tables<'_> {
+        restore::Tables { db: &self.db, file: &self.table_file, options: &self.table_options }
     }
 
     fn family(&self, name: &str) -> Result<&ColumnFamily, StoreError> {
@@ -198,8 +228,29 @@ fn rows_options(memory: &RocksMemory) -> Options {
 fn failed(error: rocksdb::Error) -> StoreError {
     match error.kind() {
         ErrorKind::Corruption => StoreError::Corrupt(error.to_string()),
+        // The only way in which the binding tells it.
+        _ if error.as_ref().contains("No space left on device") => StoreError::Full(error.to_string()),
         _ => StoreError::Failed(error.to_string()),
     }
+}
+
+/// A row as it is stored: behind the position of the checkpoint that wrote it.
+fn stored(position: i64, row: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(8 + row.len());
+    out.extend_from_slice(&position.to_be_bytes());
+    out.extend_from_slice(row);
+    out
+}
+
+fn marker(marked: Marked) -> [u8; 16] {
+    (u128::from(marked.line) << 64 | u128::from(marked.position.cast_unsigned())).to_be_bytes()
+}
+
+fn split_stored(bytes: &[u8]) -> Result<(i64, &[u8]), StoreError> {
+    let (position, row) = bytes
+        .split_first_chunk::<8>()
+        .ok_or_else(|| StoreError::Corrupt("a row without position".to_owned()))?;
+    Ok((i64::from_be_bytes(*position), row))
 }
 
 /// Keys that sort by clock, time, row.
@@ -219,11 +270,14 @@ fn read_deadline(clock: DeadlineClock, key: &[u8]) -> Option<Deadline> {
 
 impl Store for RocksStore {
     fn load(&mut self, keys: &[RowKey]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
-        let rows = self.family(rocksdb::DEFAULT_COLUMN_FAMILY_NAME)?;
+        let rows = self.family(DEFAULT)?;
         self.db
             .batched_multi_get_cf(rows, keys.iter().map(|key| &key.0), false)
             .into_iter()
-            .map(|row| row.map(|row| row.map(|bytes| bytes.to_vec())).map_err(failed))
+            .map(|row| match row.map_err(failed)? {
+                Some(bytes) => split_stored(&bytes).map(|(_, row)| Some(row.to_vec())),
+                None => Ok(None),
+            })
             .collect()
     }
 
@@ -256,16 +310,20 @@ impl Store for RocksStore {
     }
 
     fn checkpoint(&mut self, checkpoint: &Checkpoint) -> Result<(), StoreError> {
-        let (rows, deadlines, meta) =
-            (self.family(rocksdb::DEFAULT_COLUMN_FAMILY_NAME)?, self.family(DEADLINES)?, self.family(META)?);
+        let (rows, deadlines, meta) = (self.family(DEFAULT)?, self.family(DEADLINES)?, self.family(META)?);
+        let dropped = self.family(DROPPED)?;
+        let position = checkpoint.position.to_be_bytes();
         let mut batch = WriteBatch::default();
         // In key order tables are written with a third of the work.
         let mut changed: Vec<&(RowKey, Option<Vec<u8>>)> = checkpoint.rows.iter().collect();
         changed.sort_unstable_by(|a, b| a.0.cmp(&b.0));
         for (key, row) in changed {
             match row {
-                Some(row) => batch.put_cf(rows, &key.0, row),
-                None => batch.delete_cf(rows, &key.0),
+                Some(row) => batch.put_cf(rows, &key.0, stored(checkpoint.position, row)),
+                None => {
+                    batch.delete_cf(rows, &key.0);
+                    batch.put_cf(dropped, &key.0, position);
+                }
             }
         }
         for deadline in &checkpoint.disarmed {
@@ -274,9 +332,7 @@ impl Store for RocksStore {
         for deadline in &checkpoint.armed {
             batch.put_cf(deadlines, deadline_key(deadline.clock, deadline.at, &deadline.row.0), []);
         }
-        let mut position = checkpoint.position.to_be_bytes().to_vec();
-        position.extend_from_slice(&checkpoint.task);
-        batch.put_cf(meta, "checkpoint", position);
+        batch.put_cf(meta, "checkpoint", stored(checkpoint.position, &checkpoint.task));
         self.db.write(batch).map_err(failed)
     }
 
@@ -284,10 +340,62 @@ impl Store for RocksStore {
         let Some(bytes) = self.db.get_cf(self.family(META)?, "checkpoint").map_err(failed)? else {
             return Ok(None);
         };
-        let (position, task) = bytes
-            .split_first_chunk::<8>()
-            .ok_or_else(|| StoreError::Corrupt("a checkpoint without position".to_owned()))?;
-        Ok(Some((i64::from_be_bytes(*position), task.to_vec())))
+        let (position, task) = split_stored(&bytes)?;
+        Ok(Some((position, task.to_vec())))
+    }
+
+    fn marked(&mut self) -> Result<Marked, StoreError> {
+        let Some(bytes) = self.db.get_cf(self.family(META)?, "marker").map_err(failed)? else {
+            return Ok(Marked::begin(0));
+        };
+        let corrupt = || StoreError::Corrupt(format!("a marker of {} bytes", bytes.len()));
+        let (line, position) = bytes.split_first_chunk::<8>().ok_or_else(corrupt)?;
+        let position = position.try_into().map_err(|_| corrupt())?;
+        Ok(Marked { line: u64::from_be_bytes(*line), position: i64::from_be_bytes(position) })
+    }
+
+    fn set_marked(&mut self, marked: Marked) -> Result<(), StoreError> {
+        let dropped = self.family(DROPPED)?;
+        let mut batch = WriteBatch::default();
+        for entry in self.db.iterator_cf(dropped, IteratorMode::Start) {
+            let (key, position) = entry.map_err(failed)?;
+            if split_stored(&position)?.0 <= marked.position {
+                batch.delete_cf(dropped, key);
+            }
+        }
+        batch.put_cf(self.family(META)?, "marker", marker(marked));
+        self.db.write(batch).map_err(failed)
+    }
+
+    fn changes(&mut self) -> Result<Changes, StoreError> {
+        let checkpoint = self.last_checkpoint()?;
+        let (position, task) =
+            checkpoint.ok_or_else(|| StoreError::Failed("there is no checkpoint".to_owned()))?;
+        let since = self.marked()?.position;
+        // One at a time: the one before ends here if it has not yet.
+        self.reader = None;
+        let (reader, rows) = changes::Reader::begin(&self.db, since)?;
+        self.reader = Some(reader);
+        Ok(Changes { position, task, rows: Box::new(rows) })
+    }
+
+    fn restore(&mut self, rows: &[RestoredRow]) -> Result<(), StoreError> {
+        self.tables().rows(rows)
+    }
+
+    fn finish_restore(
+        &mut self,
+        marked: Marked,
+        task: &[u8],
+        deadlines: DeadlinesOf,
+    ) -> Result<u64, StoreError> {
+        let count = self.tables().finish(marked, deadlines)?;
+        let meta = self.family(META)?;
+        let mut batch = WriteBatch::default();
+        batch.put_cf(meta, "checkpoint", stored(marked.position, task));
+        batch.put_cf(meta, "marker", marker(marked));
+        self.db.write(batch).map_err(failed)?;
+        Ok(count)
     }
 
     fn usage(&self) -> Usage {
@@ -298,7 +406,7 @@ impl Store for RocksStore {
                 .unwrap_or(0)
         };
         let all = |property: &str| FAMILIES.iter().map(|family| of(family, property)).sum::<u64>();
-        let of_all = |property: &str| of(rocksdb::DEFAULT_COLUMN_FAMILY_NAME, property);
+        let of_all = |property: &str| of(DEFAULT, property);
         let stalls = |family: &str| {
             let text = self.family(family).ok().and_then(|family| {
                 self.db.property_value_cf(family, "rocksdb.cf-write-stall-stats").ok().flatten()

@@ -40,6 +40,26 @@ impl Stop {
     }
 }
 
+/// Starts work on a thread of its own; simulations do it at once instead.
+pub type Spawn = fn(name: &str, work: Box<dyn FnOnce() + Send>) -> std::io::Result<()>;
+
+/// Starts a thread that ends by itself.
+///
+/// # Errors
+/// If the system has none.
+pub fn spawn(name: &str, work: Box<dyn FnOnce() + Send>) -> std::io::Result<()> {
+    std::thread::Builder::new().name(name.to_owned()).spawn(work).map(drop)
+}
+
+/// Does the work before it returns: under virtual time nothing may depend on when a thread gets its turn.
+///
+/// # Errors
+/// Never.
+pub fn at_once(_: &str, work: Box<dyn FnOnce() + Send>) -> std::io::Result<()> {
+    work();
+    Ok(())
+}
+
 /// A worker can't go on.
 #[derive(Debug, thiserror::Error)]
 pub enum WorkerError {
@@ -61,6 +81,23 @@ pub enum WorkerError {
     /// The schema registry does not answer.
     #[error(transparent)]
     Registry(#[from] super::registry::RegistryError),
+    /// There is no thread for something that must go on beside the worker.
+    #[error("the system refuses: {0}")]
+    System(#[from] std::io::Error),
+    /// Where a task begins can't be decided, or not without people.
+    #[error(transparent)]
+    Recovery(#[from] super::detect_worker::RecoveryError),
+    /// The changelog holds a record that this build can't read.
+    #[error("a record of partition {partition} of the changelog can't be read: {error}")]
+    ChangelogFormat {
+        /// The partition.
+        partition: i32,
+        /// Why.
+        error: crate::event::bytes::FormatError,
+    },
+    /// The marker that was there when the restore began is gone: somebody empties the topic.
+    #[error("partition {0} of the changelog has lost its marker while it was read")]
+    NoMarker(i32),
     /// The changelog could not be read.
     #[error(transparent)]
     Changelog(#[from] super::kafka::changelog::ChangelogError),
@@ -112,11 +149,26 @@ impl WorkerError {
         Self::Journal { partition, offset, error: Box::new(error) }
     }
 
+    /// The journal partition whose store holds something else than was written.
+    #[must_use]
+    pub fn corrupt_partition(&self) -> Option<i32> {
+        match self {
+            Self::Journal { partition, error, .. } => {
+                matches!(**error, StepError::Store(StoreError::Corrupt(_))).then_some(*partition)
+            }
+            _ => None,
+        }
+    }
+
     /// Whether a new worker may succeed where this one failed. Otherwise the process ends, and people look.
     #[must_use]
-    pub const fn heals(&self) -> bool {
+    pub fn heals(&self) -> bool {
         match self {
-            Self::Changelog(_)
+            // The store is discarded, and the next worker rebuilds it.
+            Self::Journal { .. } if self.corrupt_partition().is_some() => true,
+            Self::System(_)
+            | Self::NoMarker(_)
+            | Self::Changelog(_)
             | Self::Source(_)
             | Self::Sink(_)
             | Self::Lost(_)
@@ -127,6 +179,8 @@ impl WorkerError {
             | Self::Lexicon(_)
             | Self::Store(_)
             | Self::Open(_)
+            | Self::Recovery(_)
+            | Self::ChangelogFormat { .. }
             | Self::Aborted
             | Self::Breaker { .. }
             | Self::Journal { .. } => false,

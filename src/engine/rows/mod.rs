@@ -1,5 +1,6 @@
 //! The rows of one task: their keys, contents, the hot ones in RAM, and when they want to be looked at.
 
+pub mod armed;
 pub mod cache;
 pub mod deadlines;
 pub mod flat;

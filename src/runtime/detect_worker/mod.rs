@@ -2,9 +2,11 @@
 //!
 //! Effects leave in the order that [`crate::engine::effects`] states: alerts, decisions and the journal position in one
 //! transaction, which runs while the next records are processed; then, now and then, a local checkpoint, never ahead of
-//! what is committed. Whatever goes wrong, the worker is dropped without a further word: a new one begins at its
-//! checkpoints and replays silently what was published.
+//! what is committed; then, more rarely, a marker of the changelog, which is a checkpoint. Whatever goes wrong, the worker is
+//! dropped without a further word: a new one begins at its checkpoints and replays silently what was published.
 
+mod logged;
+mod opening;
 mod publish;
 mod recovery;
 mod task;
@@ -17,17 +19,21 @@ use std::time::{Duration, Instant};
 
 use tracing::{info, warn};
 
+use self::opening::Opening;
 pub use self::publish::OutputTopics;
 use self::publish::{publish_alert, publish_decision};
+pub use self::recovery::RecoveryError;
 use self::task::{Taken, Task};
+use super::changelog::Changelog;
+use super::changelog::stamp::Stamp;
 use super::clock::Clock;
 use super::http::{Pulse, Unready};
 use super::metrics::{Group, Metrics, Stage, StateBytes, Transacted};
 use super::sink::Sink;
 use super::source::{Assignment, Record, Source};
-use super::worker::{Stop, WorkerError};
+use super::worker::{Spawn, Stop, WorkerError};
+use crate::engine::StepError;
 use crate::engine::store::Store;
-use crate::engine::{Activation, Engine, Settings, StepError};
 use crate::event::{Kind, SourcePartition, Timestamp};
 use crate::journal::{Entry, System};
 
@@ -41,12 +47,16 @@ const REPORT_MS: i64 = 1000;
 const PAUSE_BYTES: usize = 8 << 20;
 /// Longest wait for a transaction when partitions are given up or a checkpoint is due, ms.
 const PATIENCE_MS: i64 = 60_000;
+/// Longest wait for records while a task is about to be ready, or something is to be committed.
+const BRIEF: Duration = Duration::from_millis(5);
 
 /// How a detect worker works.
 #[derive(Debug, Clone)]
 pub struct DetectSettings {
     /// The deployment's id, part of every alert's identity.
     pub application_id: String,
+    /// The engine's version, which checkpoints and markers carry.
+    pub engine: String,
     /// How many partitions the journal has.
     pub partitions: u16,
     /// Where alerts and decisions go.
@@ -60,7 +70,7 @@ pub struct DetectSettings {
 }
 
 /// Opens the store of a journal partition; told to, it removes what is there first.
-pub type OpenStore<T> = Box<dyn FnMut(i32, bool) -> Result<T, WorkerError> + Send>;
+pub type OpenStore<T> = Arc<dyn Fn(i32, bool) -> Result<T, WorkerError> + Send + Sync>;
 
 /// What a worker needs beside its source and sink.
 pub struct DetectParts<T> {
@@ -68,6 +78,10 @@ pub struct DetectParts<T> {
     pub settings: DetectSettings,
     /// Where rows live.
     pub open_store: OpenStore<T>,
+    /// Where rows are kept for other machines; without it, a store that is lost is rebuilt from the journal.
+    pub changelog: Option<Arc<Changelog>>,
+    /// Starts what goes on beside the worker.
+    pub spawn: Spawn,
     /// The time.
     pub clock: Arc<dyn Clock + Send + Sync>,
     /// What it counts.
@@ -88,6 +102,8 @@ struct Desk<K, T> {
     sink: K,
     parts: DetectParts<T>,
     tasks: Vec<Task<T>>,
+    /// Tasks that are not ready yet.
+    openings: Vec<Opening<T>>,
     /// When the commit that is under way began.
     commit_began: Option<Timestamp>,
     last_commit: Timestamp,
@@ -96,7 +112,7 @@ struct Desk<K, T> {
     failed: Option<WorkerError>,
 }
 
-impl<S: Source, K: Sink, T: Store> DetectWorker<S, K, T> {
+impl<S: Source, K: Sink, T: Store + Send + 'static> DetectWorker<S, K, T> {
     /// A worker that owns nothing yet. The source reads the journal alone; the sink must be a transactional one that
     /// commits offsets of the source's group.
     #[must_use]
@@ -106,6 +122,7 @@ impl<S: Source, K: Sink, T: Store> DetectWorker<S, K, T> {
             sink,
             parts,
             tasks: Vec::new(),
+            openings: Vec::new(),
             commit_began: None,
             last_commit: Timestamp::MIN,
             revoked: None,
@@ -130,6 +147,14 @@ impl<S: Source, K: Sink, T: Store> DetectWorker<S, K, T> {
     /// # Errors
     /// If something fails: the worker must be dropped.
     pub fn turn(&mut self, wait: Duration) -> Result<(), WorkerError> {
+        let end = self.try_turn(wait);
+        if let Err(error) = &end {
+            self.desk.discard_corrupt(error)?;
+        }
+        end
+    }
+
+    fn try_turn(&mut self, wait: Duration) -> Result<(), WorkerError> {
         let now = self.desk.parts.clock.now();
         self.desk.parts.pulse.beat(now);
         self.desk.commit_if_due(now)?;
@@ -140,7 +165,7 @@ impl<S: Source, K: Sink, T: Store> DetectWorker<S, K, T> {
             return Err(error);
         }
         match change {
-            Assignment::Unchanged => {}
+            Assignment::Unchanged => self.adopt(true)?,
             Assignment::Assigned(partitions) => self.assigned(&partitions)?,
             Assignment::Revoked(partitions) => self.revoked(&partitions)?,
             Assignment::Lost(partitions) => {
@@ -155,23 +180,50 @@ impl<S: Source, K: Sink, T: Store> DetectWorker<S, K, T> {
             self.next_report = now.plus(REPORT_MS);
             self.desk.report(now, &self.source);
         }
-        self.desk.checkpoint_if_due(now)
+        self.desk.checkpoint_if_due(now)?;
+        self.desk.log_if_due(now)
     }
 
-    /// Opens the tasks of new partitions and finds out where they begin.
+    /// Begins to open the tasks of new partitions.
     fn assigned(&mut self, partitions: &[SourcePartition]) -> Result<(), WorkerError> {
         let begun = self.desk.revoked.take().unwrap_or_else(|| self.desk.parts.clock.now());
         for partition in partitions {
             let committed = self.source.committed(partition)?;
             let (low, high) = self.source.bounds(partition)?;
-            let start = self.desk.open(partition, committed, low)?;
-            self.source.seek(partition, start)?;
-            info!(partition = partition.partition, start, committed, low, high, "task opened");
+            info!(partition = partition.partition, committed, low, high, "task assigned");
+            let parts = &self.desk.parts;
+            let opening = Opening::begin(parts, parts.spawn, partition, (committed, low))?;
+            self.desk.openings.push(opening);
         }
-        self.desk.share_hot_bytes();
+        self.adopt(false)?;
         let took = self.desk.parts.clock.now().since(begun).max(0).unsigned_abs();
         self.desk.parts.metrics.pipeline.rebalance(Group::Detect, Duration::from_millis(took));
         self.desk.tell_probes();
+        Ok(())
+    }
+
+    /// Takes over tasks that are ready. The partitions of those that are not are paused, once they are `fetched`: what came
+    /// before was read in vain.
+    fn adopt(&mut self, fetched: bool) -> Result<(), WorkerError> {
+        for mut opening in std::mem::take(&mut self.desk.openings) {
+            let Some(opened) = opening.ready() else {
+                if fetched && !opening.paused {
+                    self.source.set_paused(&opening.partition, true)?;
+                    opening.paused = true;
+                }
+                self.desk.openings.push(opening);
+                continue;
+            };
+            let opened = opened?;
+            if opening.paused {
+                self.source.set_paused(&opening.partition, false)?;
+            }
+            self.source.seek(&opening.partition, opened.start)?;
+            let mut task = Task::new(opening.partition.clone(), opened);
+            task.restoring_since = Some(opening.begun);
+            task.next_checkpoint = self.desk.first_checkpoint(&opening.partition);
+            self.desk.adopt(task);
+        }
         Ok(())
     }
 
@@ -184,32 +236,37 @@ impl<S: Source, K: Sink, T: Store> DetectWorker<S, K, T> {
             .partition(|task| partitions.contains(&task.partition));
         self.desk.tasks = kept;
         gone.iter().for_each(|task| self.desk.forget(&task.partition));
+        let stamp = self.desk.stamp();
         for mut task in gone {
-            task.checkpoint(&self.desk.parts.metrics)?;
+            task.checkpoint(&stamp, &self.desk.parts.metrics)?;
         }
+        self.desk.openings.retain(|opening| !partitions.contains(&opening.partition));
         self.desk.share_hot_bytes();
         self.desk.tell_probes();
         Ok(())
     }
 
-    /// Commits and checkpoints everything.
+    /// Commits, checkpoints and marks everything.
     ///
     /// # Errors
     /// If it can't be done in time, or the order to end at once comes.
     pub fn finish(&mut self, stop: &Stop) -> Result<(), WorkerError> {
+        self.desk.openings.clear();
         self.desk.settle(Some(stop))?;
-        let metrics = &self.desk.parts.metrics;
-        self.desk.tasks.iter_mut().try_for_each(|task| task.checkpoint(metrics))
+        let (stamp, metrics) = (self.desk.stamp(), &self.desk.parts.metrics);
+        self.desk.tasks.iter_mut().try_for_each(|task| task.checkpoint(&stamp, metrics))?;
+        self.desk.log_all(stop)
     }
 }
 
-impl<K: Sink, T: Store> Desk<K, T> {
+impl<K: Sink, T: Store + Send + 'static> Desk<K, T> {
     /// Writes checkpoints of the tasks whose time has come, the one that has waited longest first. What they hold must be
     /// committed, so the worker pauses for that; it goes on after a few megabytes, so that it never stands still for long.
     fn checkpoint_if_due(&mut self, now: Timestamp) -> Result<(), WorkerError> {
         let most = self.parts.settings.dirty_bytes;
         let mut dirty: usize = self.tasks.iter().map(|task| task.engine().dirty_bytes()).sum();
         let (mut written, mut is_settled) = (0, false);
+        let stamp = self.stamp();
         while written < PAUSE_BYTES {
             let next = if dirty < most || dirty == 0 {
                 let due = self.tasks.iter_mut().filter(|task| task.next_checkpoint <= now);
@@ -225,7 +282,7 @@ impl<K: Sink, T: Store> Desk<K, T> {
                 break;
             };
             let bytes = task.engine().dirty_bytes();
-            task.checkpoint(&self.parts.metrics)?;
+            task.checkpoint(&stamp, &self.parts.metrics)?;
             task.next_checkpoint = now.plus(self.parts.settings.checkpoint_ms);
             (written, dirty) = (written + bytes.max(1), dirty - bytes);
         }
@@ -259,12 +316,14 @@ impl<K: Sink, T: Store> Desk<K, T> {
             self.settle(None)?;
         }
         let Some(task) = self.tasks.get_mut(place) else { return Ok(()) };
+        let began = self.parts.clock.now();
         let metrics = &self.parts.metrics;
         let taken = task.take(record, entry, metrics).inspect_err(|error| {
             if matches!(error, WorkerError::Journal { error, .. } if matches!(**error, StepError::Rules(_))) {
                 metrics.pipeline.reloaded(record.timestamp, false);
             }
         })?;
+        task.worked(self.parts.clock.now().since(began));
         if rules {
             metrics.activate(task.engine().program());
             metrics.pipeline.reloaded(record.timestamp, true);
@@ -283,44 +342,66 @@ impl<K: Sink, T: Store> Desk<K, T> {
         Ok(())
     }
 
-    /// Opens the task of a partition; the offset it begins with.
-    fn open(
-        &mut self,
-        partition: &SourcePartition,
-        committed: Option<i64>,
-        low: i64,
-    ) -> Result<i64, WorkerError> {
-        let mut store = (self.parts.open_store)(partition.partition, false)?;
-        let mut checkpoint = store.last_checkpoint()?;
-        let plan = recovery::plan(checkpoint.as_ref().map(|(position, _)| *position), committed, low);
-        if let Some(discard) = plan.discard {
-            let reason = discard.reason();
-            warn!(partition = partition.partition, reason, "the local state is discarded and rebuilt");
-            drop(store);
-            store = (self.parts.open_store)(partition.partition, true)?;
-            checkpoint = None;
+    /// Goes on with a task that was opened.
+    fn adopt(&mut self, task: Task<T>) {
+        if !task.engine().program().rules.is_empty() {
+            self.parts.metrics.activate(task.engine().program());
         }
-        let settings = Settings {
-            application_id: self.parts.settings.application_id.as_str().into(),
-            partition: number(partition),
-            partitions: self.parts.settings.partitions,
-            hot_bytes: self.parts.settings.hot_bytes,
-            activate: Activation::Live,
-        };
-        let engine = match checkpoint {
-            Some((position, task)) => Engine::resume(settings, position, &task)
-                .map_err(|error| WorkerError::journal((partition.partition, position), error))?,
-            None => Engine::new(settings),
-        };
-        if !engine.program().rules.is_empty() {
-            self.parts.metrics.activate(engine.program());
-        }
-        self.parts.metrics.pipeline.assigned(&partition.topic, 1);
-        let mut task = Task::new(partition.clone(), engine, store, (plan.start, plan.silent_until));
-        task.restoring_since = Some(self.parts.clock.now());
-        task.next_checkpoint = self.first_checkpoint(partition);
+        self.parts.metrics.pipeline.assigned(&task.partition.topic, 1);
         self.tasks.push(task);
-        Ok(plan.start)
+        self.share_hot_bytes();
+    }
+
+    /// A store that holds something else than was written is of no use: the next worker rebuilds it.
+    fn discard_corrupt(&mut self, error: &WorkerError) -> Result<(), WorkerError> {
+        let Some(partition) = error.corrupt_partition() else { return Ok(()) };
+        warn!(partition, %error, "the local state is corrupt: it is discarded and rebuilt");
+        if let Some(place) = self.tasks.iter().position(|task| task.partition.partition == partition) {
+            let task = self.tasks.remove(place);
+            self.forget(&task.partition);
+        }
+        (self.parts.open_store)(partition, true).map(drop)
+    }
+
+    /// Who writes checkpoints now.
+    fn stamp(&self) -> Stamp {
+        Stamp {
+            engine: self.parts.settings.engine.as_str().into(),
+            partitions: self.parts.settings.partitions,
+            written: self.parts.clock.now(),
+        }
+    }
+
+    /// Keeps the changelog: what is due begins, what has ended is taken note of.
+    fn log_if_due(&mut self, now: Timestamp) -> Result<(), WorkerError> {
+        for task in &mut self.tasks {
+            if task.log(self.parts.spawn, now, false)? {
+                self.parts.metrics.pipeline.marked(now);
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes a last marker for each task, so that whoever comes next finds nothing between it and the committed offset.
+    fn log_all(&mut self, stop: &Stop) -> Result<(), WorkerError> {
+        // First what is under way, then what changed meanwhile.
+        self.await_logs(stop)?;
+        let now = self.parts.clock.now();
+        for task in &mut self.tasks {
+            task.log(self.parts.spawn, now, true)?;
+        }
+        self.await_logs(stop)
+    }
+
+    fn await_logs(&mut self, stop: &Stop) -> Result<(), WorkerError> {
+        for task in &mut self.tasks {
+            while task.is_logging(Duration::from_millis(50))? {
+                if stop.is_abort() {
+                    return Err(WorkerError::Aborted);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// When a new task is checkpointed first: each partition has its own moment of the interval.
@@ -333,8 +414,8 @@ impl<K: Sink, T: Store> Desk<K, T> {
 
     /// How long to wait for records: briefly, while there is something to commit.
     fn wait(&self, most: Duration) -> Duration {
-        let busy = self.commit_began.is_some() || self.sink.in_flight() > 0;
-        if busy { most.min(Duration::from_millis(5)) } else { most }
+        let busy = self.commit_began.is_some() || self.sink.in_flight() > 0 || !self.openings.is_empty();
+        if busy { most.min(BRIEF) } else { most }
     }
 
     /// Moves the commit under way on, and begins the next one if it is due.
@@ -419,8 +500,9 @@ impl<K: Sink, T: Store> Desk<K, T> {
     fn tell_probes(&self) {
         let pulse = &self.parts.pulse;
         pulse.set(Unready::Starting, false);
-        pulse.set(Unready::Unassigned, self.tasks.is_empty());
-        pulse.set(Unready::Restoring, self.tasks.iter().any(Task::is_silent));
+        pulse.set(Unready::Unassigned, self.tasks.is_empty() && self.openings.is_empty());
+        let restoring = !self.openings.is_empty() || self.tasks.iter().any(Task::is_silent);
+        pulse.set(Unready::Restoring, restoring);
     }
 
     /// Reports sizes, watermarks and lags, and where entities stand.

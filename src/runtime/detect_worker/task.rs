@@ -1,16 +1,20 @@
 //! One journal partition under way: its engine, its store, and how far its effects have been published.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::engine::effects::{Effects, Tally};
 use crate::engine::store::{Store, Usage};
 use crate::engine::{Engine, JournalRecord};
 use crate::event::{SourcePartition, Timestamp};
 use crate::journal::Entry;
+use crate::runtime::changelog::stamp::Stamp;
 use crate::runtime::latency;
 use crate::runtime::metrics::{Metrics, Stage};
 use crate::runtime::source::Record;
-use crate::runtime::worker::WorkerError;
+use crate::runtime::worker::{Spawn, WorkerError};
+
+use super::logged::Logged;
+use super::opening::Opened;
 
 /// A task.
 pub(super) struct Task<T> {
@@ -37,6 +41,8 @@ pub(super) struct Task<T> {
     pub restoring_since: Option<Timestamp>,
     /// What the store said last.
     pub usage: Usage,
+    /// Its part of the changelog, if one is kept.
+    logged: Option<Logged>,
 }
 
 /// What became of a record.
@@ -49,18 +55,15 @@ pub(super) enum Taken {
 }
 
 impl<T: Store> Task<T> {
-    /// A task that begins with this engine and store.
-    pub(super) fn new(
-        partition: SourcePartition,
-        engine: Engine,
-        store: T,
-        (start, silent_until): (i64, i64),
-    ) -> Self {
+    /// A task that was opened.
+    pub(super) fn new(partition: SourcePartition, opened: Opened<T>) -> Self {
+        let Opened { engine, store, start, silent_until, logged } = opened;
         Self {
             partition,
             next_checkpoint: Timestamp::MIN,
             engine,
             store,
+            logged,
             silent_until,
             committed: start.max(silent_until),
             committing: start.max(silent_until),
@@ -166,13 +169,45 @@ impl<T: Store> Task<T> {
     ///
     /// # Errors
     /// If the store fails.
-    pub(super) fn checkpoint(&mut self, metrics: &Metrics) -> Result<(), WorkerError> {
+    pub(super) fn checkpoint(&mut self, stamp: &Stamp, metrics: &Metrics) -> Result<(), WorkerError> {
         debug_assert!(self.engine.position() <= self.committed, "a checkpoint ahead of what is published");
         let (place, begun) = ((self.partition.partition, self.engine.position()), Instant::now());
-        let checkpoint =
+        let mut checkpoint =
             self.engine.checkpoint(&mut self.store).map_err(|error| WorkerError::journal(place, error))?;
-        self.store.checkpoint(&checkpoint)?;
+        checkpoint.task = stamp.before(&checkpoint.task);
+        self.store.checkpoint(&checkpoint).map_err(|error| WorkerError::journal(place, error.into()))?;
         metrics.pipeline.observe(Stage::Checkpoint, begun.elapsed());
         Ok(())
+    }
+
+    /// Processing took this long.
+    pub(super) const fn worked(&mut self, ms: i64) {
+        if let Some(logged) = &mut self.logged {
+            logged.worked(ms);
+        }
+    }
+
+    /// Takes note of a changelog's transaction that has ended, and begins the next one if it is due or asked for. Whether
+    /// a marker was written.
+    ///
+    /// # Errors
+    /// If the store or the changelog fails.
+    pub(super) fn log(&mut self, spawn: Spawn, now: Timestamp, asked: bool) -> Result<bool, WorkerError> {
+        let Some(logged) = &mut self.logged else { return Ok(false) };
+        let marked = logged.settle(&mut self.store, Duration::ZERO)?.is_some();
+        if logged.is_due(now) || asked {
+            logged.begin(&mut self.store, spawn, now)?;
+        }
+        Ok(marked)
+    }
+
+    /// Whether a changelog's transaction is under way after waiting so long for its end.
+    ///
+    /// # Errors
+    /// If it failed.
+    pub(super) fn is_logging(&mut self, wait: Duration) -> Result<bool, WorkerError> {
+        let Some(logged) = &mut self.logged else { return Ok(false) };
+        logged.settle(&mut self.store, wait)?;
+        Ok(logged.is_busy())
     }
 }

@@ -1,8 +1,12 @@
+mod lost;
+
 use std::sync::Mutex;
 
 use super::*;
 use crate::engine::StepError;
-use crate::engine::store::{Checkpoint, Deadline, DeadlineClock, RowKey, StoreError, Usage};
+use crate::engine::store::{
+    Changes, Checkpoint, Deadline, DeadlineClock, DeadlinesOf, Marked, RestoredRow, RowKey, StoreError, Usage,
+};
 use crate::event::Event;
 use crate::intake::partition_of;
 use crate::journal::{Coverage, FrameBuilder, System, encode_system};
@@ -100,6 +104,37 @@ impl Store for Kept {
         self.0.lock().unwrap().last_checkpoint()
     }
 
+    fn marked(&mut self) -> Result<Marked, StoreError> {
+        self.0.lock().unwrap().marked()
+    }
+
+    fn set_marked(&mut self, marked: Marked) -> Result<(), StoreError> {
+        if self.1.strikes(10) {
+            return Err(StoreError::Failed("killed".to_owned()));
+        }
+        self.0.lock().unwrap().set_marked(marked)
+    }
+
+    fn changes(&mut self) -> Result<Changes, StoreError> {
+        self.0.lock().unwrap().changes()
+    }
+
+    fn restore(&mut self, rows: &[RestoredRow]) -> Result<(), StoreError> {
+        self.0.lock().unwrap().restore(rows)
+    }
+
+    fn finish_restore(
+        &mut self,
+        marked: Marked,
+        task: &[u8],
+        deadlines: DeadlinesOf,
+    ) -> Result<u64, StoreError> {
+        if self.1.strikes(10) {
+            return Err(StoreError::Failed("killed".to_owned()));
+        }
+        self.0.lock().unwrap().finish_restore(marked, task, deadlines)
+    }
+
     fn usage(&self) -> Usage {
         self.0.lock().unwrap().usage()
     }
@@ -145,6 +180,12 @@ struct World {
     log: MemoryLog,
     metrics: Arc<Metrics>,
     next: i64,
+    /// Whether workers keep a changelog.
+    logs: bool,
+    /// Whether a dying worker may take its stores with it.
+    loses: bool,
+    /// The engine's version.
+    engine: String,
 }
 
 type Worker = DetectWorker<MemorySource, Flaky, Kept>;
@@ -154,7 +195,15 @@ impl World {
         let clock = Arc::new(VirtualClock::new(Timestamp(START)));
         let log = MemoryLog::new(clock.clone(), partition_of);
         log.create("journal", usize::try_from(PARTITIONS).unwrap(), TimeOf::Append);
-        let mut world = Self { clock, log, metrics: Arc::new(Metrics::new(25).unwrap()), next: 0 };
+        let mut world = Self {
+            clock,
+            log,
+            metrics: Arc::new(Metrics::new(25).unwrap()),
+            next: 0,
+            logs: false,
+            loses: false,
+            engine: "1".to_owned(),
+        };
         world.system(&System::SourceAdded {
             source: at("usage", 0),
             kind: Kind::Usage,
@@ -237,7 +286,7 @@ impl World {
             self.log.create(topic, 1, TimeOf::Append);
         }
         let stores = stores.to_vec();
-        let open_store = move |partition: i32, fresh: bool| {
+        let open_store = move |partition: i32, fresh: bool| -> Result<Kept, WorkerError> {
             let kept = stores[usize::try_from(partition).unwrap()].clone();
             if fresh {
                 *kept.0.lock().unwrap() = MemoryStore::new();
@@ -247,13 +296,16 @@ impl World {
         let parts = DetectParts {
             settings: DetectSettings {
                 application_id: "test".to_owned(),
+                engine: self.engine.clone(),
                 partitions: 2,
                 topics,
                 hot_bytes: 1 << 20,
                 checkpoint_ms: 300,
                 dirty_bytes: 1 << 20,
             },
-            open_store: Box::new(open_store),
+            open_store: Arc::new(open_store),
+            changelog: self.logs.then(|| Arc::new(self.changelog(group, fate))),
+            spawn: crate::runtime::worker::at_once,
             clock: self.clock.clone(),
             metrics: self.metrics.clone(),
             pulse: Health::default().worker("detect", self.clock.now()),
@@ -291,26 +343,39 @@ impl World {
                 fate.heal();
             }
             let dies = fate.strikes(20);
+            self.clock.pause(Duration::from_millis(20));
             if worker.turn(Duration::from_millis(30)).is_err() || dies {
                 deaths += 1;
                 drop(worker);
+                if self.loses && fate.strikes(2) {
+                    lost::lose(stores);
+                }
                 worker = self.worker(group, stores, fate);
             }
             let done = |partition| {
-                let end = self.log.read(&at("journal", partition), 0).unwrap().len();
-                self.log.committed(group, &at("journal", partition)) == i64::try_from(end).ok()
+                let last = self.log.read(&at("journal", partition), 0).unwrap().last().map(|(last, _)| *last);
+                last.is_none_or(|last| self.log.committed(group, &at("journal", partition)) == Some(last + 1))
             };
             if (0..PARTITIONS).all(done) && turn > 100 {
                 break;
             }
         }
         fate.heal();
-        // The last one may still have to rebuild what its predecessors knew.
-        while worker.desk.tasks.len() < 2 || worker.desk.tasks.iter().any(Task::is_silent) {
-            worker.turn(Duration::from_millis(30)).unwrap();
+        // The last one may still have to rebuild what its predecessors knew, or hear only now of what failed.
+        while self.finish(&mut worker).is_err() {
+            deaths += 1;
+            drop(worker);
+            worker = self.worker(group, stores, fate);
         }
-        worker.finish(&Stop::default()).unwrap();
         deaths
+    }
+
+    fn finish(&self, worker: &mut Worker) -> Result<(), WorkerError> {
+        while worker.desk.tasks.len() < 2 || worker.desk.tasks.iter().any(Task::is_silent) {
+            worker.turn(Duration::from_millis(30))?;
+            self.clock.pause(Duration::from_millis(20));
+        }
+        worker.finish(&Stop::default())
     }
 }
 

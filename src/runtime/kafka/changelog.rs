@@ -22,6 +22,9 @@ pub enum ChangelogError {
     /// The client failed.
     #[error("the topic could not be read: {0}")]
     Client(#[from] KafkaError),
+    /// A partition could not be fetched.
+    #[error("the topic could not be read: {0}")]
+    Fetch(String),
     /// A broker did not answer in time.
     #[error("the topic could not be read in time")]
     Timeout,

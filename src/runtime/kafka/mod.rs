@@ -6,12 +6,14 @@ pub mod admin;
 pub mod batch;
 pub mod changelog;
 pub mod dead_letters;
+pub mod rows;
 pub mod settings;
 pub mod sink;
 pub mod source;
 mod watch;
 
 pub use dead_letters::{LetterLine, newest_letters};
+pub use rows::{RowsSink, read_rows};
 pub use settings::{Connection, Group};
 pub use sink::{PlainSink, TransactionalSink};
 pub use source::KafkaSource;

@@ -184,6 +184,21 @@ impl Connection {
         )
     }
 
+    /// A reader outside of all groups that is to read a whole partition.
+    pub(super) fn rows_reader(&self) -> ClientConfig {
+        let mut config = self.reader();
+        Self::preset(
+            &mut config,
+            &[
+                ("fetch.queue.backoff.ms", "5"),
+                ("queued.min.messages", "100000"),
+                ("queued.max.messages.kbytes", "8192"),
+                ("max.partition.fetch.bytes", "2097152"),
+            ],
+        );
+        config
+    }
+
     fn producer(&self, role: &str, fixed: &[(&str, &str)]) -> ClientConfig {
         let mut config = self.base(role, &self.producer, fixed);
         config.set("enable.idempotence", "true");
@@ -240,6 +255,24 @@ impl Connection {
         config
     }
 
+    /// How long a transaction of the changelog may take: it holds all rows that changed since the last one.
+    pub(super) const ROWS_TIMEOUT: Duration = Duration::from_secs(600);
+
+    /// A writer of the changelog's transactions. Its id belongs to the partition, whoever owns it.
+    pub(super) fn rows_producer(&self, partition: i32) -> ClientConfig {
+        let timeout = Self::ROWS_TIMEOUT.as_millis().to_string();
+        let mut config = self.producer(
+            "changelog",
+            &[
+                ("transactional.id", &format!("{}-changelog-{partition}", self.application_id)),
+                ("transaction.timeout.ms", &timeout),
+                ("message.timeout.ms", &timeout),
+            ],
+        );
+        Self::preset(&mut config, &[("linger.ms", "20")]);
+        config
+    }
+
     /// How long a transaction may stay open.
     pub(super) fn transaction_timeout(&self) -> Duration {
         Duration::from_secs(60).min(self.session_timeout * 2 / 3)
@@ -271,11 +304,14 @@ mod tests {
             connection.transactional_producer(1),
             connection.admin(),
             connection.reader(),
+            connection.rows_reader(),
+            connection.rows_producer(1),
         ];
         let presets = [
             "fetch.queue.backoff.ms",
             "queued.min.messages",
             "queued.max.messages.kbytes",
+            "max.partition.fetch.bytes",
             "topic.metadata.refresh.interval.ms",
             "statistics.interval.ms",
             "compression.codec",

@@ -21,11 +21,11 @@ use crate::event::SourcePartition;
 use crate::runtime::sink::{Outgoing, Sink, SinkError};
 
 /// How long one look for deliveries waits; the client's poll takes all of it, whatever comes.
-const STEP: Duration = Duration::from_millis(1);
+pub(super) const STEP: Duration = Duration::from_millis(1);
 
 /// What became of records, as the client reports it.
 #[derive(Debug, Default)]
-struct Deliveries {
+pub(super) struct Deliveries {
     reported: Mutex<Reported>,
     watch: Watch,
 }
@@ -39,6 +39,11 @@ struct Reported {
 impl Deliveries {
     fn with<T>(&self, act: impl FnOnce(&mut Reported) -> T) -> T {
         act(&mut self.reported.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// A transaction acknowledges as a whole.
+    pub(super) fn forget_tokens(&self) {
+        self.with(|reported| reported.tokens.clear());
     }
 }
 
@@ -67,7 +72,7 @@ impl ProducerContext for Deliveries {
 }
 
 /// The first failure, if there was one.
-fn check(producer: &BaseProducer<Deliveries>) -> Result<(), SinkError> {
+pub(super) fn check(producer: &BaseProducer<Deliveries>) -> Result<(), SinkError> {
     if let Some((code, reason)) = producer.client().fatal_error() {
         return Err(SinkError(format!("{code}: {reason}")));
     }
@@ -78,7 +83,7 @@ fn check(producer: &BaseProducer<Deliveries>) -> Result<(), SinkError> {
 }
 
 /// Hands a record to the client, waiting while its buffer is full.
-fn produce(producer: &BaseProducer<Deliveries>, record: &Outgoing<'_>) -> Result<(), SinkError> {
+pub(super) fn produce(producer: &BaseProducer<Deliveries>, record: &Outgoing<'_>) -> Result<(), SinkError> {
     let token = usize::try_from(record.token).map_err(|_| SinkError("the token is too large".to_owned()))?;
     let mut native = BaseRecord::<[u8], [u8], usize>::with_opaque_to(record.topic, token);
     native.partition = record.partition;
@@ -291,7 +296,7 @@ fn commit(
         }
         producer.poll(STEP);
     }
-    producer.context().with(|reported| reported.tokens.clear());
+    producer.context().forget_tokens();
     check(producer)?;
     producer.commit_transaction(timeout).map_err(failed)
 }
@@ -366,6 +371,6 @@ impl Drop for TransactionalSink {
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "for map_err")]
-fn failed(error: KafkaError) -> SinkError {
+pub(super) fn failed(error: KafkaError) -> SinkError {
     SinkError(error.to_string())
 }

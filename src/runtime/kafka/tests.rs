@@ -4,13 +4,14 @@ use std::time::{Duration, Instant};
 
 use super::admin::{Admin, TopicPlan};
 use super::changelog::SystemRecords;
-use super::{Connection, Group, KafkaSource, PlainSink, TransactionalSink};
+use super::{Connection, Group, KafkaSource, PlainSink, RowsSink, TransactionalSink, read_rows};
 use crate::event::{SourcePartition, Timestamp};
 use crate::journal::{Coverage, FrameBuilder, System};
 use crate::runtime::mappings::MappingLog as _;
 use crate::runtime::sink::{Outgoing, Sink};
 use crate::runtime::source::{Assignment, CommitMode, Source};
 use crate::runtime::system::{SystemTopics, publish_system};
+use crate::runtime::worker::WorkerError;
 
 const SHORT: Duration = Duration::from_millis(20);
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -378,4 +379,53 @@ fn batches_are_fast() {
 fn thread_cpu() -> Duration {
     let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
     Duration::from_nanos(text.split(' ').next().unwrap().parse().unwrap())
+}
+
+/// What is committed of a partition, each with the number of offsets behind it.
+fn rows(connection: &Connection, topic: &str, newest: Option<i64>) -> Vec<(String, u64)> {
+    let mut found = Vec::new();
+    read_rows(connection, (topic, 1), newest, &mut |kept| {
+        found.push((String::from_utf8(kept.value.unwrap().to_vec()).unwrap(), kept.remaining));
+        Ok(())
+    })
+    .unwrap();
+    found
+}
+
+#[test]
+fn rows_are_visible_when_their_transaction_is_and_whoever_comes_next_fences() {
+    let Some(connection) = connection("rows") else { return };
+    let topic = topic(&connection, "changelog", 2);
+    assert_eq!(rows(&connection, &topic, None), []);
+    let mut first = RowsSink::open(&connection, 1).unwrap();
+    (0..3000).for_each(|number| send(&mut first, &topic, 1, &format!("row {number}"), 0));
+    assert_eq!(rows(&connection, &topic, None), [], "not before the transaction is over");
+    first.start_commit(&[]).unwrap();
+    assert!(first.commit_done(PATIENCE).unwrap());
+    let found = rows(&connection, &topic, None);
+    assert_eq!(found.len(), 3000);
+    // The end of the transaction takes an offset, too.
+    assert_eq!(
+        (found[0].clone(), found[2999].clone()),
+        (("row 0".to_owned(), 3000), ("row 2999".to_owned(), 1))
+    );
+    assert_eq!(rows(&connection, &topic, Some(2)), [("row 2999".to_owned(), 1)]);
+
+    // The first one is paused in the midst of a transaction; another takes over.
+    send(&mut first, &topic, 1, "of the zombie", 0);
+    first.acknowledged(PATIENCE, &mut Vec::new()).unwrap();
+    assert_eq!(first.in_flight(), 0);
+    let mut second = RowsSink::open(&connection, 1).unwrap();
+    assert_eq!(rows(&connection, &topic, None).len(), 3000, "what it has left open is ended");
+    first.start_commit(&[]).unwrap();
+    assert!(first.commit_done(PATIENCE).is_err(), "it is fenced");
+    send(&mut second, &topic, 1, "of the successor", 0);
+    second.start_commit(&[]).unwrap();
+    assert!(second.commit_done(PATIENCE).unwrap());
+    let found = rows(&connection, &topic, None);
+    assert_eq!((found.len(), found[3000].0.as_str()), (3001, "of the successor"));
+
+    // A visitor that has seen enough ends the reading.
+    let end = read_rows(&connection, (&topic, 1), None, &mut |_| Err(WorkerError::Aborted));
+    assert!(matches!(end, Err(WorkerError::Aborted)));
 }

@@ -293,7 +293,6 @@ const LATER: &[(&str, &[&str])] = &[
     ("alerts across accounts", &["time_to_detect_seconds", "forwarded_total"]),
     ("aliases", &["identity_recovered_total", "identity_pending_events"]),
     ("stall detection", &["source_stalled"]),
-    ("the changelog", &["changelog_marker_timestamp_seconds"]),
 ];
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use prometheus::{GaugeVec, Histogram, IntCounter, IntCounterVec, IntGaugeVec};
+use prometheus::{Gauge, GaugeVec, Histogram, IntCounter, IntCounterVec, IntGaugeVec};
 
 use super::labels::{AppState, Group, Journaled, ProduceError, Stage, Transacted};
 use super::process::Process;
@@ -49,6 +49,7 @@ pub struct Pipeline {
     transaction: Histogram,
     rebalance: Histogram,
     restore: Histogram,
+    changelog_marker: Gauge,
     transactions: IntCounterVec,
     rebalances: IntCounterVec,
     produce_errors: IntCounterVec,
@@ -195,6 +196,10 @@ impl Pipeline {
             transaction: one(catalogue, "transaction_duration_seconds", TRANSACTION, &LONG_SECONDS)?,
             rebalance: one(catalogue, "rebalance_duration_seconds", REBALANCE, &LONG_SECONDS)?,
             restore: one(catalogue, "restore_duration_seconds", RESTORE, &LONG_SECONDS)?,
+            changelog_marker: catalogue.gauge(
+                &name("changelog_marker_timestamp_seconds"),
+                "When the last marker was written to the changelog",
+            )?,
             transactions: catalogue.counters(
                 &name("transactions_total"),
                 &["result"],
@@ -218,7 +223,7 @@ impl Pipeline {
             restore_remaining: catalogue.whole_gauges(
                 &name("restore_remaining_records"),
                 &["partition"],
-                "Offsets of the journal that a task has still to replay before it is live",
+                "Offsets that a task has still to read before it is live: of the changelog, then of the journal",
             )?,
             process: Process::register(catalogue)?,
             tasks: Mutex::default(),
@@ -375,12 +380,17 @@ impl Pipeline {
         self.restore.observe(time.as_secs_f64());
     }
 
+    /// Says that a marker was written to the changelog now.
+    pub fn marked(&self, now: Timestamp) {
+        self.changelog_marker.set(seconds(now.0));
+    }
+
     /// Counts a record that could not be written.
     pub fn produce_error(&self, topic: &str, reason: ProduceError) {
         self.produce_errors.with_label_values(&[topic, reason.name()]).inc();
     }
 
-    /// Sets how much a task has still to replay; `None`: the task is no longer ours.
+    /// Sets how much a task has still to restore or to replay; `None`: the task is no longer ours.
     pub fn set_restore_remaining(&self, partition: u16, records: Option<u64>) {
         let partition = partition.to_string();
         let labels = [partition.as_str()];

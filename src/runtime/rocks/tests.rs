@@ -142,6 +142,115 @@ fn corruption_is_reported_as_such() {
     ));
 }
 
+fn changed(store: &mut RocksStore) -> Vec<(String, Option<String>)> {
+    let changes = store.changes().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    let mut rows: Vec<_> = changes
+        .rows
+        .map(|row| row.map(|(key, row)| (text(&key.0), row.as_deref().map(text))).unwrap())
+        .collect();
+    rows.sort();
+    rows
+}
+
+fn pairs(rows: &[(&str, Option<&str>)]) -> Vec<(String, Option<String>)> {
+    rows.iter().map(|(key, row)| ((*key).to_owned(), row.map(str::to_owned))).collect()
+}
+
+#[test]
+fn what_changed_since_the_marker_survives_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = open(folder.path());
+    store.checkpoint(&checkpoint(7, &[("a", Some("1")), ("b", Some("1")), ("c", Some("1"))])).unwrap();
+    store.set_marked(Marked::begin(1)).unwrap();
+    assert_eq!(changed(&mut store), pairs(&[("a", Some("1")), ("b", Some("1")), ("c", Some("1"))]));
+    store.set_marked(Marked { line: 1, position: 7 }).unwrap();
+    assert_eq!(changed(&mut store), pairs(&[]));
+    store.checkpoint(&checkpoint(9, &[("b", None), ("c", None), ("d", Some("2"))])).unwrap();
+    store.checkpoint(&checkpoint(12, &[("c", Some("3"))])).unwrap();
+    drop(store);
+
+    let mut store = open(folder.path());
+    assert_eq!(store.marked().unwrap(), Marked { line: 1, position: 7 });
+    assert_eq!(changed(&mut store), pairs(&[("b", None), ("c", Some("3")), ("d", Some("2"))]));
+    store.set_marked(Marked { line: 1, position: 9 }).unwrap();
+    assert_eq!(changed(&mut store), pairs(&[("c", Some("3"))]));
+}
+
+#[test]
+fn changes_are_those_of_one_checkpoint_while_others_follow() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = open(folder.path());
+    let names: Vec<String> = (0..20_000).map(|number| format!("k{number:05}")).collect();
+    let all = |position, value: &'static str| {
+        let rows: Vec<_> = names.iter().map(|name| (name.as_str(), Some(value))).collect();
+        checkpoint(position, &rows)
+    };
+    store.checkpoint(&all(1, "old")).unwrap();
+    let changes = store.changes().unwrap();
+    store.checkpoint(&all(2, "new")).unwrap();
+    assert_eq!((changes.position, changes.task), (1, b"task at 1".to_vec()));
+    let mut count = 0;
+    for row in changes.rows {
+        assert_eq!(row.unwrap().1.as_deref(), Some(b"old".as_slice()));
+        count += 1;
+    }
+    assert_eq!(count, names.len());
+
+    // A store that is closed meanwhile does not wait for who reads, and does not let him take a part for the whole.
+    let changes = store.changes().unwrap();
+    drop(store);
+    assert!(changes.rows.collect::<Result<Vec<_>, _>>().is_err());
+    drop(open(folder.path()));
+}
+
+#[test]
+fn rows_come_back_from_the_changelog_in_parts() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = open(folder.path());
+    let row = |name: &str, line: u64, text: &str| (key(name), Some((line, text.as_bytes().to_vec())));
+    store.restore(&[row("a", 1, "old"), row("b", 2, "5"), row("c", 2, "6")]).unwrap();
+    store.restore(&[row("b", 2, "9"), (key("c"), None), row("d", 2, "4")]).unwrap();
+    store.restore(&[]).unwrap();
+    assert_eq!(store.last_checkpoint().unwrap(), None, "a part is not a checkpoint");
+    let armed = |key: &RowKey, row: &[u8]| {
+        let at = std::str::from_utf8(row).unwrap().parse().unwrap();
+        Ok(vec![Deadline { clock: DeadlineClock::Journal, at: Timestamp(at), row: key.clone() }])
+    };
+    let marked = Marked { line: 2, position: 70 };
+    assert_eq!(store.finish_restore(marked, b"task", armed).unwrap(), 2, "another line's row is forgotten");
+    drop(store);
+
+    let mut store = open(folder.path());
+    assert_eq!(store.last_checkpoint().unwrap(), Some((70, b"task".to_vec())));
+    assert_eq!(store.marked().unwrap(), marked);
+    let rows = store.load(&[key("a"), key("b"), key("c"), key("d")]).unwrap();
+    assert_eq!(texts(rows), [None, Some("9".to_owned()), None, Some("4".to_owned())]);
+    let deadlines = store.deadlines(DeadlineClock::Journal, Timestamp::MIN, Timestamp::MAX).unwrap();
+    assert_eq!(
+        deadlines,
+        [deadline(DeadlineClock::Journal, 4, "d"), deadline(DeadlineClock::Journal, 9, "b")]
+    );
+    assert_eq!(changed(&mut store), pairs(&[]), "the changelog knows them");
+    store.set_marked(Marked::begin(3)).unwrap();
+    assert_eq!(changed(&mut store), pairs(&[("b", Some("9")), ("d", Some("4"))]), "a new line needs all");
+}
+
+#[test]
+fn stored_bytes_are_these() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = open(folder.path());
+    store.checkpoint(&checkpoint(7, &[("a", Some("r")), ("b", None)])).unwrap();
+    store.set_marked(Marked { line: 2, position: 3 }).unwrap();
+    let read =
+        |family: &str, key: &str| store.db.get_cf(store.family(family).unwrap(), key).unwrap().unwrap();
+    assert_eq!(read(DEFAULT, "a"), [0, 0, 0, 0, 0, 0, 0, 7, b'r']);
+    assert_eq!(read(DROPPED, "b"), [0, 0, 0, 0, 0, 0, 0, 7]);
+    assert_eq!(read(META, "format"), [2]);
+    assert_eq!(read(META, "marker"), [0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 3]);
+    assert_eq!(read(META, "checkpoint")[..8], [0, 0, 0, 0, 0, 0, 0, 7]);
+}
+
 #[test]
 fn a_discarded_store_is_new() {
     let folder = tempfile::tempdir().unwrap();

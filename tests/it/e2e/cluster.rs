@@ -38,6 +38,9 @@ pub struct Running {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Read {
     pub partition: i32,
+    pub offset: i64,
+    /// Milliseconds.
+    pub timestamp: i64,
     pub key: Option<Vec<u8>>,
     pub value: Option<Vec<u8>>,
     pub headers: Vec<(String, Vec<u8>)>,
@@ -119,7 +122,7 @@ impl App {
              topics: {{alerts: {id}{infix}-alerts, alerts_state: {id}{infix}-state, \
              decisions: {id}{infix}-decisions}}\n\
              registry: {{url: \"{registry}\"}}\n\
-             state: {{path: \"{folder}/{state}\"}}\n\
+             state: {{path: \"{folder}/{state}\", checkpoint: 1s, changelog: 2s}}\n\
              http: {{listen: \"127.0.0.1:0\"}}\n\
              shutdown: {{timeout: 30s}}\n"
         );
@@ -245,6 +248,8 @@ impl App {
             match consumer.poll(ASK).expect("nothing more to read") {
                 Ok(message) => read.push(Read {
                     partition: message.partition(),
+                    offset: message.offset(),
+                    timestamp: message.timestamp().to_millis().unwrap(),
                     key: message.key().map(<[u8]>::to_vec),
                     value: message.payload().map(<[u8]>::to_vec),
                     headers: message.headers().map_or_else(Vec::new, |headers| {
@@ -307,10 +312,15 @@ impl Running {
         self.child.wait().unwrap();
     }
 
+    /// Sends it a signal: `STOP` pauses it, `CONT` lets it go on.
+    pub fn signal(&self, name: &str) {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args([&format!("-{name}"), &id]).status().unwrap().success());
+    }
+
     /// Asks it to stop; it must end cleanly.
     pub fn stop(mut self) {
-        let id = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        self.signal("TERM");
         let status = self.child.wait().unwrap();
         assert!(status.success(), "{status}\n{}", self.log());
     }

@@ -8,5 +8,7 @@ mod crash;
 mod garbage;
 mod groups;
 mod journal;
+mod lost;
 mod mappings;
+mod state;
 mod tools;
