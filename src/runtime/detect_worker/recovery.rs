@@ -223,16 +223,17 @@ mod tests {
         Stamp { engine: engine.into(), partitions, written: Timestamp(written) }
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "a state is what a task may have")]
     fn state(position: i64) -> Option<State> {
         Some(State { position, stamp: stamp("1", 4, 0) })
     }
 
-    fn situation<'a>(
+    fn situation(
         (store, marker): (Option<State>, Option<State>),
         committed: Option<i64>,
         journal_start: i64,
-        ours: &'a Stamp,
-    ) -> Situation<'a> {
+        ours: &Stamp,
+    ) -> Situation<'_> {
         Situation { partition: 3, store, marker, committed, journal_start, ours, tombstones_ms: DAY }
     }
 

@@ -180,7 +180,7 @@ fn a_corrupt_row_costs_the_store_and_nothing_else() {
         let mut store = store.0.lock().unwrap();
         let (position, task) = store.last_checkpoint().unwrap().unwrap();
         let rows = store.rows().keys().map(|key| (key.clone(), Some(vec![99]))).collect();
-        store.checkpoint(&Checkpoint { rows, position, task, ..Checkpoint::default() }).unwrap();
+        store.checkpoint(&Checkpoint { rows, task, position, ..Checkpoint::default() }).unwrap();
     }
     world.history();
     let error = world.failure("calm", &kept);
