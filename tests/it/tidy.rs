@@ -217,9 +217,9 @@ fn traits_are_few() {
         })
         .collect();
     traits.sort();
-    // The four seams of the runtime; headers of a record; what takes the values that decoders find; and the value of a
-    // path, of an event or of outputs.
-    assert_eq!(traits, ["Clock", "Finder", "Headers", "Sink", "Source", "Store", "Subject"]);
+    // The four seams of the runtime; where mappings are kept; headers of a record; what takes the values that decoders
+    // find; and the value of a path, of an event or of outputs.
+    assert_eq!(traits, ["Clock", "Finder", "Headers", "MappingLog", "Sink", "Source", "Store", "Subject"]);
 }
 
 #[test]
