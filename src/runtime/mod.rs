@@ -1,7 +1,8 @@
 //! Every effect: Kafka, RocksDB, the in-memory log, clocks, metrics, HTTP, shutdown.
 //!
 //! The four seams are the traits [`source::Source`], [`sink::Sink`], [`clock::Clock`] and [`crate::engine::store::Store`];
-//! each has two implementations, one on the real thing and one in memory.
+//! each has two implementations, one on the real thing and one in memory. So has [`mappings::MappingLog`], what intake
+//! remembers of mappings.
 
 pub mod changelog;
 pub mod clock;
