@@ -111,6 +111,13 @@ fn a_lost_store_is_restored_from_the_changelog_row_by_row() {
     world.run("calm", &kept, &calm());
     assert_eq!(contents(&kept), before);
     assert_eq!(world.published("calm"), published, "nothing is said twice");
+
+    // While a worker lives, it says how much is left.
+    lose(&kept);
+    let mut worker = world.worker("calm", &kept, &calm());
+    for _ in 0..20 {
+        worker.turn(Duration::from_millis(30)).unwrap();
+    }
     let metrics = world.metrics.render().unwrap();
     let remaining = r#"forewarn_restore_remaining_records{partition="0"} 0"#;
     assert!(metrics.contains(remaining), "{metrics}");
