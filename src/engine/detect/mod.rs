@@ -129,6 +129,8 @@ impl View<'_> {
                 Some(later)
             }
             _ if waits => (on_mark && pane_end_from(window, clock) == Some(clock)).then_some(clock),
+            // Growth begins with an event: a mark, which may be another condition's, would only look at the past again.
+            _ if on_mark => None,
             _ => newest,
         }
     }

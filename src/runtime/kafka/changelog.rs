@@ -9,7 +9,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::BorrowedMessage;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use super::{Connection, REQUEST_TIMEOUT};
+use super::{Connection, REQUEST_TIMEOUT, bounds};
 use crate::event::SourcePartition;
 use crate::event::bytes::FormatError;
 use crate::journal::{Entry, System};
@@ -69,7 +69,7 @@ impl SystemRecords {
     /// If the log can't be read to its present end, or a record can't be understood.
     pub fn read(&mut self) -> Result<Vec<System>, ChangelogError> {
         let (topic, partition) = (&*self.place.topic, self.place.partition);
-        let (_, end) = self.consumer.fetch_watermarks(topic, partition, REQUEST_TIMEOUT)?;
+        let (_, end) = bounds(&self.consumer, topic, partition)?;
         let deadline = Instant::now() + REQUEST_TIMEOUT;
         let mut found = Vec::new();
         while self.next < end {
@@ -142,7 +142,7 @@ pub(super) fn visit_to_end(
     let mut assignment = TopicPartitionList::new();
     let (mut left, mut cut) = (Vec::new(), Vec::new());
     for partition in partitions {
-        let (low, high) = consumer.fetch_watermarks(topic, partition.id(), REQUEST_TIMEOUT)?;
+        let (low, high) = bounds(&consumer, topic, partition.id())?;
         let first = newest.map_or(low, |newest| low.max(high.saturating_sub(newest)));
         if first > low {
             cut.push(partition.id());

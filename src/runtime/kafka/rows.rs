@@ -10,7 +10,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use super::batch::BatchQueue;
 use super::changelog::ChangelogError;
 use super::sink::{Deliveries, STEP, check, failed, produce};
-use super::{Connection, REQUEST_TIMEOUT};
+use super::{Connection, REQUEST_TIMEOUT, bounds};
 use crate::event::SourcePartition;
 use crate::runtime::changelog::Kept;
 use crate::runtime::sink::{Outgoing, Sink, SinkError};
@@ -112,8 +112,7 @@ pub fn read_rows(
 ) -> Result<(), WorkerError> {
     let consumer: Arc<BaseConsumer<DefaultConsumerContext>> =
         Arc::new(connection.rows_reader().create().map_err(ChangelogError::from)?);
-    let (low, high) =
-        consumer.fetch_watermarks(topic, partition, REQUEST_TIMEOUT).map_err(ChangelogError::from)?;
+    let (low, high) = bounds(&consumer, topic, partition).map_err(ChangelogError::from)?;
     let first = newest.map_or(low, |newest| low.max(high.saturating_sub(newest)));
     if first >= high {
         return Ok(());

@@ -16,7 +16,7 @@ use tracing::warn;
 
 use super::batch::BatchQueue;
 use super::watch::Watch;
-use super::{Connection, Group, REQUEST_TIMEOUT};
+use super::{Connection, Group, REQUEST_TIMEOUT, bounds};
 use crate::event::SourcePartition;
 use crate::runtime::source::{Assignment, CommitMode, Record, Source, SourceError};
 
@@ -200,7 +200,7 @@ impl Source for KafkaSource {
     }
 
     fn bounds(&mut self, partition: &SourcePartition) -> Result<(i64, i64), SourceError> {
-        self.consumer.fetch_watermarks(&partition.topic, partition.partition, REQUEST_TIMEOUT).map_err(failed)
+        bounds(&self.consumer, &partition.topic, partition.partition).map_err(failed)
     }
 
     fn known_end(&self, partition: &SourcePartition) -> Option<i64> {
