@@ -102,28 +102,21 @@ fn row(rule: &Rule) -> [String; 5] {
         rule.id.to_string(),
         status.to_owned(),
         rule.entity.kind(),
-        each(&|detector| name(detector).to_owned()),
+        each(&|detector| detector.name().to_owned()),
         windows,
     ]
 }
 
-const fn name(detector: &Detector) -> &'static str {
-    match detector {
-        Detector::Event { .. } => "event",
-        Detector::Count { .. } => "count",
-        Detector::Absence { .. } => "absence",
-        Detector::Compare { .. } => "compare",
-    }
-}
-
 fn window(detector: &Detector) -> String {
     match detector {
-        Detector::Event { .. } => "-".to_owned(),
-        Detector::Count { window, .. } | Detector::Compare { window, .. } => span(*window),
         Detector::Absence { rungs, count_as, .. } => match (rungs.first(), count_as) {
             (Some(rung), CountAs::Elapsed) => duration_text(rung.limit.mantissa),
             (Some(rung), _) => format!("{}d", rung.limit.mantissa),
             (None, _) => "-".to_owned(),
+        },
+        detector => match detector.window() {
+            None | Some(Window::Newest) => "-".to_owned(),
+            Some(window) => span(*window),
         },
     }
 }

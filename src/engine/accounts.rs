@@ -5,8 +5,10 @@ use std::sync::Arc;
 use crate::event::Event;
 
 use super::census::Entry;
+use super::judge::Cause;
 use super::profile::Profile;
 use super::rows::key::{KeyParts, account_range};
+use super::scene::Case;
 use super::step::{Turn, account_key};
 use super::store::{DeadlineClock, RowKey};
 use super::{Engine, StepError};
@@ -39,7 +41,11 @@ impl Engine {
                 let row = self.rows.get_or_insert(&account_key(account), turn.store)?;
                 let older = row.profile.as_ref().is_some_and(|known| known.version > new.version);
                 if !older {
+                    let changed = row.profile.as_ref().is_none_or(|known| known.fields != new.fields);
                     row.profile = Some(Arc::new(new));
+                    if changed {
+                        self.judge_references(account, turn)?;
+                    }
                     self.after_profile(account, turn)?;
                 }
             }
@@ -157,6 +163,31 @@ impl Engine {
             && let Some(list) = self.rows.get_mut(&list_key(parts.kind, account), turn.store)?
         {
             list.parts.retain(|part| **part != *parts.part);
+        }
+        Ok(())
+    }
+
+    /// What is a share of something in the profile is judged anew when the profile changes (`rules.md` §7, level).
+    fn judge_references(&mut self, account: &str, turn: &mut Turn<'_>) -> Result<(), StepError> {
+        let plan = Arc::clone(&self.plan);
+        for rule in &plan.referring {
+            let keys = match &plan.rule(*rule).entity.part {
+                None => vec![account_key(account)],
+                Some(part) => {
+                    let list = self.rows.get(&list_key(&part.name, account), turn.store)?;
+                    let key =
+                        |own: &str| KeyParts { kind: &part.name, account: Some(account), part: own }.encode();
+                    list.map(|row| row.parts.iter().map(|own| key(own)).collect()).unwrap_or_default()
+                }
+            };
+            for key in keys {
+                self.with_row(&key, turn, |scene| {
+                    if scene.row.firing.rule(plan.rule(*rule).key).is_some() {
+                        scene.look_at(Case { rule: *rule, episode: 0 }, Cause::Moved);
+                    }
+                    vec![*rule]
+                })?;
+            }
         }
         Ok(())
     }

@@ -5,14 +5,14 @@ use std::hash::Hasher;
 
 use crate::event::bytes::put_value;
 use crate::event::{Event, Field, Kind, Text, Timestamp, Traffic, Value};
-use crate::rules::program::{Clear, FilterIx, Path, RuleIx, Series, SeriesIx};
+use crate::rules::program::{Clear, FilterIx, Measure, Path, Points, RuleIx, Scoring, Series, SeriesIx};
 
 use super::firing::{ClearSeen, Proof, RuleState};
 use super::judge::Cause;
-use super::matches::{Seen, Subject};
+use super::matches::{Seen, Subject, holds};
 use super::plan::{Touch, measured_path};
 use super::scene::{Case, Scene};
-use super::series::{Floor, Sample, Sampled, Taken};
+use super::series::{Floor, Hits, Sample, Sampled, Taken, millionths};
 use super::task::Task;
 
 /// Usage events of people: automated ones match only filters that name `traffic` (`contracts.md` §2.2).
@@ -170,6 +170,25 @@ pub fn sample_of(own: &Series, seen: &impl Subject, event: &Event<'_>) -> Option
     Some(Sample { time: event.time, weight, value })
 }
 
+/// What an event gives a score.
+fn hits(scoring: &Scoring, seen: &impl Subject) -> Hits {
+    let imported = scoring.imported.as_ref().and_then(|path| millionths(seen.value(path)?.as_ref()));
+    // Half up.
+    let parts = |millionths: i64| (i128::from(millionths) * 512 + 1_000_000).div_euclid(2_000_000);
+    let imported = imported.map(|value| i32::try_from(parts(value)).unwrap_or(i32::MAX));
+    let given = |points: &Points| match points {
+        Points::If(matches, points) => holds(matches, seen).then_some(*points),
+        Points::By(path, values) => {
+            let value = seen.value(path)?;
+            let (_, points) = values.iter().find(|(own, _)| value.as_text() == Some(own))?;
+            Some(*points)
+        }
+    };
+    let numbered = (0_u8..).zip(&scoring.factors);
+    let points = numbered.filter_map(|(number, factor)| Some((number, given(&factor.points)?))).collect();
+    Hits { imported, points }
+}
+
 impl Scene<'_> {
     /// Takes an event into the row, and judges what it touches.
     pub fn receive(&mut self, arrival: &Arrival<'_, '_>) -> Reception {
@@ -302,7 +321,9 @@ impl Scene<'_> {
         let plan = self.plan;
         let own = &plan.program.series[usize::from(series.0)];
         let state = self.row.series_mut(own);
-        if state.add(own, &sample, day, floor) == Taken::Late {
+        if let Measure::Score(scoring) = &own.measure {
+            state.add_points(own, event.time, &hits(scoring, &arrival.seen));
+        } else if state.add(own, &sample, day, floor) == Taken::Late {
             return false;
         }
         for rule in &plan.judges[usize::from(series.0)] {

@@ -16,7 +16,7 @@ use super::series::Span;
 pub enum Cause<'a, 'e> {
     /// An event touched it.
     Event(&'a Seen<'a, 'e>),
-    /// An event that is no longer at hand touched it: a ticket moved.
+    /// Something else than an event at hand touched it: a ticket moved, a profile changed.
     Moved,
     /// The watermark reached this mark.
     Mark(Timestamp),
@@ -123,14 +123,9 @@ impl Scene<'_> {
 
     /// The newest match of each condition's series.
     fn newest_times(&self, case: Case) -> Vec<Option<Timestamp>> {
-        let newest = |detector: &Detector| match detector {
-            Detector::Event { .. } => None,
-            Detector::Count { series, .. }
-            | Detector::Absence { series, .. }
-            | Detector::Compare { series, .. } => {
-                let key = self.plan.program.series[usize::from(series.0)].key;
-                self.row.series(key)?.newest()
-            }
+        let newest = |detector: &Detector| {
+            let key = self.plan.program.series[usize::from(detector.series()?.0)].key;
+            self.row.series(key)?.newest()
         };
         self.plan.rule(case.rule).conditions.iter().map(|condition| newest(&condition.detector)).collect()
     }

@@ -172,8 +172,10 @@ impl Scene<'_> {
         }
         let severity = self.severity(case, observed);
         let rung = observed.iter().map(|seen| seen.rung).max().unwrap_or(0);
+        let band = highest_band(observed);
         let open = &mut self.row.firing.alerts[alert];
-        if severity > open.severity || (rung > open.said.rung && open.said.rung > 0) {
+        let rises = |now: u8, said: u8| now > said && said > 0;
+        if severity > open.severity || rises(rung, open.said.rung) || rises(band, open.said.band) {
             open.severity = open.severity.max(severity);
             let action = self.worse(case);
             self.emit(alert, (case, observed), Revision { action, reason: Some("severity") });
@@ -403,6 +405,7 @@ impl Scene<'_> {
             values: observed.iter().map(|seen| seen.value).collect(),
             members: member_keys,
             rung: observed.iter().map(|seen| seen.rung).max().unwrap_or(0).max(open.said.rung),
+            band: highest_band(observed).max(open.said.band),
             owner,
         };
         if let Some(own) = self.row.firing.alerts.get_mut(alert) {
@@ -453,29 +456,23 @@ pub const fn next_multiple(opened: Timestamp, every_ms: i64, now: Timestamp) -> 
     opened.plus((passed + 1) * every)
 }
 
+/// The highest band of the scores that hold, from 1; 0: none.
+fn highest_band(observed: &[Observed]) -> u8 {
+    let held = observed.iter().filter(|seen| seen.met).filter_map(|seen| seen.band);
+    held.max().map_or(0, |band| band.saturating_add(1))
+}
+
 /// What the highest rung that a condition reached says of severity.
 fn rung_severity(detector: &Detector, seen: &Observed) -> Option<Severity> {
-    let rungs = match detector {
-        Detector::Event { .. } => return None,
-        Detector::Count { rungs, .. } | Detector::Absence { rungs, .. } | Detector::Compare { rungs, .. } => {
-            rungs
-        }
-    };
     let place = usize::from(seen.rung).checked_sub(1)?;
-    rungs.get(place)?.severity
+    detector.rungs().get(place)?.severity
 }
 
 /// Whether a value is 10 % worse than before, in the direction in which the condition grows worse.
 #[must_use]
 pub fn is_worse(detector: &Detector, value: Option<Exact>, before: Option<Exact>) -> bool {
     let (Some(value), Some(before)) = (value, before) else { return false };
-    let upward = match detector {
-        Detector::Event { .. } => return false,
-        Detector::Absence { .. } => true,
-        Detector::Count { rungs, .. } | Detector::Compare { rungs, .. } => {
-            rungs.iter().all(|rung| rung.op.is_upward())
-        }
-    };
+    let upward = detector.rungs().iter().all(|rung| rung.op.is_upward());
     let tenth = Exact { num: before.num.abs(), den: before.den.saturating_mul(10) };
     let step = if upward { value.minus(before) } else { before.minus(value) };
     step.num > 0 && step.order(tenth).is_ge()

@@ -99,6 +99,8 @@ pub struct Plan {
     pub rules: Vec<RulePlan>,
     /// By series: the rules that judge it.
     pub judges: Vec<Vec<RuleIx>>,
+    /// Rules that judge a share of something of the profile.
+    pub referring: Vec<RuleIx>,
     /// By filter: whether its matches move when a ticket's attributes change.
     pub moves: Vec<bool>,
     /// By filter: whether every event that [`Plan::filters`] names it for matches it.
@@ -128,6 +130,7 @@ impl Plan {
             uses: vec![Vec::new(); program.filters.len()],
             rules: Vec::new(),
             judges: vec![Vec::new(); program.series.len()],
+            referring: Vec::new(),
             moves: vec![false; program.filters.len()],
             by_name: program.filters.iter().map(is_by_name).collect(),
             fields: [None; 7],
@@ -345,6 +348,12 @@ impl Plan {
                 self.add_use(attach.filter, entity, Touch::Attach(place, number));
             }
             let event = |condition: &Condition| matches!(condition.detector, Detector::Event { .. });
+            let refers = |condition: &Condition| {
+                matches!(condition.detector, Detector::Level { relative_to: Some(_), .. })
+            };
+            if rule.conditions.iter().any(refers) {
+                self.referring.push(place);
+            }
             self.rules.push(RulePlan {
                 kinds,
                 captured: paths_to_capture(rule),
@@ -368,24 +377,20 @@ impl Plan {
         entity: u16,
         (number, condition): (u8, &Condition),
     ) -> FilterIx {
-        let series = match &condition.detector {
-            Detector::Event { filter } => {
-                self.add_use(*filter, entity, Touch::Match(rule, number));
-                return *filter;
+        match &condition.detector {
+            Detector::Event { filter } => self.add_use(*filter, entity, Touch::Match(rule, number)),
+            Detector::Absence { until: Some(until), .. } => {
+                self.add_use(*until, entity, Touch::Disarm(rule, number));
             }
-            Detector::Absence { series, until, .. } => {
-                if let Some(until) = until {
-                    self.add_use(*until, entity, Touch::Disarm(rule, number));
-                }
-                *series
-            }
-            Detector::Count { series, .. } | Detector::Compare { series, .. } => *series,
-        };
-        let judges = &mut self.judges[usize::from(series.0)];
-        if judges.last() != Some(&rule) {
-            judges.push(rule);
+            _ => {}
         }
-        self.program.series[usize::from(series.0)].filter
+        if let Some(series) = condition.detector.series() {
+            let judges = &mut self.judges[usize::from(series.0)];
+            if judges.last() != Some(&rule) {
+                judges.push(rule);
+            }
+        }
+        self.program.filter_of(&condition.detector)
     }
 }
 
@@ -446,11 +451,9 @@ fn names_attribute(filter: &Filter) -> bool {
 #[must_use]
 pub fn is_negative(condition: &Condition) -> bool {
     match &condition.detector {
-        Detector::Event { .. } => false,
         Detector::Absence { .. } => true,
-        Detector::Count { rungs, .. } | Detector::Compare { rungs, .. } => {
-            rungs.iter().any(|rung| !rung.op.is_upward())
-        }
+        Detector::Level { window: Window::Newest, .. } => false,
+        detector => detector.rungs().iter().any(|rung| !rung.op.is_upward()),
     }
 }
 
@@ -464,7 +467,7 @@ pub const fn compares_days(condition: &Condition) -> bool {
 #[must_use]
 pub const fn measured_path(measure: &Measure) -> Option<&Path> {
     match measure {
-        Measure::Count | Measure::ShareOf(_) => None,
+        Measure::Count | Measure::ShareOf(_) | Measure::Score(_) => None,
         Measure::Distinct(path) | Measure::Sum(path) | Measure::Mean(path) | Measure::Last(path) => {
             Some(path)
         }

@@ -127,6 +127,7 @@ impl<'a> Scene<'a> {
             plan: self.plan,
             row,
             profile: self.profile,
+            part: self.entity.part,
             user: self.user,
             ages: &self.task.series,
             calendar: self.calendar,

@@ -6,9 +6,7 @@ use crate::rules::compile::{Compiler, Ignored, Subject};
 use crate::rules::identity;
 use crate::rules::missing;
 use crate::rules::names::Names;
-use crate::rules::program::{
-    AlertBlock, Attach, CustomerAction, Detector, Due, FilterIx, Path, Person, Template, Variable,
-};
+use crate::rules::program::{AlertBlock, Attach, CustomerAction, Due, Path, Person, Template, Variable};
 use crate::rules::value;
 use crate::rules::vocabulary::Vocabulary;
 
@@ -210,7 +208,7 @@ impl<'n> Compiler<'n> {
                     .hint("a rule with several conditions has no filter of its own");
                 return None;
             };
-            (self.own_filter(&judged.detector), judged.kind)
+            (self.program.filter_of(&judged.detector), judged.kind)
         };
         let word = recent?.text(&mut self.mistakes)?;
         let field = self.event_field(word, recent?, kind)?.path;
@@ -218,16 +216,6 @@ impl<'n> Compiler<'n> {
         let mut attach = Attach { name: name.into(), key: 0, filter, field, max };
         attach.key = identity::key(&identity::attach(&attach, &subject.entity, &self.program.filters));
         Some(attach)
-    }
-
-    /// The filter of a detector.
-    fn own_filter(&self, detector: &Detector) -> FilterIx {
-        match detector {
-            Detector::Event { filter } => *filter,
-            Detector::Count { series, .. }
-            | Detector::Absence { series, .. }
-            | Detector::Compare { series, .. } => self.program.series[usize::from(series.0)].filter,
-        }
     }
 
     /// Refuses contact gates that this build lacks and that a rule for customers does not ignore.

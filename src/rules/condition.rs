@@ -141,6 +141,12 @@ impl<'n> Compiler<'n> {
         if let Some(node) = table.optional("absence") {
             return self.absence_detector(node, guards, subject);
         }
+        if let Some(node) = table.optional("level") {
+            return self.level_detector(node, guards, subject);
+        }
+        if let Some(node) = table.optional("score") {
+            return self.score_detector(node, subject);
+        }
         self.compare_detector(table.optional("compare")?, guards, subject)
     }
 }

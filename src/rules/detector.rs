@@ -62,6 +62,24 @@ impl Judged {
                 ("p", Output::P, FieldType::Double),
                 ACCOUNTS,
             ],
+            Detector::Level { .. } => &[
+                COMMON,
+                VALUE,
+                THRESHOLD,
+                ONSET,
+                ("events", Output::Events, FieldType::Int),
+                ACCOUNTS,
+                ("used", Output::Used, FieldType::Double),
+                ("cap", Output::Cap, FieldType::Double),
+            ],
+            Detector::Score { .. } => &[
+                COMMON,
+                VALUE,
+                THRESHOLD,
+                ONSET,
+                ("band", Output::Band, FieldType::Text),
+                ("top_factors", Output::TopFactors, FieldType::Texts),
+            ],
         }
     }
 }
@@ -95,7 +113,7 @@ impl<'n> Compiler<'n> {
         let filtered = self.filter(&table, subject);
         let within = self.within(&table, 63);
         let reset = table.optional("reset").map(|node| self.filter_node("reset", node, subject));
-        let measuring = self.measure(&table, filtered?.kind)?;
+        let measuring = self.windowed_measure(&table, filtered?.kind)?;
         let rungs = self.rungs(&table, measuring.durations)?;
         let (filtered, (span_ms, _)) = (filtered?, within?);
         let upward = rungs.iter().all(|rung| rung.op.is_upward());
@@ -297,7 +315,7 @@ impl<'n> Compiler<'n> {
         let difference = table.optional("as").map_or(Some(false), |node| {
             node.choice("form of a change", &[("change", false), ("difference", true)], &mut self.mistakes)
         });
-        let measuring = self.measure(&table, filtered?.kind)?;
+        let measuring = self.windowed_measure(&table, filtered?.kind)?;
         let rungs = self.rungs(&table, measuring.durations && difference?)?;
         let (filtered, (span_ms, _), difference) = (filtered?, within?, difference?);
         against?;

@@ -9,8 +9,8 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::document::{Node, Value};
 use crate::rules::program::{
-    Attach, Detector, Entity, Filter, FilterIx, Literal, Match, Measure, Path, Series, Test, TicketFact,
-    Window, ZoneSource,
+    Attach, Detector, Entity, Filter, FilterIx, Literal, Match, Measure, Path, Points, Scoring, Series, Test,
+    TicketFact, Window, ZoneSource,
 };
 
 /// The key of a meaning: the low 32 bits of its XXH3-64.
@@ -54,15 +54,7 @@ pub fn rule<'d>(id: &str, entity: &Entity, detectors: impl Iterator<Item = &'d D
     put(&mut text, id);
     put_entity(&mut text, entity);
     for detector in detectors {
-        put(
-            &mut text,
-            match detector {
-                Detector::Event { .. } => "event",
-                Detector::Count { .. } => "count",
-                Detector::Absence { .. } => "absence",
-                Detector::Compare { .. } => "compare",
-            },
-        );
+        put(&mut text, detector.name());
     }
     text
 }
@@ -192,13 +184,40 @@ fn put_measure(text: &mut String, measure: &Measure, filters: &[Filter]) {
         Measure::Mean(path) => ("mean", vec![path]),
         Measure::Last(path) => ("last", vec![path]),
         Measure::ShareOf(_) => ("share_of", Vec::new()),
+        Measure::Score(scoring) => ("score", scoring.imported.iter().collect()),
     };
     put(text, name);
     for path in paths {
         put_path(text, path);
     }
-    if let Measure::ShareOf(filter) = measure {
-        put_filter(text, *filter, filters);
+    match measure {
+        Measure::ShareOf(filter) => put_filter(text, *filter, filters),
+        Measure::Score(scoring) => put_scoring(text, scoring),
+        _ => {}
+    }
+}
+
+fn put_scoring(text: &mut String, scoring: &Scoring) {
+    put(text, &format!("half life {}", scoring.half_life_ms));
+    for bound in [scoring.lowest, scoring.highest] {
+        put_literal(text, &Literal::Number(bound));
+    }
+    for factor in &scoring.factors {
+        put(text, &factor.name);
+        put(text, &format!("max {}", factor.max));
+        match &factor.points {
+            Points::If(matches, points) => {
+                put_match(text, matches);
+                put(text, &format!("add {points}"));
+            }
+            Points::By(path, values) => {
+                put_path(text, path);
+                for (value, points) in values {
+                    put(text, value);
+                    put(text, &format!("add {points}"));
+                }
+            }
+        }
     }
 }
 

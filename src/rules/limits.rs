@@ -41,6 +41,10 @@ pub fn worst_bytes(program: &Program) -> Vec<(String, u64)> {
 fn series_bytes(series: &Series) -> u64 {
     let panes = match series.window {
         Window::Exact { keep, .. } => return 4 * u64::from(keep),
+        Window::Newest if matches!(series.measure, Measure::Last(_)) => return 16,
+        Window::Newest if matches!(series.measure, Measure::Score(_)) => {
+            return points_bytes(&series.measure);
+        }
         Window::Newest => return 8 + if series.extras.gaps_for_ms > 0 { 64 } else { 0 },
         Window::Panes { .. } => 120,
         Window::Days { days } => u64::from(days.max(series.keep_days)) + 1,
@@ -51,15 +55,23 @@ fn series_bytes(series: &Series) -> u64 {
         Measure::Mean(_) => 12 * panes,
         Measure::ShareOf(_) => 4 * panes,
         Measure::Last(_) => 16,
+        Measure::Score(_) => points_bytes(&series.measure),
         Measure::Distinct(_) => 16 * DISTINCT_VALUES,
         Measure::SumDistinct { .. } => 24 * DISTINCT_VALUES,
     }
 }
 
+/// Every kept point, and a score that was imported.
+fn points_bytes(measure: &Measure) -> u64 {
+    let Measure::Score(scoring) = measure else { return 0 };
+    let kept: u64 = scoring.factors.iter().map(|factor| u64::from(factor.max)).sum();
+    8 * (kept + u64::from(scoring.imported.is_some()))
+}
+
 fn rule_bytes(rule: &Rule) -> u64 {
     let detectors = rule.conditions.iter().map(|condition| match condition.detector {
         Detector::Event { .. } => 192,
-        Detector::Count { .. } | Detector::Absence { .. } | Detector::Compare { .. } => 16,
+        _ => 16,
     });
     detectors.sum::<u64>() + 64 + 32 * u64::try_from(captured_paths(rule).len()).unwrap_or(0)
 }

@@ -42,18 +42,17 @@ impl<'n> Compiler<'n> {
         missing::refuse_keys("measure", node, &mut self.mistakes);
         let known = ["distinct", "sum", "mean", "last", "share_of"];
         let own = node.table("measure", &known, &mut self.mistakes)?;
+        if let Some(field) = own.optional("last") {
+            let named = self.measured_number("last", field, kind)?;
+            return Some(Measuring { durations: named.durations, measure: Measure::Last(named.path) });
+        }
         match (own.optional("sum"), own.optional("distinct")) {
             (Some(_), Some(_)) => {
                 missing::refuse("measure", "sum with distinct", node.span, &mut self.mistakes);
                 None
             }
             (Some(field), None) => {
-                let named = self.measured_field(field, kind)?;
-                if !matches!(named.ty, FieldType::Int | FieldType::Double) {
-                    let sentence = format!("sum does not fit {}", type_name(named.ty));
-                    self.mistakes.report(field.span, Code::E03, sentence).hint("use `distinct`");
-                    return None;
-                }
+                let named = self.measured_number("sum", field, kind)?;
                 Some(Measuring { durations: named.durations, measure: Measure::Sum(named.path) })
             }
             (None, Some(field)) => {
@@ -62,6 +61,28 @@ impl<'n> Compiler<'n> {
             }
             (None, None) => None,
         }
+    }
+
+    /// Reads the measure of a window that lies behind: the newest value alone does not reach back.
+    pub fn windowed_measure(&mut self, table: &Table<'n>, kind: Kind) -> Option<Measuring> {
+        let measuring = self.measure(table, kind)?;
+        if matches!(measuring.measure, Measure::Last(_)) {
+            let span = table.optional("measure").map_or(table.span, |node| node.span);
+            missing::refuse("measure", "last outside level", span, &mut self.mistakes);
+            return None;
+        }
+        Some(measuring)
+    }
+
+    /// A field that is a number.
+    fn measured_number(&mut self, what: &str, node: &'n Node, kind: Kind) -> Option<Named> {
+        let named = self.measured_field(node, kind)?;
+        if !matches!(named.ty, FieldType::Int | FieldType::Double) {
+            let sentence = format!("{what} does not fit {}", type_name(named.ty));
+            self.mistakes.report(node.span, Code::E03, sentence).hint("use `distinct`");
+            return None;
+        }
+        Some(named)
     }
 
     fn measured_field(&mut self, node: &'n Node, kind: Kind) -> Option<Named> {

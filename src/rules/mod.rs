@@ -8,6 +8,7 @@ mod compile;
 mod condition;
 mod detector;
 mod identity;
+mod level;
 mod limits;
 mod load;
 mod lookup;
@@ -17,6 +18,7 @@ mod missing;
 mod names;
 pub mod program;
 mod rule;
+mod score;
 #[cfg(test)]
 mod tests;
 mod value;

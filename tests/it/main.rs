@@ -11,6 +11,7 @@
 
 mod cli;
 mod config;
+mod detectors;
 mod e2e;
 mod laws;
 mod monitoring;

@@ -91,23 +91,28 @@ fn opposite(scope: &Scope<'_>, condition: &Condition) -> String {
         Detector::Absence { .. } => format!("{what} is seen again"),
         Detector::Compare { .. } | Detector::Count { .. } => {
             let (name, form) = judged(scope, condition);
-            let opposite = match first.op {
-                Comparator::Gt => "<=",
-                Comparator::Gte => "<",
-                Comparator::Lt => ">=",
-                Comparator::Lte => ">",
-            };
-            format!("{name} {opposite} {} in {window}", limit_text(first.limit, &form))
+            format!("{name} {} {} in {window}", opposite_sign(first.op), limit_text(first.limit, &form))
+        }
+        Detector::Level { .. } | Detector::Score { .. } => {
+            let (name, form) = judged(scope, condition);
+            format!("{name} {} {}", opposite_sign(first.op), limit_text(first.limit, &form))
         }
         Detector::Event { .. } => format!("{what} no longer holds"),
     }
 }
 
-fn window(condition: &Condition) -> String {
-    match &condition.detector {
-        Detector::Count { window, .. } | Detector::Compare { window, .. } => window_text(*window),
-        Detector::Event { .. } | Detector::Absence { .. } => String::new(),
+/// The sign of the opposite comparison.
+const fn opposite_sign(op: Comparator) -> &'static str {
+    match op {
+        Comparator::Gt => "<=",
+        Comparator::Gte => "<",
+        Comparator::Lt => ">=",
+        Comparator::Lte => ">",
     }
+}
+
+fn window(condition: &Condition) -> String {
+    condition.detector.window().map_or_else(String::new, |window| window_text(*window))
 }
 
 /// What a condition compares with its threshold: its name and form.
@@ -124,7 +129,8 @@ fn judged<'a>(scope: &Scope<'a>, condition: &Condition) -> (String, Form<'a>) {
         Detector::Compare { difference: false, .. } => (format!("{what} change"), scope.form(Unit::Share)),
         Detector::Compare { .. } => (format!("{what} difference"), scope.form(unit)),
         Detector::Absence { .. } => (format!("time without {what}"), scope.form(unit)),
-        Detector::Count { .. } | Detector::Event { .. } => (what, scope.form(unit)),
+        Detector::Score { .. } => (format!("score of {what}"), scope.form(unit)),
+        Detector::Count { .. } | Detector::Event { .. } | Detector::Level { .. } => (what, scope.form(unit)),
     }
 }
 
@@ -169,6 +175,10 @@ fn output_of<'a>(scope: &Scope<'a>, output: Output, what: &str) -> (String, Form
         Output::Previous => ("previous value", Unit::Number),
         Output::Expected => ("expected value", Unit::Number),
         Output::P => ("p-value", Unit::Number),
+        Output::Used => ("measured value", Unit::Number),
+        Output::Cap => ("reference", Unit::Number),
+        Output::Band => ("band", Unit::Number),
+        Output::TopFactors => ("factors", Unit::Number),
     };
     (format!("{what} {word}"), scope.form(unit))
 }

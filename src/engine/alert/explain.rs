@@ -3,7 +3,7 @@
 use crate::engine::number::Exact;
 use crate::event::Value;
 use crate::event::record::Record;
-use crate::rules::program::{Condition, Detector, SeriesIx};
+use crate::rules::program::{Condition, Detector};
 
 use super::ratio::ratio;
 use super::scope::{Scope, reached, rungs};
@@ -19,10 +19,21 @@ pub(super) fn explanation(occasion: &Occasion<'_>, scope: &Scope<'_>) -> Value<'
         .build();
     Record::new()
         .with("conditions", Value::List(conditions))
+        .with("factors", factors(scope))
         .text("would_clear_when", sentences::would_clear_when(scope).as_deref())
         .text("would_not_have_fired_if", sentences::would_not_have_fired_if(scope).as_deref())
         .with("data_quality", quality)
         .build()
+}
+
+/// What the factors of the rule's scores give.
+fn factors(scope: &Scope<'_>) -> Option<Value<'static>> {
+    let each = scope.rule.conditions.iter().zip(scope.observed);
+    let factors = each.flat_map(|(condition, observed)| scope.factors(condition, observed));
+    let records: Vec<Value<'static>> = factors
+        .map(|it| Record::new().text("name", it.name).with("points", number(it.points)).build())
+        .collect();
+    if records.is_empty() { None } else { Some(Value::List(records)) }
 }
 
 fn explained(scope: &Scope<'_>, condition: &Condition, observed: &Observed) -> Value<'static> {
@@ -31,7 +42,8 @@ fn explained(scope: &Scope<'_>, condition: &Condition, observed: &Observed) -> V
     let unit = match condition.detector {
         Detector::Event { .. } => None,
         Detector::Compare { .. } => Some(observed.measure_unit),
-        Detector::Count { .. } | Detector::Absence { .. } => Some(observed.unit),
+        Detector::Level { .. } if observed.previous.is_some() => Some(observed.measure_unit),
+        _ => Some(observed.unit),
     };
     numbers(condition, observed)
         .with("p_value", observed.p_value.map(|p| Value::Double(significant(p))))
@@ -47,7 +59,7 @@ fn explained(scope: &Scope<'_>, condition: &Condition, observed: &Observed) -> V
 fn numbers(condition: &Condition, observed: &Observed) -> Record {
     Record::new()
         .text("name", name(condition))
-        .text("detector", detector(condition))
+        .text("detector", condition.detector.name())
         .text("op", rungs(condition).first().map_or("match", |rung| rung.op.name()))
         .with("met", Value::Bool(observed.met))
         .with("observed", shown_value(condition, observed))
@@ -67,26 +79,12 @@ pub(super) fn summarized(condition: &Condition, observed: &Observed) -> Value<'s
 
 /// The name in the rule, or that of the detector where the rule needs none.
 fn name(condition: &Condition) -> &str {
-    if condition.name.is_empty() { detector(condition) } else { &condition.name }
-}
-
-const fn detector(condition: &Condition) -> &'static str {
-    match condition.detector {
-        Detector::Event { .. } => "event",
-        Detector::Count { .. } => "count",
-        Detector::Absence { .. } => "absence",
-        Detector::Compare { .. } => "compare",
-    }
+    if condition.name.is_empty() { condition.detector.name() } else { &condition.name }
 }
 
 fn zone_source<'a>(scope: &Scope<'a>, condition: &Condition) -> &'a crate::rules::program::ZoneSource {
-    let series: Option<SeriesIx> = match condition.detector {
-        Detector::Event { .. } => None,
-        Detector::Count { series, .. }
-        | Detector::Absence { series, .. }
-        | Detector::Compare { series, .. } => Some(series),
-    };
-    let series = series.and_then(|series| scope.program.series.get(usize::from(series.0)));
+    let series =
+        condition.detector.series().and_then(|series| scope.program.series.get(usize::from(series.0)));
     series.map_or(&scope.rule.zone, |series| &series.zone)
 }
 

@@ -210,9 +210,9 @@ pub struct Observed {
     pub last_seen: Option<Timestamp>,
     /// Absence: own usual gap, ms.
     pub usual_gap_ms: Option<i64>,
-    /// Compare: the current window's measure, and its unit.
+    /// Compare: the current window's measure. Level: what is measured, in the same unit.
     pub current: Option<Exact>,
-    /// Compare: the previous window's measure.
+    /// Compare: the previous window's measure. Level: what it is a share of.
     pub previous: Option<Exact>,
     /// Unit of current and previous.
     pub measure_unit: Unit,
@@ -222,6 +222,10 @@ pub struct Observed {
     pub window: Option<(Timestamp, Timestamp)>,
     /// The window it is compared with.
     pub baseline_window: Option<(Timestamp, Timestamp)>,
+    /// Score: which band it is in, from 0.
+    pub band: Option<u8>,
+    /// Score: what its factors give, in 256ths of a point, the weightiest first.
+    pub factors: Vec<(u8, i64)>,
 }
 
 /// A row's entity.

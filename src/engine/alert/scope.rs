@@ -5,7 +5,8 @@ use std::borrow::Cow;
 use crate::engine::number::Exact;
 use crate::event::{Field, Timestamp, Value};
 use crate::rules::program::{
-    Combine, Condition, Detector, Literal, Output, Path, Program, Rule, Rung, Severity, Variable,
+    Combine, Condition, Decimal, Detector, Literal, Measure, Output, Path, Program, Rule, Rung, Severity,
+    Variable,
 };
 
 use super::forms::{Datum, Form, exponent, form_of};
@@ -36,6 +37,31 @@ pub struct Scope<'a> {
     pub attach: &'a [Vec<Value<'static>>],
     /// The alert's severity.
     pub severity: Severity,
+}
+
+/// A factor of a score and what it gives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Factored<'a> {
+    /// Its name in the rule.
+    pub name: &'a str,
+    /// Its points as they are now.
+    pub points: Exact,
+}
+
+impl Factored<'_> {
+    /// As sentences write it: `negative tone (+20)`.
+    pub(super) fn text(&self) -> String {
+        let sign = if self.points.num > 0 { "+" } else { "" };
+        format!("{} ({sign}{})", self.name, super::forms::written(self.points, &Form::Plain))
+    }
+}
+
+/// The bands of a score.
+fn bands(condition: &Condition) -> &[(Box<str>, Decimal)] {
+    match &condition.detector {
+        Detector::Score { bands, .. } => bands,
+        _ => &[],
+    }
 }
 
 /// The value of a field in sorted fields.
@@ -98,6 +124,17 @@ impl<'a> Scope<'a> {
         self.rule.conditions.get(place).zip(self.observed.get(place))
     }
 
+    /// What the factors of a score give, the weightiest first.
+    pub(super) fn factors(&self, condition: &Condition, observed: &Observed) -> Vec<Factored<'a>> {
+        let series = condition.detector.series().and_then(|ix| self.program.series.get(usize::from(ix.0)));
+        let Some(Measure::Score(scoring)) = series.map(|series| &series.measure) else { return Vec::new() };
+        let named = |(number, points): &(u8, i64)| Factored {
+            name: scoring.factors.get(usize::from(*number)).map_or("imported", |factor| &factor.name),
+            points: Exact { num: i128::from(*points), den: 256 },
+        };
+        observed.factors.iter().map(named).collect()
+    }
+
     /// The form of values in a unit here.
     pub(super) fn form(&self, unit: Unit) -> Form<'a> {
         form_of(unit, || self.currency(false))
@@ -126,7 +163,18 @@ impl<'a> Scope<'a> {
             Output::LastSeen => observed.last_seen.map(time),
             Output::UsualGap => number(Exact::whole(observed.usual_gap_ms?), Unit::Ms),
             Output::Current => number(observed.current?, observed.measure_unit),
-            Output::Previous => number(observed.previous?, observed.measure_unit),
+            Output::Previous | Output::Cap => number(observed.previous?, observed.measure_unit),
+            Output::Used => number(observed.current.or(observed.value)?, observed.measure_unit),
+            Output::Band => {
+                let (name, _) = bands(condition).get(usize::from(observed.band?))?;
+                Some(Datum::Value(Cow::Owned(Value::text(name.to_string())), Form::Plain))
+            }
+            Output::TopFactors => {
+                let texts: Vec<Value<'static>> =
+                    self.factors(condition, observed).into_iter().map(|it| Value::text(it.text())).collect();
+                Some(Datum::Value(Cow::Owned(Value::List(texts)), Form::Plain))
+                    .filter(|_| !observed.factors.is_empty())
+            }
             Output::Expected => None,
             Output::P => Some(Datum::Value(Cow::Owned(Value::Double(observed.p_value?)), Form::Plain)),
         }
@@ -235,12 +283,7 @@ pub(super) fn reached<'a>(condition: &'a Condition, observed: &Observed) -> Opti
 
 /// The rungs of a condition; none for `event`.
 pub(super) fn rungs(condition: &Condition) -> &[Rung] {
-    match &condition.detector {
-        Detector::Event { .. } => &[],
-        Detector::Count { rungs, .. } | Detector::Absence { rungs, .. } | Detector::Compare { rungs, .. } => {
-            rungs
-        }
-    }
+    condition.detector.rungs()
 }
 
 fn flag(value: bool) -> Datum<'static> {

@@ -77,8 +77,31 @@ fn held(scope: &Scope<'_>, condition: &Condition, observed: &Observed) -> String
             let (before, now) = (side(observed.previous), side(observed.current));
             format!("{what} {before} to {now} in {} ({value}, {limit})", window_text(*window))
         }
+        (Detector::Level { window, .. }, Some(limit)) => {
+            let measure = scope.form(observed.measure_unit);
+            let side = |side: Option<Exact>| side.map_or_else(|| "-".to_owned(), |it| written(it, &measure));
+            let level = match observed.previous {
+                Some(cap) => {
+                    format!("{what} {} of {} ({value}, {limit})", side(observed.current), side(Some(cap)))
+                }
+                None => format!("{what} {value} ({limit})"),
+            };
+            format!("{level}{}", in_window(*window))
+        }
+        (Detector::Score { .. }, Some(limit)) => {
+            let factors: Vec<String> =
+                scope.factors(condition, observed).iter().take(3).map(super::scope::Factored::text).collect();
+            let because =
+                if factors.is_empty() { String::new() } else { format!(": {}", factors.join(", ")) };
+            format!("score of {what} {value} ({limit}){because}")
+        }
         _ => format!("{what} happened"),
     }
+}
+
+/// ` in 7 days`; nothing for what has no window.
+fn in_window(window: Window) -> String {
+    if window == Window::Newest { String::new() } else { format!(" in {}", window_text(window)) }
 }
 
 /// A clause that would have kept a condition false; `None` where its numbers are unknown.
@@ -100,6 +123,20 @@ fn prevented(scope: &Scope<'_>, condition: &Condition, observed: &Observed) -> O
                 }
                 None => format!("{what} within {allowed}"),
             }
+        }
+        Detector::Level { window, .. } => {
+            let limit = fraction(first?.limit);
+            let bound = match observed.previous {
+                Some(cap) => Exact::ratio(limit.num.checked_mul(cap.num)?, limit.den.checked_mul(cap.den)?)?,
+                None => limit,
+            };
+            let side = beyond(scope, &what, first?.op, bound, observed.measure_unit);
+            format!("{side}{}", in_window(*window))
+        }
+        Detector::Score { .. } => {
+            let first = first?;
+            let words = if first.op == Comparator::Gt { "at most" } else { "less than" };
+            format!("a score of {words} {}", limit_text(first.limit, &Form::Plain))
         }
         Detector::Compare { window, difference, series, .. } => {
             let limit = fraction(first?.limit);
@@ -148,14 +185,11 @@ fn beyond(scope: &Scope<'_>, what: &str, op: Comparator, bound: Exact, unit: Uni
 
 /// What a condition measures, in the words of its rule: the form of `NAME` in a sentence.
 pub(super) fn noun(scope: &Scope<'_>, condition: &Condition) -> String {
-    let series = |series: SeriesIx| scope.program.series.get(usize::from(series.0));
+    let series =
+        condition.detector.series().and_then(|series| scope.program.series.get(usize::from(series.0)));
     let (filter, measure) = match &condition.detector {
         Detector::Event { filter } => (Some(*filter), None),
-        Detector::Count { series: place, .. }
-        | Detector::Absence { series: place, .. }
-        | Detector::Compare { series: place, .. } => {
-            (series(*place).map(|series| series.filter), series(*place).map(|series| &series.measure))
-        }
+        _ => (series.map(|series| series.filter), series.map(|series| &series.measure)),
     };
     let events = match filter {
         _ if !condition.name.is_empty() => condition.name.to_string(),

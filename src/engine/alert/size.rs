@@ -13,8 +13,9 @@ enum Cut {
 }
 
 /// The cuts in their order, by path. `contracts.md` §5 names more for fields that this build never fills.
-const CUTS: [(&[&str], &str, Cut); 2] = [
+const CUTS: [(&[&str], &str, Cut); 3] = [
     (&["evidence", "sample"], "evidence.sample", Cut::First(3)),
+    (&["explanation", "factors"], "explanation.factors", Cut::First(5)),
     (&["response", "draft"], "response.draft", Cut::Nothing),
 ];
 

@@ -1,12 +1,12 @@
 //! `count`: a measure over a window.
 
-use crate::engine::alert::{Observed, Reason};
+use crate::engine::alert::{Observed, Reason, Unit};
 use crate::engine::firing::ConditionState;
 use crate::engine::series::{Measured, SeriesState, Span};
 use crate::event::Timestamp;
 use crate::rules::program::{Condition, Rung, SeriesIx, Window};
 
-use super::{BLANK, Judged, View, is_upward, pane_end_from, rung, span_ms};
+use super::{BLANK, Judged, View, is_upward, level, pane_end_from, rung, span_ms};
 
 pub(super) fn judge(
     view: &mut View<'_>,
@@ -22,7 +22,8 @@ pub(super) fn judge(
             (view.measured(series, window, view.sliding(upward, at)), bounds)
         }
     };
-    let number = rung(rungs, measured.value);
+    let (value, cap) = level::share(view, condition, measured.value);
+    let number = value.map_or(0, |value| rung(rungs, value));
     let reached = number > 0;
     let mut guard = None;
     if reached && !upward {
@@ -42,9 +43,11 @@ pub(super) fn judge(
     };
     let observed = Observed {
         guard,
-        value: Some(measured.value),
-        unit,
+        value,
+        unit: if cap.is_some() { Unit::Share } else { unit },
         measure_unit: unit,
+        current: cap.map(|_| measured.value),
+        previous: cap,
         rung: number,
         onset: if upward { onset } else { Some(bounds.0) },
         events: Some(measured.events),
@@ -93,16 +96,16 @@ fn enough_days(view: &mut View<'_>, condition: &Condition, series: SeriesIx, mea
 
 pub(super) fn next_mark(
     view: &mut View<'_>,
-    rungs: &[Rung],
+    condition: &Condition,
     (series, window): (SeriesIx, &Window),
     (state, holds, after): (ConditionState, bool, Timestamp),
 ) -> Option<Timestamp> {
-    let upward = is_upward(rungs);
+    let upward = is_upward(condition.detector.rungs());
     if upward && !holds {
         return None;
     }
     // A late event made it true for a time that the watermark has passed: it is judged again at the next opportunity.
-    let stale = upward && state.since.is_some() && !holds_at(view, rungs, (series, window), after);
+    let stale = upward && state.since.is_some() && !holds_at(view, condition, (series, window), after);
     if let Window::Days { days } = window {
         return view
             .midnight_while_seen(series, (window, *days), after)
@@ -123,7 +126,7 @@ pub(super) fn next_mark(
 /// Whether an upward count reaches a rung at the later of its newest match and the watermark.
 fn holds_at(
     view: &mut View<'_>,
-    rungs: &[Rung],
+    condition: &Condition,
     (series, window): (SeriesIx, &Window),
     after: Timestamp,
 ) -> bool {
@@ -133,5 +136,6 @@ fn holds_at(
         Window::Days { days } => over_days(view, (series, window, *days), (true, at)).0,
         _ => view.measured(series, window, Span::UpTo(at)),
     };
-    rung(rungs, measured.value) > 0
+    let (value, _) = level::share(view, condition, measured.value);
+    value.is_some_and(|value| rung(condition.detector.rungs(), value) > 0)
 }

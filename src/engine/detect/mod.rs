@@ -3,6 +3,8 @@
 mod absence;
 mod compare;
 mod count;
+mod level;
+mod score;
 
 use std::collections::BTreeMap;
 
@@ -29,6 +31,8 @@ pub struct View<'a> {
     pub row: &'a Row,
     /// The newest profile.
     pub profile: Option<&'a [(Field, Value<'static>)]>,
+    /// What the row is of beside the account.
+    pub part: Option<&'a str>,
     /// The row's user.
     pub user: Option<&'a [(Field, Value<'static>)]>,
     /// Since when series take events in.
@@ -71,6 +75,8 @@ const BLANK: Observed = Observed {
     p_value: None,
     window: None,
     baseline_window: None,
+    band: None,
+    factors: Vec::new(),
 };
 
 impl View<'_> {
@@ -111,16 +117,10 @@ impl View<'_> {
         let clock = self.watermark;
         let holds = episode.conditions.get(place).is_some_and(|state| state.since.is_some());
         let active = holds || episode.member;
-        let (series, window) = match &condition.detector {
-            Detector::Event { .. } => return Some(clock),
-            Detector::Absence { series, .. } => (*series, None),
-            Detector::Count { series, window, .. } | Detector::Compare { series, window, .. } => {
-                (*series, Some(window))
-            }
-        };
+        let Some(series) = condition.detector.series() else { return Some(clock) };
         let newest = self.series(series).1.and_then(SeriesState::newest);
         let later = newest.map_or(clock, |newest| newest.max(clock));
-        let Some(window) = window else { return Some(later) };
+        let Some(window) = condition.detector.window() else { return Some(later) };
         let waits = is_negative(condition) || compares_days(condition);
         match window {
             Window::Days { .. } if waits => (active || on_mark).then_some(clock),
@@ -141,12 +141,18 @@ impl View<'_> {
         let state = episode.conditions.get(place).copied().unwrap_or_default();
         let mut judged = match &condition.detector {
             Detector::Event { .. } => event(state, episode),
-            Detector::Count { series, window, rungs } => {
-                count::judge(self, (condition, rungs), (*series, window), at)
-            }
             Detector::Absence { series, .. } => absence::judge(self, condition, *series, state, at),
             Detector::Compare { series, window, .. } => {
                 compare::judge(self, condition, (*series, window), at)
+            }
+            Detector::Level { series, window: Window::Newest, relative_to, .. } => {
+                level::judge(self, condition, (*series, relative_to.as_ref()))
+            }
+            Detector::Count { series, window, rungs } | Detector::Level { series, window, rungs, .. } => {
+                count::judge(self, (condition, rungs), (*series, window), at)
+            }
+            Detector::Score { series, rungs, bands } => {
+                score::judge(self, (*series, rungs, bands), state, at)
             }
         };
         if judged.reached && judged.observed.guard.is_none() {
@@ -164,10 +170,11 @@ impl View<'_> {
         (holds, after): (bool, Timestamp),
     ) -> Option<Timestamp> {
         match &condition.detector {
-            Detector::Event { .. } => None,
-            Detector::Count { series, window, rungs } => {
-                count::next_mark(self, rungs, (*series, window), (state, holds, after))
+            Detector::Event { .. } | Detector::Level { window: Window::Newest, .. } => None,
+            Detector::Count { series, window, .. } | Detector::Level { series, window, .. } => {
+                count::next_mark(self, condition, (*series, window), (state, holds, after))
             }
+            Detector::Score { series, .. } => score::next_mark(self, *series, holds, after),
             Detector::Absence { series, .. } => {
                 absence::next_mark(self, condition, *series, (state, holds), after)
             }
@@ -243,6 +250,7 @@ impl View<'_> {
         let name = match measured_path(&series.measure) {
             Some(crate::rules::program::Path::Field(field)) => field.spec().name,
             Some(crate::rules::program::Path::Property(name)) => name,
+            _ if matches!(series.measure, crate::rules::program::Measure::Score(_)) => return Unit::Number,
             _ => return Unit::Count,
         };
         match series.measure {

@@ -348,6 +348,7 @@ fn put_alert(out: &mut Vec<u8>, alert: &OpenAlert) {
     });
     put_list(out, &alert.said.members, put_key);
     out.push(alert.said.rung);
+    out.push(alert.said.band);
     out.extend_from_slice(&alert.said.owner.to_le_bytes());
     put_varint(out, u64::from(alert.late_events));
 }
@@ -383,6 +384,7 @@ fn alert(reader: &mut Reader<'_>) -> Result<OpenAlert, FormatError> {
             })?,
             members: list(reader, number)?,
             rung: reader.byte()?,
+            band: reader.byte()?,
             owner: word(reader)?,
         },
         late_events: number(reader)?,

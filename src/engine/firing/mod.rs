@@ -186,6 +186,8 @@ pub struct Said {
     pub members: Vec<u32>,
     /// Highest rung.
     pub rung: u8,
+    /// Highest band of a score, from 1; 0: none.
+    pub band: u8,
     /// Hash of the owner.
     pub owner: u64,
 }

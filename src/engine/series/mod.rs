@@ -8,7 +8,9 @@ mod cells;
 mod counted;
 mod distinct;
 mod grain;
+mod last;
 mod newest;
+mod points;
 mod ring;
 #[cfg(test)]
 mod tests;
@@ -20,11 +22,14 @@ use crate::rules::program::{Measure, Series, Window};
 use super::number::Exact;
 use counted::Counted;
 use distinct::Distinct;
+use last::Last;
 use newest::Newest;
+use points::PointsState;
 use ring::Ring;
 
 pub use cells::Cell;
 pub use grain::{Grain, pane_end_after};
+pub use points::{Hits, IMPORTED};
 
 /// Sums are kept in millionths.
 pub const SUM_UNIT: i64 = 1_000_000;
@@ -59,15 +64,21 @@ impl Sampled {
                 crate::event::bytes::put_value(&mut bytes, value);
                 Some(Self::Hash(xxhash_rust::xxh3::xxh3_64(&bytes)))
             }
-            Measure::Sum(_) => match value {
-                Value::Int(whole) => Some(Self::Amount(whole.saturating_mul(SUM_UNIT))),
-                #[expect(clippy::cast_possible_truncation, reason = "casts saturate")]
-                #[expect(clippy::cast_precision_loss, reason = "the unit is far below 2^53")]
-                Value::Double(double) => Some(Self::Amount((double * SUM_UNIT as f64).round() as i64)),
-                _ => None,
-            },
+            Measure::Sum(_) | Measure::Last(_) => millionths(value).map(Self::Amount),
             _ => None,
         }
+    }
+}
+
+/// A number in [`SUM_UNIT`]s, saturating; `None` if the value is none.
+#[must_use]
+pub fn millionths(value: &Value<'_>) -> Option<i64> {
+    match value {
+        Value::Int(whole) => Some(whole.saturating_mul(SUM_UNIT)),
+        #[expect(clippy::cast_possible_truncation, reason = "casts saturate")]
+        #[expect(clippy::cast_precision_loss, reason = "the unit is far below 2^53")]
+        Value::Double(double) => Some((double * SUM_UNIT as f64).round() as i64),
+        _ => None,
     }
 }
 
@@ -159,12 +170,18 @@ pub enum SeriesState {
     Distinct(Box<Distinct>),
     /// The last match and the usual gap.
     Newest(Newest),
+    /// The last value.
+    Last(Last),
+    /// Points that fade.
+    Points(Box<PointsState>),
 }
 
 const TAG_RING: u8 = 1;
 const TAG_COUNTED: u8 = 2;
 const TAG_DISTINCT: u8 = 3;
 const TAG_NEWEST: u8 = 4;
+const TAG_LAST: u8 = 5;
+const TAG_POINTS: u8 = 6;
 /// Added to the tag if a reset is remembered.
 const TAG_RESET: u8 = 0x80;
 
@@ -186,6 +203,8 @@ impl SeriesState {
     #[must_use]
     pub fn new(series: &Series) -> Self {
         match (&series.window, &series.measure) {
+            (Window::Newest, Measure::Last(_)) => Self::Last(Last::default()),
+            (Window::Newest, Measure::Score(_)) => Self::Points(Box::default()),
             (Window::Newest, _) => Self::Newest(Newest::default()),
             (Window::Exact { .. }, _) => Self::Ring(Ring::default()),
             (_, Measure::Distinct(_)) => Self::Distinct(Box::default()),
@@ -199,6 +218,8 @@ impl SeriesState {
             Self::Counted(counted) => &counted.marks,
             Self::Distinct(distinct) => &distinct.counted.marks,
             Self::Newest(newest) => &newest.marks,
+            Self::Last(last) => &last.marks,
+            Self::Points(points) => &points.marks,
         }
     }
 
@@ -210,6 +231,11 @@ impl SeriesState {
         match self {
             Self::Ring(ring) => ring.add(&series.window, sample.time),
             Self::Newest(newest) => newest.add(series.extras.gaps_for_ms, sample.time, floor),
+            Self::Last(last) => match sample.value {
+                Some(Sampled::Amount(amount)) => last.add(sample.time, amount, floor),
+                _ => Taken::Applied,
+            },
+            Self::Points(_) => Taken::Applied,
             Self::Counted(counted) => {
                 let amount = match (&series.measure, sample.value) {
                     (Measure::Sum(_), Some(Sampled::Amount(amount))) => Some(amount),
@@ -229,6 +255,32 @@ impl SeriesState {
         }
     }
 
+    /// Takes in what an event gives a score.
+    pub fn add_points(&mut self, series: &Series, time: Timestamp, hits: &Hits) {
+        if let (Self::Points(points), Measure::Score(scoring)) = (self, &series.measure) {
+            points.add(scoring, time, hits);
+        }
+    }
+
+    /// What the factors of a score give at a time, in 256ths of a point, in the order of the rule; [`IMPORTED`] stands
+    /// for an imported score.
+    #[must_use]
+    pub fn factors(&self, series: &Series, at: Timestamp) -> Vec<(u8, i64)> {
+        match (self, &series.measure) {
+            (Self::Points(points), Measure::Score(scoring)) => points.factors(scoring, at),
+            _ => Vec::new(),
+        }
+    }
+
+    /// When the points of a score fade next after a time; `None` if there is nothing left to fade.
+    #[must_use]
+    pub fn fades_after(&self, series: &Series, after: Timestamp) -> Option<Timestamp> {
+        match (self, &series.measure) {
+            (Self::Points(points), Measure::Score(scoring)) => points.fades_after(scoring, after),
+            _ => None,
+        }
+    }
+
     /// Takes a sample's contribution back, because its event moved to another row. What the sample had pushed out does
     /// not return, a pane forgets a distinct value even if another sample brought it too, and the newest match stays.
     pub fn remove(&mut self, series: &Series, sample: &Sample, day: Option<i32>) {
@@ -237,7 +289,8 @@ impl SeriesState {
         }
         match self {
             Self::Ring(ring) => ring.remove(sample.time),
-            Self::Newest(_) => {}
+            Self::Newest(_) | Self::Last(_) => {}
+            Self::Points(points) => points.remove(sample.time),
             Self::Counted(counted) => {
                 let amount = match (&series.measure, sample.value) {
                     (Measure::Sum(_), Some(Sampled::Amount(amount))) => Some(amount),
@@ -264,6 +317,8 @@ impl SeriesState {
         match self {
             Self::Ring(ring) => ring.reset(at),
             Self::Newest(newest) => newest.marks.reset = at,
+            Self::Last(last) => last.marks.reset = at,
+            Self::Points(points) => points.marks.reset = at,
             Self::Counted(counted) => counted.reset(at, Grain::of(series).cell(at, day)),
             Self::Distinct(distinct) => distinct.reset(at, Grain::of(series).cell(at, day)),
         }
@@ -282,6 +337,13 @@ impl SeriesState {
         match self {
             Self::Ring(ring) => ring.over(window, span),
             Self::Newest(_) => Measured::NOTHING,
+            Self::Last(last) => last.measured(),
+            Self::Points(points) => match (&series.measure, span) {
+                (Measure::Score(scoring), Span::UpTo(at) | Span::EndingAt(at)) => {
+                    points.measured(scoring, at)
+                }
+                _ => Measured::NOTHING,
+            },
             Self::Counted(counted) => {
                 let grain = Grain::of(series);
                 let Some((from, to)) = grain.range(window, span) else { return Measured::NOTHING };
@@ -335,7 +397,7 @@ impl SeriesState {
     pub fn next_change(&self, series: &Series, window: &Window, span: Span) -> Option<Timestamp> {
         match self {
             Self::Ring(ring) => ring.next_change(window, span),
-            Self::Newest(_) => None,
+            Self::Newest(_) | Self::Last(_) | Self::Points(_) => None,
             Self::Counted(counted) => counted.next_change(&Grain::of(series), span),
             Self::Distinct(distinct) => distinct.counted.next_change(&Grain::of(series), span),
         }
@@ -357,6 +419,11 @@ impl SeriesState {
         match self {
             Self::Ring(ring) => ring.is_empty_at(&series.window, floor),
             Self::Newest(newest) => newest.marks == Marks::default(),
+            Self::Last(last) => last.marks == Marks::default(),
+            Self::Points(points) => match &series.measure {
+                Measure::Score(scoring) => points.fades_after(scoring, floor.0).is_none(),
+                _ => true,
+            },
             Self::Counted(counted) => counted.is_empty_at(&Grain::of(series), floor),
             Self::Distinct(distinct) => distinct.counted.is_empty_at(&Grain::of(series), floor),
         }
@@ -370,6 +437,8 @@ impl SeriesState {
             Self::Counted(_) => TAG_COUNTED,
             Self::Distinct(_) => TAG_DISTINCT,
             Self::Newest(_) => TAG_NEWEST,
+            Self::Last(_) => TAG_LAST,
+            Self::Points(_) => TAG_POINTS,
         };
         let is_reset = marks.reset != Timestamp::MIN;
         out.push(if is_reset { tag | TAG_RESET } else { tag });
@@ -382,6 +451,8 @@ impl SeriesState {
             Self::Counted(counted) => counted.encode(out),
             Self::Distinct(distinct) => distinct.encode(out),
             Self::Newest(newest) => newest.encode(out),
+            Self::Last(last) => last.encode(out),
+            Self::Points(points) => points.encode(out),
         }
     }
 
@@ -398,6 +469,8 @@ impl SeriesState {
             TAG_COUNTED => Ok(Self::Counted(Box::new(Counted::decode(marks, reader)?))),
             TAG_DISTINCT => Ok(Self::Distinct(Box::new(Distinct::decode(marks, reader)?))),
             TAG_NEWEST => Ok(Self::Newest(Newest::decode(marks, reader)?)),
+            TAG_LAST => Ok(Self::Last(Last::decode(marks, reader)?)),
+            TAG_POINTS => Ok(Self::Points(Box::new(PointsState::decode(marks, reader)?))),
             _ => Err(FormatError::Malformed("series tag")),
         }
     }
@@ -415,6 +488,8 @@ impl SeriesState {
         match self {
             Self::Ring(ring) => ring.heap_bytes(),
             Self::Newest(newest) => newest.heap_bytes(),
+            Self::Last(_) => 0,
+            Self::Points(points) => size_of::<PointsState>() + points.heap_bytes(),
             Self::Counted(counted) => size_of::<Counted>() + counted.heap_bytes(),
             Self::Distinct(distinct) => size_of::<Distinct>() + distinct.heap_bytes(),
         }

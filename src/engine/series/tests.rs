@@ -4,11 +4,14 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 
-use super::{Floor, Measured, Sample, Sampled, SeriesState, Span, Taken, pane_end_after};
+use super::{Floor, Hits, IMPORTED, Measured, Sample, Sampled, SeriesState, Span, Taken, pane_end_after};
 use crate::engine::number::Exact;
 use crate::event::bytes::{FormatError, Reader};
 use crate::event::{Field, Timestamp};
-use crate::rules::program::{Entity, Extras, FilterIx, Measure, Path, Series, Window, ZoneSource};
+use crate::rules::program::{
+    Decimal, Entity, Extras, Factor, FilterIx, Match, Measure, Path, Points, Scoring, Series, Window,
+    ZoneSource,
+};
 
 const MINUTE: i64 = 60_000;
 const HOUR: i64 = 60 * MINUTE;
@@ -475,4 +478,64 @@ proptest! {
             prop_assert_eq!(numerator(state.over(&series, &window, span).value), model.value(span));
         }
     }
+}
+
+fn score() -> Series {
+    let factor = |name: &str, max| Factor { name: name.into(), max, points: Points::If(Match::default(), 0) };
+    let scoring = Scoring {
+        half_life_ms: 64 * MINUTE,
+        lowest: Decimal::whole(0),
+        highest: Decimal::whole(100),
+        imported: None,
+        factors: vec![factor("one", 1), factor("two", 2)],
+    };
+    series(Window::Newest, Measure::Score(Box::new(scoring)))
+}
+
+fn hits(points: &[(u8, i32)]) -> Hits {
+    Hits { imported: None, points: points.to_vec() }
+}
+
+#[test]
+fn points_fade_by_half_and_a_factor_keeps_its_latest() {
+    let series = score();
+    let at = |state: &SeriesState, ms: i64| {
+        state.over(&series, &Window::Newest, Span::UpTo(Timestamp(ms))).value.to_f64()
+    };
+    let mut state = SeriesState::new(&series);
+    state.add_points(&series, Timestamp(0), &hits(&[(0, 45 * 256)]));
+    state.add_points(&series, Timestamp(64 * MINUTE), &hits(&[(1, 20 * 256)]));
+    assert!((at(&state, 64 * MINUTE) - 42.5).abs() < 1e-12, "20 now, 45 a half-life ago");
+    state.add_points(&series, Timestamp(MINUTE), &hits(&[(0, 10 * 256)]));
+    assert!((at(&state, MINUTE) - 30.0).abs() < 1e-12, "the later of two, though one lies ahead: {state:?}");
+    assert_eq!(state.factors(&series, Timestamp(MINUTE)), [(0, 10 * 256), (1, 20 * 256)]);
+    assert_eq!(state.fades_after(&series, Timestamp(90_000)), Some(Timestamp(2 * MINUTE)));
+    state.add_points(&series, Timestamp(70 * MINUTE), &Hits { imported: Some(7 * 256), ..hits(&[(0, 256)]) });
+    assert_eq!(state.factors(&series, Timestamp(70 * MINUTE)), [(IMPORTED, 7 * 256)]);
+    assert_eq!(reread(&state), state);
+    assert_eq!(state.fades_after(&series, Timestamp(1000 * 64 * MINUTE)), None);
+}
+
+#[test]
+fn scores_and_last_values_have_these_bytes() {
+    let bytes = |state: &SeriesState| {
+        let mut out = Vec::new();
+        state.encode(&mut out);
+        out
+    };
+    let series = score();
+    let mut state = SeriesState::new(&series);
+    state.add_points(&series, Timestamp(100), &hits(&[(1, 3)]));
+    state.add_points(&series, Timestamp(98), &hits(&[(1, -2)]));
+    assert_eq!(bytes(&state), [6, 0xc8, 1, 0, 2, 0, 2, 4, 3, 3, 6]);
+    assert_eq!(reread(&state), state);
+    let last = series_of_last();
+    let amount = |ms, amount| Sample { value: Some(Sampled::Amount(amount)), ..at(ms) };
+    let state = filled(&last, &[amount(100, 5), amount(50, 9)]);
+    assert_eq!(bytes(&state), [5, 0xc8, 1, 10]);
+    assert_eq!(reread(&state), state);
+}
+
+fn series_of_last() -> Series {
+    series(Window::Newest, Measure::Last(Path::Property("used".into())))
 }

@@ -410,3 +410,38 @@ fn a_window_of_hours_has_no_third_day() {
         "#]],
     );
 }
+
+#[test]
+fn levels_and_scores() {
+    const LEVEL: &str =
+        "    level: {topic: usage, measure: {last: properties.used}, relative_to: account.tier, gte: 80%}";
+    const SCORE: &str = "    score: {topic: usage, range: [0, 90], direction: higher_is_worse, half_life: 3d, gt: 40, points: [{name: a, by: properties.reason, add: {x: 1}}], bands: {low: 40, high: 90}}";
+    const COUNT: &str = "    count: {topic: usage, where: {event: login.failed}, within: 10m, gte: 3}";
+    let with = |line: &str, from: &str, to: &str| {
+        assert_eq!(line.matches(from).count(), 1, "`{from}` must stand once");
+        line.replace(from, to)
+    };
+    let edits = [
+        with(LEVEL, "account.tier", "account.limits"),
+        with(LEVEL, "account.tier", "account.limits[seats]"),
+        with(LEVEL, "account.tier", "account.teir"),
+        with(LEVEL, "account.tier", "account.plan"),
+        with(LEVEL, "{last: properties.used}", "count"),
+        with(LEVEL, "relative_to", "within: 7d, relative_to"),
+        with(LEVEL, "{last: properties.used}", "{last: properties.feature}"),
+        with(LEVEL, "gte: 80%", "once_per: properties.period_start, gte: 80%"),
+        with(COUNT, "within", "measure: {last: properties.used}, within"),
+        with(SCORE, "[0, 90]", "[90, 0]"),
+        with(SCORE, "high: 90", "high: 80"),
+        with(SCORE, "3d", "3s"),
+        with(SCORE, "by: properties.reason, add: {x: 1}", "add: 1"),
+        with(SCORE, "by: properties.reason", "by: properties.used"),
+        with(SCORE, "by: properties.reason, add: {x: 1}", "rule: burst, add: 1"),
+        with(SCORE, "by: properties.reason, add: {x: 1}", "if: {ticket.unanswered: {gte: 2}}, add: 1"),
+        with(SCORE, "higher_is_worse", "up"),
+        with(SCORE, "{x: 1}", "{x: 2000000}"),
+        with(SCORE, "gt: 40", "lt: 40"),
+    ];
+    let edits: Vec<(&str, &str)> = edits.iter().map(|edit| (COUNT, edit.as_str())).collect();
+    told(&edits, &expect![[""]]);
+}

@@ -10,7 +10,7 @@ use super::{Catalogue, MetricsError};
 use crate::engine::alert::{Action, Reason};
 use crate::engine::census::{Counts, Standing};
 use crate::engine::effects::RuleTally;
-use crate::rules::program::{Detector, Mode, Program, Rule, Rung, Severity};
+use crate::rules::program::{Mode, Program, Rule, Severity};
 
 /// Label of rules beyond the budget of series.
 const OTHER: &str = "_other";
@@ -192,7 +192,7 @@ impl Trigger {
             .with_label_values(&[label, &*rule.version, mode(rule), rule.severity.name(), &*rule.family])
             .set(1);
         for condition in &rule.conditions {
-            if let Some(rung) = rungs(&condition.detector).first() {
+            if let Some(rung) = condition.detector.rungs().first() {
                 let limit = rung.limit.to_f64();
                 self.threshold.with_label_values(&[label, &*condition.name]).set(limit);
             }
@@ -285,15 +285,6 @@ impl Trigger {
             for (state, count) in states(&total) {
                 self.entities.with_label_values(&[rule, state]).set(whole(count));
             }
-        }
-    }
-}
-
-fn rungs(detector: &Detector) -> &[Rung] {
-    match detector {
-        Detector::Event { .. } => &[],
-        Detector::Count { rungs, .. } | Detector::Absence { rungs, .. } | Detector::Compare { rungs, .. } => {
-            rungs
         }
     }
 }

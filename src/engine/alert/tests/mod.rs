@@ -56,6 +56,8 @@ pub fn observed(value: Exact, unit: Unit) -> Observed {
         p_value: None,
         window: None,
         baseline_window: None,
+        band: None,
+        factors: Vec::new(),
     }
 }
 
