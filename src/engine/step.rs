@@ -253,7 +253,9 @@ impl Engine {
         }
         if event.kind == Kind::Account {
             self.take_profile(event, account, turn)?;
-            return Ok(Outcome::Applied);
+            // Who is forgotten starts no new row.
+            let erased = event.name.ends_with(".erased");
+            return if erased { Ok(Outcome::Applied) } else { self.take_long(event, source, turn) };
         }
         let mut desk = Desk {
             plan: &self.plan,

@@ -231,7 +231,8 @@ impl Oracle {
     fn settle(&mut self, now: i64, key: (&'static str, String), met: bool, clear: bool, value: f64) {
         let row = self.rows.entry(key.clone()).or_default();
         let mut say = |action: &str, value: Option<f64>| {
-            let value = value.map(|value| (value * 100.0).round() as i64);
+            // Alerts tell three decimals.
+            let value = value.map(|value| ((value * 1000.0).round() / 1000.0 * 100.0).round() as i64);
             self.said.push((now, key.0.to_owned(), key.1.clone(), action.to_owned(), value));
         };
         if met && !row.active && row.opened.is_none() {
@@ -311,7 +312,7 @@ fn scores_and_levels_agree_with_the_oracle() {
         let end = events.last().unwrap().at + 8 * 60 * MINUTE;
         let inputs = (sources(&[]), Scorer::english().unwrap());
         let mut harness = Harness::new(program.clone(), MemoryStore::default(), inputs).unwrap();
-        let mut oracle = Oracle::default();
+        let (mut oracle, mut alerts) = (Oracle::default(), Vec::new());
         harness.begin(Timestamp(START));
         let mut now = START;
         for (number, event) in events.iter().enumerate() {
@@ -321,6 +322,7 @@ fn scores_and_levels_agree_with_the_oracle() {
             }
             oracle.event(event);
             harness.line(&event.line()).unwrap();
+            alerts.extend(harness.take().alerts);
             // The state must outlive its bytes.
             if number % 7 == 0 {
                 harness.reopen().unwrap();
@@ -332,8 +334,8 @@ fn scores_and_levels_agree_with_the_oracle() {
         }
         harness.run_until(Timestamp(end)).unwrap();
         assert!(harness.report().dead.is_empty(), "{:?}", harness.report().dead);
-        let mut found: Vec<Said> =
-            harness.take().alerts.iter().filter_map(|alert| said(&alert.data)).collect();
+        alerts.extend(harness.take().alerts);
+        let mut found: Vec<Said> = alerts.iter().filter_map(|alert| said(&alert.data)).collect();
         let mut expected = oracle.said;
         found.sort();
         expected.sort();
