@@ -110,7 +110,8 @@ fn stream(seed: u64) -> Vec<Event> {
     let mut at = START;
     let mut events: Vec<Event> = Vec::new();
     for id in 0..EVENTS {
-        at += random.below(if random.below(6) == 0 { 200 } else { 12 }) as i64 * MINUTE;
+        let pause = if random.below(6) == 0 { 200 } else { 12 };
+        at += random.below(pause) as i64 * MINUTE;
         if !events.is_empty() && random.below(12) == 0 {
             let again = events[events.len() - 1 - random.below(events.len().min(6) as u64) as usize].clone();
             events.push(Event { at, ..again });

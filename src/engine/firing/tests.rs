@@ -58,6 +58,7 @@ fn full() -> Firing {
                 values: vec![None, Exact::ratio(-3, 7)],
                 members: vec![7],
                 rung: 1,
+                band: 3,
                 owner: 5,
             },
             late_events: 4,

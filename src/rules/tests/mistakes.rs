@@ -423,7 +423,7 @@ fn levels_and_scores() {
     };
     let edits = [
         with(LEVEL, "account.tier", "account.limits"),
-        with(LEVEL, "account.tier", "account.limits[seats]"),
+        with(LEVEL, "account.tier", "\"account.limits[seats]\""),
         with(LEVEL, "account.tier", "account.teir"),
         with(LEVEL, "account.tier", "account.plan"),
         with(LEVEL, "{last: properties.used}", "count"),
@@ -443,5 +443,40 @@ fn levels_and_scores() {
         with(SCORE, "gt: 40", "lt: 40"),
     ];
     let edits: Vec<(&str, &str)> = edits.iter().map(|edit| (COUNT, edit.as_str())).collect();
-    told(&edits, &expect![[""]]);
+    told(&edits, &expect![[r#"
+        a.yaml:22:74: relative_to does not fit a map of numbers [E03]
+          hint: name the entry, such as `account.limits[limit]` for `entity: [account, limit]`
+        a.yaml:22:74: the entity has no `seats` to look up in account.limits [E08]
+          hint: write `entity: [account, seats]`
+        a.yaml:22:74: `account.teir` is nothing to be a share of [E06]
+          relative_to takes account.<number>, account.<map>[X] or account.<list>; hint: did you mean `account.tier`?
+        a.yaml:22:74: relative_to does not fit a string [E03]
+        a.yaml:22:12: level has no `within` [E02]
+          hint: name the window, or write `measure: {last: …}`
+        a.yaml:22:69: within does not fit a level on last [E08]
+          it judges the newest value, however old that is
+        a.yaml:22:43: last does not fit a string [E03]
+          hint: use `distinct`
+        a.yaml:22:88: this build has no `once_per` yet [E08]
+          hint: leave it out; each rung is announced once an alert
+        a.yaml:22:66: this build has no `last outside level` yet [E08]
+          hint: use `count`, `distinct` or `sum`
+        a.yaml:22:34: a range is a lower and a higher number [E09]
+          hint: write `[0, 200]`
+        a.yaml:22:158: the bands do not cover the range [E09]
+          each ends higher than the one before, the last with the end of the range
+        a.yaml:22:82: half_life is under a minute [E05]
+        a.yaml:22:103: points have one of `if`, `by`, `rule` [E08]
+        a.yaml:22:117: by does not fit a number [E03]
+          hint: use `if`
+        a.yaml:22:113: this build has no `rule` yet [E08]
+          hint: leave these points out
+        a.yaml:22:118: this build has no `ticket.unanswered` yet [E08]
+          hint: leave the test out
+        a.yaml:22:54: `up` is no direction [E04]
+          higher_is_worse higher_is_better
+        a.yaml:22:145: 2000000 is beyond 1000000 [E05]
+        a.yaml:22:86: unknown key `lt` in score [E01]
+          score takes topic where range direction half_life points bands imported gt gte; hint: did you mean `gt`?
+    "#]]);
 }
