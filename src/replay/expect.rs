@@ -205,7 +205,9 @@ fn variable<'v>(name: &str, alert: &'v Value<'static>) -> Option<&'v Value<'stat
     let output = condition(name, alert).and_then(|(condition, output)| {
         condition.entry(match output {
             "value" => "observed",
-            "previous" | "expected" => "baseline",
+            // Level: what is measured, and what it is a share of.
+            "used" => "current",
+            "previous" | "expected" | "cap" => "baseline",
             "p" => "p_value",
             "met" | "threshold" | "current" => output,
             _ => return None,

@@ -130,7 +130,9 @@ impl<'n> Compiler<'n> {
                 let sentence = format!("relative_to does not fit {}", type_name(ty));
                 let report = self.mistakes.report(node.span, Code::E03, sentence);
                 if ty == FieldType::Doubles {
-                    report.hint(format!("name the entry, such as `{name}[limit]` for `entity: [account, limit]`"));
+                    report.hint(format!(
+                        "name the entry, such as `{name}[limit]` for `entity: [account, limit]`"
+                    ));
                 }
                 None
             }

@@ -443,7 +443,9 @@ fn levels_and_scores() {
         with(SCORE, "gt: 40", "lt: 40"),
     ];
     let edits: Vec<(&str, &str)> = edits.iter().map(|edit| (COUNT, edit.as_str())).collect();
-    told(&edits, &expect![[r#"
+    told(
+        &edits,
+        &expect![[r#"
         a.yaml:22:74: relative_to does not fit a map of numbers [E03]
           hint: name the entry, such as `account.limits[limit]` for `entity: [account, limit]`
         a.yaml:22:74: the entity has no `seats` to look up in account.limits [E08]
@@ -478,5 +480,6 @@ fn levels_and_scores() {
         a.yaml:22:145: 2000000 is beyond 1000000 [E05]
         a.yaml:22:86: unknown key `lt` in score [E01]
           score takes topic where range direction half_life points bands imported gt gte; hint: did you mean `gt`?
-    "#]]);
+    "#]],
+    );
 }
