@@ -265,7 +265,7 @@ impl Oracle {
             }
         }
         let Some((_, used)) = newest else { return };
-        let share = if cap > 0 { used as f64 / cap as f64 } else { f64::NAN };
+        let share = if cap > 0 { float(used) / float(cap) } else { f64::NAN };
         let key = ("plan-limit", format!("{account}/{limit}"));
         self.settle(now, key, cap > 0 && used * 10 >= cap * 8, cap > 0 && used * 4 < cap * 3, share);
     }
@@ -288,16 +288,20 @@ impl Oracle {
     }
 }
 
+fn float(whole: i64) -> f64 {
+    f64::from(i32::try_from(whole).unwrap())
+}
+
 /// The sum of what is left of all points, in whole 256ths.
 fn score(own: &[&Event], at: i64) -> f64 {
     let left =
-        |points: f64, time: i64| points * 2_f64.powf(-((at - time).div_euclid(MINUTE).max(0) as f64) / 64.0);
+        |points: f64, time: i64| points * 2_f64.powf(-float((at - time).div_euclid(MINUTE).max(0)) / 64.0);
     let mut sorted: Vec<&Event> = own.to_vec();
     sorted.sort_by_key(|it| it.time);
     let (mut sum, mut from) = (0.0, i64::MIN);
     for it in &sorted {
         if let What::Abandoned(_, _, Some(score)) = it.what {
-            sum = left(score as f64, it.time);
+            sum = left(float(score), it.time);
             from = it.time;
         }
     }
