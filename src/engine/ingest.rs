@@ -145,6 +145,15 @@ pub struct Reception {
     pub rules: Vec<RuleIx>,
 }
 
+/// The cases that an event touches.
+#[derive(Debug, Default)]
+struct Touched {
+    /// Those to be judged, in the order of the touches.
+    cases: Vec<Case>,
+    /// Those that it is evidence of.
+    proven: Vec<Case>,
+}
+
 /// Hash of the values of some fields.
 fn hash_of(paths: &[Path], seen: &impl Subject) -> u64 {
     let mut hasher = xxhash_rust::xxh3::Xxh3::new();
@@ -196,14 +205,15 @@ impl Scene<'_> {
         let mut reception = Reception::default();
         self.prepare(arrival, &mut reception.rules);
         self.row.note_event(event.time);
-        let mut cases: Vec<Case> = Vec::new();
+        let mut touched = Touched::default();
         let resets = |touch: &Touch| matches!(touch, Touch::Reset(_) | Touch::Disarm(..));
         // A reset comes first: it ends what was before, not what comes with it.
         for pass in [true, false] {
             for (_, touch) in arrival.touches.iter().filter(|(_, touch)| resets(touch) == pass) {
-                reception.applied |= self.take(*touch, arrival, &mut cases);
+                reception.applied |= self.take(*touch, arrival, &mut touched);
             }
         }
+        let mut cases = touched.cases;
         cases.sort_by_key(|case| (case.rule, case.episode));
         cases.dedup();
         for case in cases {
@@ -264,14 +274,14 @@ impl Scene<'_> {
         }
     }
 
-    fn take(&mut self, touch: Touch, arrival: &Arrival<'_, '_>, cases: &mut Vec<Case>) -> bool {
+    fn take(&mut self, touch: Touch, arrival: &Arrival<'_, '_>, touched: &mut Touched) -> bool {
         match touch {
-            Touch::Add(series) => self.add(series, arrival, cases),
+            Touch::Add(series) => self.add(series, arrival, touched),
             Touch::Reset(series) => {
-                self.reset(series, arrival.seen.event.time, cases);
+                self.reset(series, arrival.seen.event.time, touched);
                 true
             }
-            Touch::Match(rule, place) => self.take_match_in(rule, place, arrival, cases),
+            Touch::Match(rule, place) => self.take_match_in(rule, place, arrival, touched),
             Touch::Disarm(rule, place) => {
                 let case = Case { rule, episode: 0 };
                 if let Some(episode) = self.episode_mut(case)
@@ -279,10 +289,10 @@ impl Scene<'_> {
                 {
                     state.until = state.until.max(Some(arrival.seen.event.time));
                 }
-                cases.push(case);
+                touched.cases.push(case);
                 true
             }
-            Touch::Clear(rule, place) => self.take_clear(rule, place, arrival, cases),
+            Touch::Clear(rule, place) => self.take_clear(rule, place, arrival, touched),
             Touch::Attach(rule, place) => {
                 let plan = self.plan;
                 let attach = &plan.rule(rule).alert.attach[usize::from(place)];
@@ -314,30 +324,39 @@ impl Scene<'_> {
         Floor(self.watermarks[self.plan.filter(own.filter).kind as usize])
     }
 
-    fn add(&mut self, series: SeriesIx, arrival: &Arrival<'_, '_>, cases: &mut Vec<Case>) -> bool {
+    fn add(&mut self, series: SeriesIx, arrival: &Arrival<'_, '_>, touched: &mut Touched) -> bool {
         let event = arrival.seen.event;
         let Some(sample) = self.sample(series, &arrival.seen, event) else { return false };
         let (day, floor) = (self.local_day(series, event.time), self.floor(series));
         let plan = self.plan;
         let own = &plan.program.series[usize::from(series.0)];
         let state = self.row.series_mut(own);
+        let mut proves = true;
         if let Measure::Score(scoring) = &own.measure {
-            state.add_points(own, event.time, &hits(scoring, &arrival.seen));
+            let hits = hits(scoring, &arrival.seen);
+            state.add_points(own, event.time, &hits);
+            // An event without points moves only the time for which the score stands.
+            proves = !hits.is_empty();
         } else if state.add(own, &sample, day, floor) == Taken::Late {
             return false;
         }
         for rule in &plan.judges[usize::from(series.0)] {
             let case = Case { rule: *rule, episode: 0 };
-            if !cases.contains(&case) {
-                self.prove(case, arrival.proof);
-                cases.push(case);
+            touched.cases.push(case);
+            if proves {
+                self.prove(case, arrival.proof, touched);
             }
         }
         true
     }
 
-    /// Takes a match in as evidence, and counts it if it is late for an open alert.
-    fn prove(&mut self, case: Case, proof: Proof) {
+    /// Takes a match in as evidence, once however many conditions it touches, and counts it if it is late for an open
+    /// alert.
+    fn prove(&mut self, case: Case, proof: Proof, touched: &mut Touched) {
+        if touched.proven.contains(&case) {
+            return;
+        }
+        touched.proven.push(case);
         let late = proof.time < self.watermark(case.rule);
         if let Some(episode) = self.episode_mut(case) {
             episode.prove(proof);
@@ -350,7 +369,7 @@ impl Scene<'_> {
         }
     }
 
-    fn reset(&mut self, series: SeriesIx, time: Timestamp, cases: &mut Vec<Case>) {
+    fn reset(&mut self, series: SeriesIx, time: Timestamp, touched: &mut Touched) {
         let day = self.local_day(series, time);
         let plan = self.plan;
         let own = &plan.program.series[usize::from(series.0)];
@@ -362,7 +381,7 @@ impl Scene<'_> {
             {
                 episode.evidence.retain(|proof| proof.time > time);
             }
-            cases.push(case);
+            touched.cases.push(case);
         }
     }
 
@@ -371,7 +390,7 @@ impl Scene<'_> {
         rule: RuleIx,
         place: u8,
         arrival: &Arrival<'_, '_>,
-        cases: &mut Vec<Case>,
+        touched: &mut Touched,
     ) -> bool {
         let plan = self.plan;
         let own = plan.rule(rule);
@@ -398,9 +417,9 @@ impl Scene<'_> {
         let Some(state) = self.row.firing.rule_mut(own.key) else { return false };
         let episode = state.episode(&dedup, (own.conditions.len(), own.clear.len()));
         let case = Case { rule, episode };
-        self.prove(case, arrival.proof);
+        self.prove(case, arrival.proof, touched);
         self.take_match(case, usize::from(place), seen);
-        cases.push(case);
+        touched.cases.push(case);
         true
     }
 
@@ -409,7 +428,7 @@ impl Scene<'_> {
         rule: RuleIx,
         place: u8,
         arrival: &Arrival<'_, '_>,
-        cases: &mut Vec<Case>,
+        touched: &mut Touched,
     ) -> bool {
         let plan = self.plan;
         let own = plan.rule(rule);
@@ -431,7 +450,7 @@ impl Scene<'_> {
             if open && same && episode.last_evidence.is_none_or(|last| time >= last) {
                 let since = &mut episode.clearing[usize::from(place)];
                 *since = Some(since.map_or(time, |since| since.min(time)));
-                cases.push(Case { rule, episode: number });
+                touched.cases.push(Case { rule, episode: number });
             }
         }
         true
@@ -458,7 +477,11 @@ impl Scene<'_> {
             let Some(sample) = self.sample(*series, &leaves.seen, event) else { continue };
             let day = self.local_day(*series, event.time);
             if self.row.series(own.key).is_some() {
-                self.row.series_mut(own).remove(own, &sample, day);
+                let state = self.row.series_mut(own);
+                match &own.measure {
+                    Measure::Score(scoring) => state.remove_points(event.time, &hits(scoring, &leaves.seen)),
+                    _ => state.remove(own, &sample, day),
+                }
             }
             rules.extend_from_slice(&plan.judges[usize::from(series.0)]);
         }

@@ -12,7 +12,7 @@ use crate::event::{Kind, Timestamp};
 use crate::rules::program::Series;
 
 /// Format of the bytes.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// How many event ids of a kind an account remembers (`contracts.md` §2.1).
 const IDS_MAX: usize = 32;

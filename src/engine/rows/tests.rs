@@ -194,7 +194,7 @@ fn a_row_has_these_bytes() {
         };
         assert!(take(&mut flat, &mut row, &event));
     }
-    let expected: &[u8] = b"\x01\x13\x01\
+    let expected: &[u8] = b"\x02\x13\x01\
         \x02\0\0\0\x02\xc0\xa9\x07\x04\x02\x03\x01\x03\
         \0\
         \x01\x01\0\x02\x01\0\0\0\0\0\0\0\x02\0\0\0\0\0\0\0\

@@ -262,6 +262,13 @@ impl SeriesState {
         }
     }
 
+    /// Takes back what an event gave a score, because it moved to another row.
+    pub fn remove_points(&mut self, time: Timestamp, hits: &Hits) {
+        if let Self::Points(points) = self {
+            points.remove(time, hits);
+        }
+    }
+
     /// What the factors of a score give at a time, in 256ths of a point, in the order of the rule; [`IMPORTED`] stands
     /// for an imported score.
     #[must_use]
@@ -289,8 +296,7 @@ impl SeriesState {
         }
         match self {
             Self::Ring(ring) => ring.remove(sample.time),
-            Self::Newest(_) | Self::Last(_) => {}
-            Self::Points(points) => points.remove(sample.time),
+            Self::Newest(_) | Self::Last(_) | Self::Points(_) => {}
             Self::Counted(counted) => {
                 let amount = match (&series.measure, sample.value) {
                     (Measure::Sum(_), Some(Sampled::Amount(amount))) => Some(amount),

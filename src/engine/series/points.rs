@@ -27,6 +27,14 @@ pub struct Hits {
     pub points: Vec<(u8, i32)>,
 }
 
+impl Hits {
+    /// Whether it gives nothing.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.imported.is_none() && self.points.is_empty()
+    }
+}
+
 /// The points of a factor, and when.
 type Given = (Timestamp, i32);
 
@@ -69,10 +77,15 @@ impl PointsState {
         }
     }
 
-    /// Takes back what events of this time gave.
-    pub(super) fn remove(&mut self, time: Timestamp) {
-        self.factors.iter_mut().for_each(|given| given.retain(|(own, _)| *own != time));
-        self.imported = self.imported.filter(|(own, _)| *own != time);
+    /// Takes back what an event of this time gave; what that had pushed out does not return.
+    pub(super) fn remove(&mut self, time: Timestamp, hits: &Hits) {
+        for (number, points) in &hits.points {
+            let Some(given) = self.factors.get_mut(usize::from(*number)) else { continue };
+            if let Some(place) = given.iter().position(|own| *own == (time, *points)) {
+                given.remove(place);
+            }
+        }
+        self.imported = self.imported.filter(|own| hits.imported.is_none_or(|score| *own != (time, score)));
     }
 
     pub(super) fn measured(&self, scoring: &Scoring, at: Timestamp) -> Measured {

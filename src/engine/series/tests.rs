@@ -517,6 +517,17 @@ fn points_fade_by_half_and_a_factor_keeps_its_latest() {
 }
 
 #[test]
+fn an_event_that_moves_takes_only_its_own_points_along() {
+    let series = score();
+    let mut state = SeriesState::new(&series);
+    state.add_points(&series, Timestamp(5), &hits(&[(1, 20 * 256)]));
+    let before = state.clone();
+    state.add_points(&series, Timestamp(5), &hits(&[(0, 45 * 256), (1, 7 * 256)]));
+    state.remove_points(Timestamp(5), &hits(&[(0, 45 * 256), (1, 7 * 256)]));
+    assert_eq!(state, before);
+}
+
+#[test]
 fn scores_and_last_values_have_these_bytes() {
     let bytes = |state: &SeriesState| {
         let mut out = Vec::new();

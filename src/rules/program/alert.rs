@@ -57,7 +57,7 @@ pub enum Variable {
     EntityPart,
     /// A field of the firing event, or of a profile.
     Path(Path),
-    /// A column of a lookup of this rule: its place in [`Rule::lookups`] and the column's name.
+    /// A column of a lookup of this rule: its place in [`super::Rule::lookups`] and the column's name.
     Lookup(u8, Box<str>),
     /// What an `attach` collected: its place in [`AlertBlock::attach`].
     Attach(u8),
