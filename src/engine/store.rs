@@ -31,7 +31,7 @@ pub struct Deadline {
 /// All that a checkpoint writes, atomically: never a row without the position that explains it.
 #[derive(Debug, Default)]
 pub struct Checkpoint {
-    /// Changed rows by key; `None` deletes.
+    /// Changed rows in the order of keys, each once; `None` deletes.
     pub rows: Vec<(RowKey, Option<Vec<u8>>)>,
     /// Deadlines that are gone, in order.
     pub disarmed: Vec<Deadline>,
@@ -118,6 +118,15 @@ pub struct Usage {
     pub write_stalls: u64,
     /// Flushes and compactions that failed, since it was opened.
     pub background_errors: u64,
+}
+
+/// Writes one checkpoint, on whatever thread; it holds the store open until it is done.
+pub type CheckpointWriter = Box<dyn FnOnce(&Checkpoint) -> Result<(), StoreError> + Send>;
+
+/// A store that others may read while a checkpoint is being written.
+pub trait SharedStore: Store {
+    /// What writes the next checkpoint as [`Store::checkpoint`] does.
+    fn writer(&self) -> CheckpointWriter;
 }
 
 /// Rows of one task, by key. Implemented on RocksDB and in memory.

@@ -5,6 +5,7 @@
 //! what is committed; then, more rarely, a marker of the changelog, which is a checkpoint. Whatever goes wrong, the worker is
 //! dropped without a further word: a new one begins at its checkpoints and replays silently what was published.
 
+mod held;
 mod logged;
 mod opening;
 mod publish;
@@ -33,7 +34,7 @@ use super::sink::Sink;
 use super::source::{Assignment, Record, Source};
 use super::worker::{Spawn, Stop, WorkerError};
 use crate::engine::StepError;
-use crate::engine::store::Store;
+use crate::engine::store::SharedStore;
 use crate::event::{Kind, SourcePartition, Timestamp};
 use crate::journal::{Entry, System};
 
@@ -43,8 +44,6 @@ const COMMIT_MS: i64 = 25;
 const QUIET_COMMIT_MS: i64 = 1000;
 /// How often sizes, watermarks and lags are reported, ms.
 const REPORT_MS: i64 = 1000;
-/// After this many bytes of changed rows a pause for checkpoints ends; tasks that are left wait for the next turn.
-const PAUSE_BYTES: usize = 8 << 20;
 /// Longest wait for a transaction when partitions are given up or a checkpoint is due, ms.
 const PATIENCE_MS: i64 = 60_000;
 /// Longest wait for records while a task is about to be ready, or something is to be committed.
@@ -90,6 +89,17 @@ pub struct DetectParts<T> {
     pub pulse: Arc<Pulse>,
 }
 
+impl<T> DetectParts<T> {
+    /// Who writes checkpoints now.
+    fn stamp(&self) -> Stamp {
+        Stamp {
+            engine: self.settings.engine.as_str().into(),
+            partitions: self.settings.partitions,
+            written: self.clock.now(),
+        }
+    }
+}
+
 /// A detect worker.
 pub struct DetectWorker<S, K, T> {
     source: S,
@@ -112,7 +122,7 @@ struct Desk<K, T> {
     failed: Option<WorkerError>,
 }
 
-impl<S: Source, K: Sink, T: Store + Send + 'static> DetectWorker<S, K, T> {
+impl<S: Source, K: Sink, T: SharedStore + Send + 'static> DetectWorker<S, K, T> {
     /// A worker that owns nothing yet. The source reads the journal alone; the sink must be a transactional one that
     /// commits offsets of the source's group.
     #[must_use]
@@ -236,9 +246,9 @@ impl<S: Source, K: Sink, T: Store + Send + 'static> DetectWorker<S, K, T> {
             .partition(|task| partitions.contains(&task.partition));
         self.desk.tasks = kept;
         gone.iter().for_each(|task| self.desk.forget(&task.partition));
-        let stamp = self.desk.stamp();
+        let stamp = self.desk.parts.stamp();
         for mut task in gone {
-            task.checkpoint(&stamp, &self.desk.parts.metrics)?;
+            task.checkpoint(&stamp, self.desk.parts.spawn, &self.desk.parts.metrics)?;
         }
         self.desk.openings.retain(|opening| !partitions.contains(&opening.partition));
         self.desk.share_hot_bytes();
@@ -253,41 +263,54 @@ impl<S: Source, K: Sink, T: Store + Send + 'static> DetectWorker<S, K, T> {
     pub fn finish(&mut self, stop: &Stop) -> Result<(), WorkerError> {
         self.desk.openings.clear();
         self.desk.settle(Some(stop))?;
-        let (stamp, metrics) = (self.desk.stamp(), &self.desk.parts.metrics);
-        self.desk.tasks.iter_mut().try_for_each(|task| task.checkpoint(&stamp, metrics))?;
+        let (stamp, spawn, metrics) =
+            (self.desk.parts.stamp(), self.desk.parts.spawn, &self.desk.parts.metrics);
+        self.desk.tasks.iter_mut().try_for_each(|task| task.checkpoint(&stamp, spawn, metrics))?;
         self.desk.log_all(stop)
     }
 }
 
-impl<K: Sink, T: Store + Send + 'static> Desk<K, T> {
-    /// Writes checkpoints of the tasks whose time has come, the one that has waited longest first. What they hold must be
-    /// committed, so the worker pauses for that; it goes on after a few megabytes, so that it never stands still for long.
+impl<K: Sink, T: SharedStore + Send + 'static> Desk<K, T> {
+    /// Takes checkpoints of the tasks whose time has come, one at a time and the one that has waited longest first, and moves
+    /// on those that are held. The worker pauses only to copy what has changed; if there is too much of it, until it is
+    /// written.
     fn checkpoint_if_due(&mut self, now: Timestamp) -> Result<(), WorkerError> {
+        self.move_checkpoints(now, Duration::ZERO)?;
         let most = self.parts.settings.dirty_bytes;
-        let mut dirty: usize = self.tasks.iter().map(|task| task.engine().dirty_bytes()).sum();
-        let (mut written, mut is_settled) = (0, false);
-        let stamp = self.stamp();
-        while written < PAUSE_BYTES {
-            let next = if dirty < most || dirty == 0 {
+        loop {
+            let dirty: usize = self.tasks.iter().map(|task| task.engine().dirty_bytes()).sum();
+            let is_over = dirty > 0 && dirty >= most;
+            let is_busy = self.tasks.iter().any(Task::holds_checkpoint);
+            let next = if is_over {
+                let free = |task: &&mut Task<T>| !task.holds_checkpoint() && task.engine().dirty_bytes() > 0;
+                self.tasks.iter_mut().filter(free).max_by_key(|task| task.engine().dirty_bytes())
+            } else if is_busy {
+                None
+            } else {
                 let due = self.tasks.iter_mut().filter(|task| task.next_checkpoint <= now);
                 due.min_by_key(|task| task.next_checkpoint)
-            } else {
-                self.tasks.iter_mut().max_by_key(|task| task.engine().dirty_bytes())
             };
-            let Some(place) = next.map(|task| task.partition.partition) else { break };
-            if !std::mem::replace(&mut is_settled, true) {
+            let mut wait = Duration::ZERO;
+            if let Some(task) = next {
+                let stamp = self.parts.stamp();
+                task.hold_checkpoint(&stamp)?;
+                task.next_checkpoint = now.plus(self.parts.settings.checkpoint_ms);
+            } else if is_over {
                 self.settle(None)?;
+                wait = BRIEF;
+            } else {
+                return Ok(());
             }
-            let Some(task) = self.tasks.iter_mut().find(|task| task.partition.partition == place) else {
-                break;
-            };
-            let bytes = task.engine().dirty_bytes();
-            task.checkpoint(&stamp, &self.parts.metrics)?;
-            task.next_checkpoint = now.plus(self.parts.settings.checkpoint_ms);
-            (written, dirty) = (written + bytes.max(1), dirty - bytes);
+            self.move_checkpoints(now, wait)?;
         }
-        if is_settled {
-            self.parts.metrics.pipeline.checkpointed(now);
+    }
+
+    /// Writes held checkpoints whose position is committed; takes note of those that are written.
+    fn move_checkpoints(&mut self, now: Timestamp, wait: Duration) -> Result<(), WorkerError> {
+        for task in &mut self.tasks {
+            if task.move_checkpoint(self.parts.spawn, wait, &self.parts.metrics)? {
+                self.parts.metrics.pipeline.checkpointed(now);
+            }
         }
         Ok(())
     }
@@ -361,15 +384,6 @@ impl<K: Sink, T: Store + Send + 'static> Desk<K, T> {
             self.forget(&task.partition);
         }
         (self.parts.open_store)(partition, true).map(drop)
-    }
-
-    /// Who writes checkpoints now.
-    fn stamp(&self) -> Stamp {
-        Stamp {
-            engine: self.parts.settings.engine.as_str().into(),
-            partitions: self.parts.settings.partitions,
-            written: self.parts.clock.now(),
-        }
     }
 
     /// Keeps the changelog: what is due begins, what has ended is taken note of.

@@ -1,9 +1,10 @@
 //! One journal partition under way: its engine, its store, and how far its effects have been published.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::engine::effects::{Effects, Tally};
-use crate::engine::store::{Store, Usage};
+use crate::engine::store::{Checkpoint, SharedStore, Usage};
 use crate::engine::{Engine, JournalRecord};
 use crate::event::{SourcePartition, Timestamp};
 use crate::journal::Entry;
@@ -13,8 +14,12 @@ use crate::runtime::metrics::{Metrics, Stage};
 use crate::runtime::source::Record;
 use crate::runtime::worker::{Spawn, WorkerError};
 
+use super::held::{Held, View};
 use super::logged::Logged;
 use super::opening::Opened;
+
+/// Longest wait for a write at a time, where nothing else is to be done.
+const WRITE_WAIT: Duration = Duration::from_millis(50);
 
 /// A task.
 pub(super) struct Task<T> {
@@ -23,6 +28,8 @@ pub(super) struct Task<T> {
     /// When its rows are written next.
     pub next_checkpoint: Timestamp,
     engine: Engine,
+    /// The checkpoint on its way, which lets the store go before the store is closed.
+    held: Option<Held>,
     store: T,
     /// Records before this offset were published by an earlier life.
     silent_until: i64,
@@ -54,7 +61,7 @@ pub(super) enum Taken {
     Live,
 }
 
-impl<T: Store> Task<T> {
+impl<T: SharedStore> Task<T> {
     /// A task that was opened.
     pub(super) fn new(partition: SourcePartition, opened: Opened<T>) -> Self {
         let Opened { engine, store, start, silent_until, logged } = opened;
@@ -62,6 +69,7 @@ impl<T: Store> Task<T> {
             partition,
             next_checkpoint: Timestamp::MIN,
             engine,
+            held: None,
             store,
             logged,
             silent_until,
@@ -110,8 +118,9 @@ impl<T: Store> Task<T> {
         let journal = JournalRecord { offset: record.offset, time: record.timestamp, entry };
         let silent = record.offset < self.silent_until;
         let begun = Instant::now();
+        let mut view = View::new(self.held.as_ref(), &mut self.store);
         self.engine
-            .step(&journal, &mut self.store, &mut self.effects)
+            .step(&journal, &mut view, &mut self.effects)
             .map_err(|error| WorkerError::journal(place, error))?;
         metrics.pipeline.observe(Stage::Step, begun.elapsed());
         if silent {
@@ -165,18 +174,74 @@ impl<T: Store> Task<T> {
         }
     }
 
-    /// Writes what changed since the last checkpoint. All that was taken in must be committed.
+    /// Takes a checkpoint, which [`Task::move_checkpoint`] writes once all that it stands for is committed. None may be
+    /// held.
     ///
     /// # Errors
     /// If the store fails.
-    pub(super) fn checkpoint(&mut self, stamp: &Stamp, metrics: &Metrics) -> Result<(), WorkerError> {
-        debug_assert!(self.engine.position() <= self.committed, "a checkpoint ahead of what is published");
-        let (place, begun) = ((self.partition.partition, self.engine.position()), Instant::now());
+    pub(super) fn hold_checkpoint(&mut self, stamp: &Stamp) -> Result<(), WorkerError> {
+        let begun = Instant::now();
+        let checkpoint = self.take_checkpoint(stamp)?;
+        self.held = Some(Held::new(Arc::new(checkpoint), begun.elapsed()));
+        Ok(())
+    }
+
+    fn take_checkpoint(&mut self, stamp: &Stamp) -> Result<Checkpoint, WorkerError> {
+        let place = (self.partition.partition, self.engine.position());
+        let mut view = View::new(self.held.as_ref(), &mut self.store);
         let mut checkpoint =
-            self.engine.checkpoint(&mut self.store).map_err(|error| WorkerError::journal(place, error))?;
+            self.engine.checkpoint(&mut view).map_err(|error| WorkerError::journal(place, error))?;
         checkpoint.task = stamp.before(&checkpoint.task);
-        self.store.checkpoint(&checkpoint).map_err(|error| WorkerError::journal(place, error.into()))?;
-        metrics.pipeline.observe(Stage::Checkpoint, begun.elapsed());
+        Ok(checkpoint)
+    }
+
+    /// Whether a checkpoint is on its way.
+    pub(super) const fn holds_checkpoint(&self) -> bool {
+        self.held.is_some()
+    }
+
+    /// Moves the checkpoint that is held on: begins to write it, or takes note that it is written. Whether it is.
+    ///
+    /// # Errors
+    /// If it can't be written.
+    pub(super) fn move_checkpoint(
+        &mut self,
+        spawn: Spawn,
+        wait: Duration,
+        metrics: &Metrics,
+    ) -> Result<bool, WorkerError> {
+        let Some(held) = &mut self.held else { return Ok(false) };
+        let position = held.position();
+        if position > self.committed {
+            return Ok(false);
+        }
+        held.begin(self.store.writer(), spawn)?;
+        let Some(outcome) = held.outcome(wait) else { return Ok(false) };
+        self.held = None;
+        let place = (self.partition.partition, position);
+        let took = outcome.map_err(|error| WorkerError::journal(place, error.into()))?;
+        metrics.pipeline.observe(Stage::Checkpoint, took);
+        Ok(true)
+    }
+
+    /// Writes what changed since the last checkpoint and waits for it. All that was taken in must be committed.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub(super) fn checkpoint(
+        &mut self,
+        stamp: &Stamp,
+        spawn: Spawn,
+        metrics: &Metrics,
+    ) -> Result<(), WorkerError> {
+        debug_assert!(self.engine.position() <= self.committed, "a checkpoint ahead of what is published");
+        while self.holds_checkpoint() {
+            self.move_checkpoint(spawn, WRITE_WAIT, metrics)?;
+        }
+        self.hold_checkpoint(stamp)?;
+        while self.holds_checkpoint() {
+            self.move_checkpoint(spawn, WRITE_WAIT, metrics)?;
+        }
         Ok(())
     }
 
@@ -195,7 +260,8 @@ impl<T: Store> Task<T> {
     pub(super) fn log(&mut self, spawn: Spawn, now: Timestamp, asked: bool) -> Result<bool, WorkerError> {
         let Some(logged) = &mut self.logged else { return Ok(false) };
         let marked = logged.settle(&mut self.store, Duration::ZERO)?.is_some();
-        if logged.is_due(now) || asked {
+        // What it reads must be the last checkpoint, so none may be written meanwhile.
+        if (logged.is_due(now) || asked) && self.held.is_none() {
             logged.begin(&mut self.store, spawn, now)?;
         }
         Ok(marked)

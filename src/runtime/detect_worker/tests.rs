@@ -5,7 +5,8 @@ use std::sync::Mutex;
 use super::*;
 use crate::engine::StepError;
 use crate::engine::store::{
-    Changes, Checkpoint, Deadline, DeadlineClock, DeadlinesOf, Marked, RestoredRow, RowKey, StoreError, Usage,
+    Changes, Checkpoint, CheckpointWriter, Deadline, DeadlineClock, DeadlinesOf, Marked, RestoredRow, RowKey,
+    Store, StoreError, Usage,
 };
 use crate::event::Event;
 use crate::intake::partition_of;
@@ -140,6 +141,13 @@ impl Store for Kept {
     }
 }
 
+impl SharedStore for Kept {
+    fn writer(&self) -> CheckpointWriter {
+        let mut own = self.clone();
+        Box::new(move |checkpoint| own.checkpoint(checkpoint))
+    }
+}
+
 /// A sink whose commits fail before or after they are made.
 struct Flaky(MemorySink, Fate);
 
@@ -186,6 +194,8 @@ struct World {
     loses: bool,
     /// The engine's version.
     engine: String,
+    /// What is done beside the worker: at once, or on threads.
+    spawn: Spawn,
 }
 
 type Worker = DetectWorker<MemorySource, Flaky, Kept>;
@@ -203,6 +213,7 @@ impl World {
             logs: false,
             loses: false,
             engine: "1".to_owned(),
+            spawn: crate::runtime::worker::at_once,
         };
         world.system(&System::SourceAdded {
             source: at("usage", 0),
@@ -305,7 +316,7 @@ impl World {
             },
             open_store: Arc::new(open_store),
             changelog: self.logs.then(|| Arc::new(self.changelog(group, fate))),
-            spawn: crate::runtime::worker::at_once,
+            spawn: self.spawn,
             clock: self.clock.clone(),
             metrics: self.metrics.clone(),
             pulse: Health::default().worker("detect", self.clock.now()),
@@ -443,6 +454,9 @@ fn whatever_fails_and_whenever_the_same_alerts_are_published_once() {
     for seed in first..first + 20 {
         let fate = Fate::new(seed);
         let group = format!("group-{seed}");
+        // Threads come and go as they like; what they leave behind must be the same.
+        world.spawn =
+            if seed % 2 == 0 { crate::runtime::worker::spawn } else { crate::runtime::worker::at_once };
         let stores = stores(&fate);
         deaths += world.run(&group, &stores, &fate);
         assert_eq!(world.published(&group), expected, "SIM_SEED={seed}");

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rocksdb::{DB, IteratorMode, ReadOptions, Snapshot};
 
-use super::{DEFAULT, DROPPED, failed, split_stored};
+use super::{DEFAULT, DROPPED, failed, family, split_stored};
 use crate::engine::store::{ChangedRow, RowKey, StoreError};
 
 /// Rows handed over in one go, and how many of those wait for the reader: bounds what a slow reader costs in memory.
@@ -109,10 +109,7 @@ impl Out {
 
 /// Visits changed rows, then keys of rows that are gone; whether it came to the end.
 fn visit(db: &DB, snapshot: &Snapshot<'_>, since: i64, out: &mut Out) -> Result<bool, StoreError> {
-    let family = |name: &str| {
-        db.cf_handle(name).ok_or_else(|| StoreError::Corrupt(format!("no column family {name}")))
-    };
-    let (rows, dropped) = (family(DEFAULT)?, family(DROPPED)?);
+    let (rows, dropped) = (family(db, DEFAULT)?, family(db, DROPPED)?);
     let reading = || {
         let mut reading = ReadOptions::default();
         // A pass over everything must not push out what processing needs.

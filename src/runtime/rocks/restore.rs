@@ -95,6 +95,6 @@ impl Tables<'_> {
     }
 
     fn family(&self, name: &str) -> Result<&ColumnFamily, StoreError> {
-        self.db.cf_handle(name).ok_or_else(|| StoreError::Corrupt(format!("no column family {name}")))
+        super::family(self.db, name)
     }
 }
