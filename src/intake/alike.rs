@@ -21,14 +21,14 @@ const PAUSE: u32 = 65_536;
 /// Longer keys are not looked up, bytes: models are many.
 const KEY_MAX: usize = 4096;
 
-/// What differs between records of one key.
+/// What differs between records of one key. Whether `id` and `message` are UTF-8 is still to be seen.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Own<'a> {
-    pub id: Option<&'a str>,
+    pub id: Option<&'a [u8]>,
     pub time: Option<i64>,
     pub account: Option<&'a str>,
     pub user: Option<&'a str>,
-    pub message: Option<&'a str>,
+    pub message: Option<&'a [u8]>,
 }
 
 /// An event that others are like.

@@ -8,7 +8,7 @@ use crate::event::{Event, Field, FieldSet, FieldType, Kind, Text, Timestamp, Tra
 
 use super::decoded::{DeadReason, Filtered};
 use super::limits::{self, Unfit};
-use super::mask;
+use super::mask::Fingerprints;
 use super::properties::Property;
 use super::require;
 use super::route;
@@ -25,8 +25,8 @@ const NAME_MAX: usize = 64;
 pub struct Digest {
     /// For customers' messages.
     pub scorer: Scorer,
-    /// The masked error message; only its memory is kept.
-    pub masked: Vec<u8>,
+    /// For error messages.
+    pub fingerprints: Fingerprints,
 }
 
 /// Where a value goes.
@@ -313,7 +313,7 @@ impl<'d, 'a> Draft<'d, 'a> {
         let id = self.id.as_ref().ok_or_else(|| Bad::missing(Field::EventId))?;
         self.event.id = xxh3_64(id.as_bytes());
         match self.event.kind {
-            Kind::ErrorLog => self.complete_error(&mut digest.masked),
+            Kind::ErrorLog => self.complete_error(&mut digest.fingerprints),
             Kind::Billing => self.default(Field::ObjectVersion, Value::Int(self.event.time.0)),
             Kind::Ticket => self.complete_ticket(&mut digest.scorer),
             Kind::Account => self.complete_account(around),
@@ -360,7 +360,7 @@ impl<'d, 'a> Draft<'d, 'a> {
         Ok(())
     }
 
-    fn complete_error(&mut self, masked: &mut Vec<u8>) {
+    fn complete_error(&mut self, fingerprints: &mut Fingerprints) {
         self.default(Field::SeverityNumber, Value::Int(17));
         if !self.seen.contains(Field::ErrorCode) {
             let code = self.text(Field::ErrorType).cloned().unwrap_or(Cow::Borrowed("unclassified"));
@@ -370,7 +370,7 @@ impl<'d, 'a> Draft<'d, 'a> {
             && !self.seen.contains(Field::TemplateId)
         {
             let mut template = std::mem::take(&mut self.spare);
-            mask::template_id(&message, masked, &mut template);
+            fingerprints.template_id(&message, &mut template);
             self.push(Field::TemplateId, Value::Text(Cow::Owned(template)));
         }
         self.default(Field::Scope, Value::text("account"));

@@ -52,6 +52,12 @@ pub const fn fits_id(text: &str) -> bool {
     matches!(text.len(), 1..=ID_MAX)
 }
 
+/// Whether bytes are a string that is an id as it is.
+#[inline]
+pub fn fits_id_bytes(text: &[u8]) -> bool {
+    matches!(text.len(), 1..=ID_MAX) && (text.is_ascii() || std::str::from_utf8(text).is_ok())
+}
+
 /// Whether a string is a value of this field, whose type is a string, as it is.
 #[inline]
 pub const fn fits(field: Field, text: &str) -> bool {

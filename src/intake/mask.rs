@@ -5,6 +5,10 @@ use xxhash_rust::xxh3::xxh3_64;
 /// Furthest that a message is looked at, in bytes.
 const MESSAGE_MAX: usize = 4096;
 
+/// How many messages are kept with their fingerprints, and the longest of them, bytes.
+const KNOWN: usize = 256;
+const KNOWN_MAX: usize = 512;
+
 /// What a byte can be; the sum over a run says what the run can be.
 const WORD: u8 = 1;
 const DIGIT: u8 = 1 << 1;
@@ -132,20 +136,49 @@ fn is_uuid_dash(bytes: &[u8], at: usize) -> bool {
     [5, 10, 15].into_iter().all(|next| bytes.get(at + next) == Some(&b'-'))
 }
 
-/// The hash of a masked message; `scratch` is reused between calls.
-pub fn fingerprint(message: &str, scratch: &mut Vec<u8>) -> u64 {
-    mask(message, scratch);
-    xxh3_64(scratch)
+/// Fingerprints of messages; many messages are one that was there before, byte by byte.
+#[derive(Debug, Default)]
+pub struct Fingerprints {
+    scratch: Vec<u8>,
+    /// By hash: the message that was seen last, and its fingerprint.
+    known: Vec<(Vec<u8>, u64)>,
 }
 
-/// The fingerprint of a message as 16 hexadecimal digits at the end of `out`.
-pub fn template_id(message: &str, scratch: &mut Vec<u8>, out: &mut String) {
-    let hash = fingerprint(message, scratch);
-    let mut digits = [0; 16];
-    for (place, digit) in (0_u32..).zip(&mut digits) {
-        *digit = b"0123456789abcdef"[(hash >> (60 - 4 * place) & 15) as usize];
+impl Fingerprints {
+    /// The hash of the masked message; `None` if it is no UTF-8.
+    pub fn of(&mut self, message: &[u8]) -> Option<u64> {
+        if message.len() > KNOWN_MAX {
+            return self.masked(message);
+        }
+        let place = xxh3_64(message) as usize % KNOWN;
+        match self.known.get(place) {
+            Some((known, fingerprint)) if known == message && !message.is_empty() => Some(*fingerprint),
+            _ => {
+                let fingerprint = self.masked(message)?;
+                self.known.resize_with(KNOWN, Default::default);
+                let (known, own) = &mut self.known[place];
+                known.clear();
+                known.extend_from_slice(message);
+                *own = fingerprint;
+                Some(fingerprint)
+            }
+        }
     }
-    out.push_str(std::str::from_utf8(&digits).unwrap_or_default());
+
+    fn masked(&mut self, message: &[u8]) -> Option<u64> {
+        mask(std::str::from_utf8(message).ok()?, &mut self.scratch);
+        Some(xxh3_64(&self.scratch))
+    }
+
+    /// The fingerprint of a message as 16 hexadecimal digits at the end of `out`.
+    pub fn template_id(&mut self, message: &str, out: &mut String) {
+        let hash = self.of(message.as_bytes()).unwrap_or_default();
+        let mut digits = [0; 16];
+        for (place, digit) in (0_u32..).zip(&mut digits) {
+            *digit = b"0123456789abcdef"[(hash >> (60 - 4 * place) & 15) as usize];
+        }
+        out.push_str(std::str::from_utf8(&digits).unwrap_or_default());
+    }
 }
 
 /// A quoted string up to its closing quote; an apostrophe inside a word or a quote never closed stays as it is.
@@ -250,7 +283,7 @@ mod tests {
     use proptest::prelude::*;
     use xxhash_rust::xxh3::xxh3_64;
 
-    use super::{MESSAGE_MAX, QUOTE, SPACE, WORD, is, mask, quoted, template_id, word};
+    use super::{Fingerprints, KNOWN_MAX, MESSAGE_MAX, QUOTE, SPACE, WORD, is, mask, quoted, word};
 
     fn masked(message: &str) -> String {
         let mut out = Vec::new();
@@ -281,7 +314,7 @@ mod tests {
 
     fn fingerprint(message: &str) -> String {
         let mut out = String::new();
-        template_id(message, &mut Vec::new(), &mut out);
+        Fingerprints::default().template_id(message, &mut out);
         out
     }
 
@@ -291,6 +324,26 @@ mod tests {
         assert_eq!(first, fingerprint("timeout after 17 ms"));
         assert_ne!(first, fingerprint("timeout before 17 ms"));
         assert_eq!(first, format!("{:016x}", xxh3_64(b"timeout after <n> ms")));
+    }
+
+    #[test]
+    fn what_was_seen_before_has_the_fingerprint_of_a_first_look() {
+        let mut fingerprints = Fingerprints::default();
+        let long = "x 1 ".repeat(KNOWN_MAX);
+        for round in 0..3 {
+            for number in 0..2_000 {
+                let message = format!("attempt {} of {number} failed", number % 7);
+                let first = Fingerprints::default().of(message.as_bytes());
+                assert_eq!(fingerprints.of(message.as_bytes()), first, "{message} in round {round}");
+            }
+            for message in ["", &long] {
+                assert_eq!(
+                    fingerprints.of(message.as_bytes()),
+                    Fingerprints::default().of(message.as_bytes())
+                );
+            }
+            assert_eq!(fingerprints.of(b"\xff"), None);
+        }
     }
 
     /// The definition: run by run, nothing skipped.

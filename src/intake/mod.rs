@@ -34,6 +34,7 @@ pub use trie::Step;
 pub use wire::{Format, Headers, Record, SchemaId};
 
 use draft::Digest;
+use mask::Fingerprints;
 use source::Source;
 use text::Scorer;
 
@@ -57,7 +58,7 @@ impl Intake {
         Self {
             sources: sources.into_iter().map(Source::new).collect(),
             schemas: BTreeMap::new(),
-            digest: Digest { scorer, masked: Vec::new() },
+            digest: Digest { scorer, fingerprints: Fingerprints::default() },
         }
     }
 

@@ -14,7 +14,7 @@ use super::mapping::Mapping;
 use super::plan::Plan;
 use super::trie::{Finder, Found, Trie};
 use super::wire::{Format, Payload, Record, SchemaId, payload};
-use super::{NeedsSchema, json, limits, mask};
+use super::{NeedsSchema, json, limits};
 
 /// What is to be known of a source topic.
 #[derive(Debug, Clone, PartialEq)]
@@ -211,16 +211,17 @@ impl Source {
         let own = program.walk(parts, bytes, &mut self.models.key).ok()?;
         let (id, account) = (own.id?, own.account?);
         let time = draft::believed(Timestamp(own.time?), record.timestamp)?;
-        let fit = limits::fits_id(id) && limits::fits_id(account) && own.user.is_none_or(limits::fits_id);
+        let fit =
+            limits::fits_id_bytes(id) && limits::fits_id(account) && own.user.is_none_or(limits::fits_id);
         if !fit || record.header("traceparent").is_some() {
             return None;
         }
         if let Some(message) = own.message {
-            self.models.key.extend(mask::fingerprint(message, &mut digest.masked).to_le_bytes());
+            self.models.key.extend(digest.fingerprints.of(message)?.to_le_bytes());
         }
         self.models.key.push(u8::from(own.message.is_some()));
         self.models.key.extend(place.to_le_bytes());
-        self.models.find(xxh3_64(id.as_bytes()), time, account, own.user)
+        self.models.find(xxh3_64(id), time, account, own.user)
     }
 
     /// What has become of the record that [`Source::alike`] found nothing for.

@@ -407,7 +407,9 @@ impl Flat {
     fn reserve(&mut self, more: usize) {
         let wanted = self.words.len() + more;
         if wanted > self.words.capacity() {
-            self.words.reserve_exact(wanted.next_multiple_of(STEP) - self.words.len());
+            // By a quarter at least, so that a row seldom moves while it grows.
+            let target = (wanted + wanted / 4).next_multiple_of(STEP);
+            self.words.reserve_exact(target - self.words.len());
         }
     }
 

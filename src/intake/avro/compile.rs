@@ -215,11 +215,11 @@ impl Program {
                 Part::Own(role, presence) => {
                     if presence.read(&mut cursor)? {
                         match role {
-                            Role::Id => own.id = Some(cursor.text()?),
+                            Role::Id => own.id = Some(cursor.bytes()?),
                             Role::Time => own.time = Some(cursor.long()?),
                             Role::Account => own.account = Some(cursor.text()?),
                             Role::User => own.user = Some(cursor.text()?),
-                            Role::Message => own.message = Some(cursor.text()?),
+                            Role::Message => own.message = Some(cursor.bytes()?),
                         }
                     }
                 }
