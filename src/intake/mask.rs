@@ -5,7 +5,7 @@ use xxhash_rust::xxh3::xxh3_64;
 /// Furthest that a message is looked at, in bytes.
 const MESSAGE_MAX: usize = 4096;
 
-/// How many messages are kept with their fingerprints, and the longest of them, bytes.
+/// How many messages are kept with their fingerprints, by a byte of their hash, and the longest of them, bytes.
 const KNOWN: usize = 256;
 const KNOWN_MAX: usize = 512;
 
@@ -150,7 +150,7 @@ impl Fingerprints {
         if message.len() > KNOWN_MAX {
             return self.masked(message);
         }
-        let place = xxh3_64(message) as usize % KNOWN;
+        let [place, ..] = xxh3_64(message).to_le_bytes().map(usize::from);
         match self.known.get(place) {
             Some((known, fingerprint)) if known == message && !message.is_empty() => Some(*fingerprint),
             _ => {
