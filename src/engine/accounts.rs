@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::event::Event;
 
+use super::alert::Reason;
 use super::census::Entry;
 use super::judge::Cause;
 use super::profile::Profile;
@@ -121,6 +122,10 @@ impl Engine {
 
     /// Forgets an account and all that belongs to it; its open alerts are withdrawn.
     pub(super) fn erase_account(&mut self, account: &str, turn: &mut Turn<'_>) -> Result<(), StepError> {
+        // What an alert held back must not open when that one is withdrawn.
+        if let Some(own) = self.rows.get_mut(&account_key(account), turn.store)? {
+            own.dealings = None;
+        }
         let mut kinds: Vec<Box<str>> = vec!["user".into(), "ticket".into()];
         for entity in self.plan.entities.iter().filter(|entity| entity.account) {
             kinds.extend(entity.part.as_ref().map(|part| part.name.clone()));
@@ -192,7 +197,7 @@ impl Engine {
         Ok(())
     }
 
-    /// A new profile may have changed who owns the account's open alerts.
+    /// A new profile may have changed who owns the account's open alerts, and what holds others back.
     pub(super) fn after_profile(&mut self, account: &str, turn: &mut Turn<'_>) -> Result<(), StepError> {
         let mut keys: Vec<RowKey> = Vec::new();
         for entity in self.plan.entities.iter().filter(|entity| entity.account) {
@@ -206,6 +211,26 @@ impl Engine {
                 for alert in 0..scene.row.firing.alerts.len() {
                     scene.revise_alert(alert);
                 }
+                scene.plan.rule_places().collect()
+            })?;
+        }
+        self.look_at_held(account, turn)
+    }
+
+    /// What may hold others of an account back has changed: they are looked at again.
+    pub(super) fn look_at_held(&mut self, account: &str, turn: &mut Turn<'_>) -> Result<(), StepError> {
+        let own = self.rows.get_or_insert(&account_key(account), turn.store)?;
+        let Some(dealings) = &mut own.dealings else { return Ok(()) };
+        let held = std::mem::take(&mut Arc::make_mut(dealings).held);
+        if dealings.is_empty() {
+            own.dealings = None;
+        }
+        for key in held {
+            if !self.rows.exists(&key, turn.store)? {
+                continue;
+            }
+            self.with_row(&key, turn, |scene| {
+                scene.try_again(Reason::Inhibited);
                 scene.plan.rule_places().collect()
             })?;
         }

@@ -80,7 +80,9 @@ fn rule_bytes(rule: &Rule) -> u64 {
 #[must_use]
 pub fn captured_paths(rule: &Rule) -> Vec<Path> {
     let mut paths: Vec<Path> = rule.dedup.clone();
-    let tested = rule.severity_by.iter().flat_map(|(matches, _)| matches.0.iter().flatten());
+    let steps = rule.alert.escalate.iter().map(|step| &step.condition);
+    let tested = rule.severity_by.iter().map(|(matches, _)| matches).chain(steps);
+    let tested = tested.flat_map(|matches| matches.0.iter().flatten());
     let looked = rule.lookups.iter().flat_map(|lookup| &lookup.by);
     let said = templates(&rule.alert).flat_map(|template| &template.0).filter_map(|piece| match piece {
         Piece::Variable(variable) => Some(variable),

@@ -1,4 +1,6 @@
+mod diff;
 mod mistakes;
+mod reference;
 
 use expect_test::{Expect, expect};
 
