@@ -6,6 +6,7 @@ use crate::event::Event;
 
 use super::alert::Reason;
 use super::census::Entry;
+use super::dealings::Held;
 use super::judge::Cause;
 use super::profile::Profile;
 use super::rows::key::{KeyParts, account_range};
@@ -120,28 +121,44 @@ impl Engine {
         Ok(())
     }
 
-    /// Forgets an account and all that belongs to it; its open alerts are withdrawn.
-    pub(super) fn erase_account(&mut self, account: &str, turn: &mut Turn<'_>) -> Result<(), StepError> {
-        // What an alert held back must not open when that one is withdrawn.
-        if let Some(own) = self.rows.get_mut(&account_key(account), turn.store)? {
-            own.dealings = None;
-        }
+    /// The kinds of rows that an account may have beside its own, in order.
+    fn kinds_of_rows(&self) -> Vec<Box<str>> {
         let mut kinds: Vec<Box<str>> = vec!["user".into(), "ticket".into()];
         for entity in self.plan.entities.iter().filter(|entity| entity.account) {
             kinds.extend(entity.part.as_ref().map(|part| part.name.clone()));
         }
         kinds.sort();
         kinds.dedup();
-        for kind in kinds {
-            let list = list_key(&kind, account);
-            let parts = self.rows.get(&list, turn.store)?.map(|row| row.parts.clone()).unwrap_or_default();
-            for part in parts {
-                self.erase_row(
-                    &KeyParts { kind: &kind, account: Some(account), part: &part }.encode(),
-                    turn,
-                )?;
+        kinds
+    }
+
+    /// The keys of an account's rows of one kind.
+    fn listed(&mut self, kind: &str, account: &str, turn: &mut Turn<'_>) -> Result<Vec<RowKey>, StepError> {
+        let list = self.rows.get(&list_key(kind, account), turn.store)?;
+        let key = |part: &str| KeyParts { kind, account: Some(account), part }.encode();
+        Ok(list.map(|row| row.parts.iter().map(|part| key(part)).collect()).unwrap_or_default())
+    }
+
+    /// The keys of all rows of an account.
+    fn rows_of(&mut self, account: &str, turn: &mut Turn<'_>) -> Result<Vec<RowKey>, StepError> {
+        let mut keys = vec![account_key(account)];
+        for kind in self.kinds_of_rows() {
+            keys.extend(self.listed(&kind, account, turn)?);
+        }
+        Ok(keys)
+    }
+
+    /// Forgets an account and all that belongs to it; its open alerts are withdrawn.
+    pub(super) fn erase_account(&mut self, account: &str, turn: &mut Turn<'_>) -> Result<(), StepError> {
+        // What an alert held back must not open when that one is withdrawn.
+        if let Some(own) = self.rows.get_mut(&account_key(account), turn.store)? {
+            own.dealings = None;
+        }
+        for kind in self.kinds_of_rows() {
+            for key in self.listed(&kind, account, turn)? {
+                self.erase_row(&key, turn)?;
             }
-            self.rows.remove(&list, turn.store)?;
+            self.rows.remove(&list_key(&kind, account), turn.store)?;
         }
         self.erase_row(&account_key(account), turn)
     }
@@ -178,12 +195,7 @@ impl Engine {
         for rule in &plan.referring {
             let keys = match &plan.rule(*rule).entity.part {
                 None => vec![account_key(account)],
-                Some(part) => {
-                    let list = self.rows.get(&list_key(&part.name, account), turn.store)?;
-                    let key =
-                        |own: &str| KeyParts { kind: &part.name, account: Some(account), part: own }.encode();
-                    list.map(|row| row.parts.iter().map(|own| key(own)).collect()).unwrap_or_default()
-                }
+                Some(part) => self.listed(&part.name, account, turn)?,
             };
             for key in keys {
                 self.with_row(&key, turn, |scene| {
@@ -221,10 +233,14 @@ impl Engine {
     pub(super) fn look_at_held(&mut self, account: &str, turn: &mut Turn<'_>) -> Result<(), StepError> {
         let own = self.rows.get_or_insert(&account_key(account), turn.store)?;
         let Some(dealings) = &mut own.dealings else { return Ok(()) };
-        let held = std::mem::take(&mut Arc::make_mut(dealings).held);
+        let held = Arc::make_mut(dealings).take_held();
         if dealings.is_empty() {
             own.dealings = None;
         }
+        let held = match held {
+            Held::Rows(rows) => rows,
+            Held::All => self.rows_of(account, turn)?,
+        };
         for key in held {
             if !self.rows.exists(&key, turn.store)? {
                 continue;

@@ -1,18 +1,21 @@
 //! What policies say of a case: who is kept out, when customers may be spoken to, what holds what back, and what happens
 //! when nobody reacts (`rules.md` §11; `contracts.md` §5.1, §7).
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::event::{Field, Timestamp, Value};
-use crate::rules::program::{Due, Rule, Within};
+use crate::rules::program::{Due, Path, Rule, Within};
 
 use super::alert::{Action, Reason, Terms};
 use super::business::Business;
-use super::dealings::Dealings;
+use super::dealings::{Dealings, Inhibitor};
 use super::detect::zone_of;
 use super::firing::{Fate, OpenAlert};
+use super::gates::Owners;
+use super::ingest::hash_of;
 use super::lifecycle::Revision;
-use super::matches::find;
+use super::matches::{Subject, find, holds};
 use super::scene::{Case, Scene, variables_hold};
 
 /// What became of an account's dealings while one of its rows was worked on.
@@ -28,6 +31,27 @@ pub struct Ties {
 fn lot(salt: &str, group: &str, account: &str) -> u64 {
     let input = [salt.as_bytes(), &[0], group.as_bytes(), &[0], account.as_bytes()].concat();
     xxhash_rust::xxh3::xxh3_64(&input) % 10_000
+}
+
+/// What holding back compares: the entity's part, what was kept of the firing event, account and user.
+struct Standing<'s> {
+    part: Option<(&'s Path, &'s str)>,
+    captured: &'s [(Path, Value<'static>)],
+    owners: Owners<'s>,
+}
+
+impl Subject for Standing<'_> {
+    fn value<'s>(&'s self, path: &Path) -> Option<Cow<'s, Value<'s>>> {
+        match (path, self.part) {
+            (Path::Field(_) | Path::Property(_), Some((own, part))) if own == path => {
+                Some(Cow::Owned(Value::text(part)))
+            }
+            (Path::Field(_) | Path::Property(_), _) => {
+                self.captured.iter().find(|(own, _)| own == path).map(|(_, value)| Cow::Borrowed(value))
+            }
+            _ => self.owners.value(path),
+        }
+    }
 }
 
 impl<'a> Scene<'a> {
@@ -88,11 +112,28 @@ impl<'a> Scene<'a> {
     /// Whether an open alert of the account holds a case back.
     #[must_use]
     pub fn is_inhibited(&self, case: Case) -> bool {
-        let (plan, family) = (self.plan, &self.rule(case).family);
-        let open = self.dealings.iter().flat_map(|dealings| &dealings.inhibitors);
-        open.filter_map(|own| plan.rule_of_key(own.rule))
-            .flat_map(|lead| &plan.rule(lead).inhibits)
-            .any(|own| own.family == *family && self.in_scope(&own.condition))
+        let Some(dealings) = self.dealings.as_deref().filter(|own| !own.inhibitors.is_empty()) else {
+            return false;
+        };
+        let (plan, family, held) = (self.plan, &self.rule(case).family, self.standing(case));
+        dealings.inhibitors.iter().any(|open| {
+            let items = plan.rule_of_key(open.rule).map(|lead| &plan.rule(lead).inhibits);
+            items.into_iter().flatten().zip(&open.equal).any(|(item, equal)| {
+                item.family == *family
+                    && holds(&item.condition, &held)
+                    && (item.equal.is_empty() || hash_of(&item.equal, &held) == *equal)
+            })
+        })
+    }
+
+    /// What one alert and another can have in common.
+    fn standing(&self, case: Case) -> Standing<'_> {
+        let part = self.rule(case).entity.part.as_ref();
+        Standing {
+            part: part.and_then(|part| Some((&part.path, self.entity.part?))),
+            captured: self.episode(case).map_or(&[], |episode| &episode.captured),
+            owners: Owners { account: self.entity.account, profile: self.profile, user: self.user },
+        }
     }
 
     /// Something in this row is held back until an alert of the account closes.
@@ -103,15 +144,22 @@ impl<'a> Scene<'a> {
         }
     }
 
-    /// An alert is open, led by a rule: it holds back what that rule says, and nothing else.
-    pub fn inhibit(&mut self, alert: &str, rule: &Rule) {
+    /// An alert is open, led by a case: it holds back what that rule says, and nothing else.
+    pub fn inhibit(&mut self, alert: &str, case: Case) {
+        let rule = self.rule(case);
         let known = self.dealings.iter().flat_map(|own| &own.inhibitors).find(|own| *own.alert == *alert);
-        let known = known.map(|own| own.rule);
-        if known != (!rule.inhibits.is_empty()).then_some(rule.key) {
-            self.release(alert);
-            if !rule.inhibits.is_empty() {
-                self.dealings_mut().inhibit(alert, rule.key);
-            }
+        if rule.inhibits.is_empty() && known.is_none() {
+            return;
+        }
+        let standing = self.standing(case);
+        let equal = rule.inhibits.iter().map(|item| hash_of(&item.equal, &standing)).collect();
+        let now = Inhibitor { alert: alert.into(), rule: rule.key, equal };
+        if known == Some(&now) {
+            return;
+        }
+        self.release(alert);
+        if !rule.inhibits.is_empty() {
+            self.dealings_mut().inhibit(now);
         }
     }
 

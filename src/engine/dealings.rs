@@ -10,8 +10,8 @@ use super::store::RowKey;
 
 /// Most contacts that are remembered; a budget is never larger.
 const CONTACTS_MAX: usize = 64;
-/// Most rows that wait for alerts of others to close; the others look again when they are judged.
-const HELD_MAX: usize = 256;
+/// Most rows that are remembered as held back; where there are more, all rows of the account are looked at again.
+const HELD_MAX: usize = 32;
 
 /// An open alert that holds back families in its account.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +20,8 @@ pub struct Inhibitor {
     pub alert: Box<str>,
     /// Key of the rule that leads it.
     pub rule: u32,
+    /// By item of the rule's `inhibits`: hash of the fields that must have the same value in what is held back.
+    pub equal: Vec<u64>,
 }
 
 /// The state.
@@ -30,7 +32,18 @@ pub struct Dealings {
     /// Open alerts of rules with `inhibits`.
     pub inhibitors: Vec<Inhibitor>,
     /// Rows in which something is held back by them.
-    pub held: Vec<RowKey>,
+    held: Vec<RowKey>,
+    /// There are more such rows.
+    crowded: bool,
+}
+
+/// Which rows of an account must be looked at again.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Held {
+    /// These.
+    Rows(Vec<RowKey>),
+    /// Any of them.
+    All,
 }
 
 /// What the budget of contacts says of an opening.
@@ -103,9 +116,9 @@ impl Dealings {
         budget.into_iter().chain(gap.filter(|until| *until > now)).max()
     }
 
-    /// An alert with `inhibits` is open, led by a rule.
-    pub fn inhibit(&mut self, alert: &str, rule: u32) {
-        self.inhibitors.push(Inhibitor { alert: alert.into(), rule });
+    /// An alert with `inhibits` is open.
+    pub fn inhibit(&mut self, inhibitor: Inhibitor) {
+        self.inhibitors.push(inhibitor);
     }
 
     /// An alert holds nothing back any longer; whether it did.
@@ -118,23 +131,29 @@ impl Dealings {
     /// Whether it is known that something is held back in a row.
     #[must_use]
     pub fn holds(&self, row: &RowKey) -> bool {
-        self.held.binary_search(row).is_ok()
+        self.crowded || self.held.binary_search(row).is_ok()
     }
 
     /// Something is held back in a row.
     pub fn hold(&mut self, row: &RowKey) {
-        if let Err(place) = self.held.binary_search(row)
-            && self.held.len() < HELD_MAX
-        {
-            self.held.insert(place, row.clone());
+        match self.held.binary_search(row) {
+            Err(_) if self.held.len() >= HELD_MAX => self.crowded = true,
+            Err(place) => self.held.insert(place, row.clone()),
+            Ok(_) => {}
         }
+    }
+
+    /// Takes out where something is held back; who is still held back says so again.
+    pub fn take_held(&mut self) -> Held {
+        let held = std::mem::take(&mut self.held);
+        if std::mem::take(&mut self.crowded) { Held::All } else { Held::Rows(held) }
     }
 
     /// About how many bytes it occupies.
     #[must_use]
     pub fn heap_bytes(&self) -> usize {
         let held: usize = self.held.iter().map(|key| key.0.len() + 16).sum();
-        size_of::<Self>() + self.contacts.len() * 8 + self.inhibitors.len() * 64 + held
+        size_of::<Self>() + self.contacts.len() * 8 + self.inhibitors.len() * 96 + held
     }
 
     /// Appends its bytes.
@@ -145,9 +164,12 @@ impl Dealings {
         for own in &self.inhibitors {
             put_text(out, &own.alert);
             put_varint(out, u64::from(own.rule));
+            put_varint(out, own.equal.len() as u64);
+            own.equal.iter().for_each(|hash| out.extend_from_slice(&hash.to_le_bytes()));
         }
         put_varint(out, self.held.len() as u64);
         self.held.iter().for_each(|row| put_bytes(out, &row.0));
+        out.push(u8::from(self.crowded));
     }
 
     /// Reads what [`Dealings::encode`] wrote.
@@ -162,18 +184,24 @@ impl Dealings {
         for _ in 0..reader.count()? {
             let alert = reader.text()?.into();
             let rule = u32::try_from(reader.varint()?).map_err(|_| FormatError::Malformed("rule key"))?;
-            dealings.inhibitors.push(Inhibitor { alert, rule });
+            let mut equal = Vec::new();
+            for _ in 0..reader.count()? {
+                let hash = reader.take(8)?.try_into().map_err(|_| FormatError::Truncated)?;
+                equal.push(u64::from_le_bytes(hash));
+            }
+            dealings.inhibitors.push(Inhibitor { alert, rule, equal });
         }
         for _ in 0..reader.count()? {
             dealings.held.push(RowKey(reader.bytes()?.into()));
         }
+        dealings.crowded = reader.byte()? != 0;
         Ok(dealings)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Dealings, Spent};
+    use super::{Dealings, Held, Inhibitor, Spent};
     use crate::engine::store::RowKey;
     use crate::event::bytes::Reader;
     use crate::event::{Field, Timestamp, Value};
@@ -202,12 +230,12 @@ mod tests {
     #[test]
     fn it_has_these_bytes_and_is_read_back() {
         let mut dealings = contacted(&[1, -2]);
-        dealings.inhibit("ab", 300);
+        dealings.inhibit(Inhibitor { alert: "ab".into(), rule: 300, equal: vec![1] });
         dealings.hold(&RowKey([7, 8].into()));
         dealings.hold(&RowKey([7, 8].into()));
         let mut bytes = Vec::new();
         dealings.encode(&mut bytes);
-        assert_eq!(bytes, [2, 2, 3, 1, 2, b'a', b'b', 0xac, 2, 1, 2, 7, 8]);
+        assert_eq!(bytes, [2, 2, 3, 1, 2, b'a', b'b', 0xac, 2, 1, 1, 0, 0, 0, 0, 0, 0, 0, 1, 2, 7, 8, 0]);
         let mut reader = Reader::new(&bytes);
         assert_eq!(Dealings::decode(&mut reader).unwrap(), dealings);
         assert!(reader.is_empty());
@@ -215,5 +243,18 @@ mod tests {
             assert!(Dealings::decode(&mut Reader::new(&bytes[..end])).is_err(), "{end}");
         }
         assert!(dealings.release("ab") && !dealings.release("ab"));
+    }
+
+    #[test]
+    fn more_rows_than_are_remembered_are_all_rows() {
+        let mut dealings = Dealings::default();
+        let row = |number: u8| RowKey([number].into());
+        (0..32).for_each(|number| dealings.hold(&row(number)));
+        assert!(dealings.holds(&row(31)) && !dealings.holds(&row(32)));
+        let mut crowded = dealings.clone();
+        crowded.hold(&row(32));
+        assert!(crowded.holds(&row(33)));
+        assert_eq!(dealings.take_held(), Held::Rows((0..32).map(row).collect()));
+        assert_eq!((crowded.take_held(), crowded.is_empty()), (Held::All, true));
     }
 }

@@ -9,10 +9,10 @@ use super::matches::{Subject, find, holds};
 use super::scene::{Case, Scene};
 
 /// What `scope` can name: the account and the row's user.
-struct Owners<'a> {
-    account: Option<&'a str>,
-    profile: Option<&'a [(Field, Value<'static>)]>,
-    user: Option<&'a [(Field, Value<'static>)]>,
+pub struct Owners<'a> {
+    pub account: Option<&'a str>,
+    pub profile: Option<&'a [(Field, Value<'static>)]>,
+    pub user: Option<&'a [(Field, Value<'static>)]>,
 }
 
 impl Subject for Owners<'_> {

@@ -370,7 +370,7 @@ impl Scene<'_> {
         let counted: u64 = observed.iter().filter_map(|seen| seen.events).sum();
         let closes = revision.action.closes();
         if !closes {
-            self.inhibit(&open.alert_id, rule);
+            self.inhibit(&open.alert_id, case);
         }
         let respond_by = self.respond_by(rule, open.detected);
         let terms = self.terms(rule, &open, closes);

@@ -8,7 +8,7 @@ use crate::document::duration_text;
 use crate::rules::identity;
 use crate::rules::load::Loaded;
 use crate::rules::program::{
-    Combine, Condition, Filter, FilterIx, Mode, OnActivate, Program, Rule, Series, SeriesIx, Window,
+    Combine, Condition, Detector, Filter, FilterIx, Mode, OnActivate, Program, Rule, Series, SeriesIx, Window,
 };
 
 const NEXT_REVISION: &str = "texts and policies: the next revision uses them";
@@ -133,6 +133,20 @@ fn same_series(
                 .then(|| format!("keeps its {before} days, needs {after}: warming until they are full"))
         }
         _ => None,
+    }
+}
+
+/// What a detector does with its series beside comparing it with thresholds.
+fn conduct(program: &Program, detector: &Detector) -> String {
+    match detector {
+        Detector::Absence { count_as, arm, until, .. } => {
+            let until = until.and_then(|ix| program.filters.get(usize::from(ix.0)));
+            format!("{count_as:?} {arm:?} {until:?}")
+        }
+        Detector::Compare { difference, .. } => difference.to_string(),
+        Detector::Level { relative_to, .. } => format!("{relative_to:?}"),
+        Detector::Score { bands, .. } => format!("{bands:?}"),
+        Detector::Event { .. } | Detector::Count { .. } => String::new(),
     }
 }
 
@@ -291,6 +305,10 @@ impl Pair<'_> {
         );
         let edits = [
             (each(&|one, other| one.detector.rungs() != other.detector.rungs()), "threshold"),
+            (
+                each(&|one, other| conduct(self.old, &one.detector) != conduct(self.new, &other.detector)),
+                "how it is judged",
+            ),
             (each(&|one, other| one.guards != other.guards), "guards"),
             (each(&|one, other| one.for_ms != other.for_ms), "for"),
             (combined, "all or any"),

@@ -10,7 +10,6 @@ pub(super) const MISSING: &[(&str, &str, &str)] = &[
     ("defaults", "stall", "leave it out; negative conditions write `guard: {stall: ignore}`"),
     ("priority", "sentiment", "leave it out; it counts 1"),
     ("priority", "feature_severity", "leave it out; it counts 1"),
-    ("inhibits", "match", "leave it out; the family is held back in the whole account"),
     ("inhibits", "inhibits across accounts", "leave it out"),
     ("rule", "affects", "leave it out"),
     ("rule", "collapse_to", "leave it out; every row keeps its own alert"),

@@ -1,7 +1,7 @@
 //! What rules say about when they may speak: policy, escalation, inhibition, budget, priority.
 
 use crate::document::{Code, Mistakes, Node, Scalar, Span, Table};
-use crate::event::FieldType;
+use crate::event::{Field, FieldType, Kind};
 use crate::rules::alert::AUDIENCES;
 use crate::rules::compile::Compiler;
 use crate::rules::measure::{SEVERITIES, compare};
@@ -162,7 +162,6 @@ impl<'n> Compiler<'n> {
         let list = table.optional("inhibits").and_then(|node| node.list("inhibits", &mut self.mistakes));
         let mut found = Vec::new();
         for node in list.unwrap_or_default() {
-            missing::refuse_keys("inhibits", node, &mut self.mistakes);
             let known = ["family", "if", "match"];
             let Some(item) = node.table("inhibits", &known, &mut self.mistakes) else { continue };
             let family = item.required("family", &mut self.mistakes);
@@ -174,9 +173,15 @@ impl<'n> Compiler<'n> {
                     .report(node.span, Code::E08, "a family does not inhibit itself")
                     .hint("rules of one family share one alert already");
             }
-            let condition = item.optional("if").map(|node| self.profile_match(node));
+            let condition = item.optional("if").map(|node| self.held_back(node));
             let condition = condition.unwrap_or_else(|| Some(Match::default()));
-            found.extend(id.zip(condition).map(|(id, condition)| Inhibit { family: id.into(), condition }));
+            let equal = item.optional("match").and_then(|node| node.list("match", &mut self.mistakes));
+            let equal = equal.unwrap_or_default().iter().filter_map(|node| self.shared_field(node)).collect();
+            found.extend(id.zip(condition).map(|(id, condition)| Inhibit {
+                family: id.into(),
+                condition,
+                equal,
+            }));
         }
         if entity.is_some_and(|entity| !entity.account)
             && let Some(entry) = table.entry("inhibits")
@@ -186,21 +191,40 @@ impl<'n> Compiler<'n> {
         found
     }
 
-    /// A match on the account of the row that is held back.
-    fn profile_match(&mut self, node: &'n Node) -> Option<Match> {
+    /// A match on what is held back: its entity, the firing event, the account and the user.
+    fn held_back(&mut self, node: &'n Node) -> Option<Match> {
         self.matches(node, &mut |compiler: &mut Self, name, span| {
-            let found = name.strip_prefix("account.").and_then(Vocabulary::account_field);
-            if found.is_none() {
-                let known: Vec<String> =
-                    Vocabulary::account_fields().map(|name| format!("account.{name}")).collect();
+            let owner = |prefix: &str, field: fn(&str) -> Option<Named>| name.strip_prefix(prefix).map(field);
+            let owned = owner("account.", Vocabulary::account_field)
+                .or_else(|| owner("user.", Vocabulary::user_field));
+            owned.unwrap_or_else(|| compiler.any_event_field(name)).or_else(|| {
+                let known = Vocabulary::account_fields().map(|name| format!("account.{name}"));
+                let known: Vec<String> = known.chain(Field::all().map(|spec| spec.name.to_owned())).collect();
                 compiler
                     .mistakes
                     .report(span, Code::E06, format!("inhibits has no field `{name}` here"))
-                    .detail("it reads the account of the row that is held back: account.*")
+                    .detail("it reads what is held back: fields of events, account.*, user.*")
                     .suggest(name, known.iter().map(String::as_str));
-            }
-            found
+                None
+            })
         })
+    }
+
+    /// A field of events that two alerts may have in common.
+    fn shared_field(&mut self, node: &'n Node) -> Option<Path> {
+        let name = node.text(&mut self.mistakes)?;
+        let found = self.any_event_field(name).map(|named| named.path);
+        if found.is_none() {
+            self.mistakes
+                .report(node.span, Code::E06, format!("no events have a field `{name}`"))
+                .suggest(name, Field::all().map(|spec| spec.name));
+        }
+        found
+    }
+
+    /// A field of the events of some kind.
+    fn any_event_field(&self, name: &str) -> Option<Named> {
+        Kind::ALL.into_iter().find_map(|kind| self.vocabulary.event_field(kind, name))
     }
 
     /// Reads `budget`.

@@ -149,7 +149,7 @@ fn the_shipped_rules_load_in_strict_mode_without_warnings() {
         [
             (
                 "account",
-                1898,
+                2282,
             ),
             (
                 "account+integration",

@@ -113,3 +113,20 @@ fn arms_are_drawn_by_lot_and_told() {
     let told = |alert: &crate::engine::alert::Alert| shown(&alert.data, &["experiment"]);
     assert!(world.output.alerts.iter().all(|alert| told(alert) == r#"{"group":"one","arm":"treatment"}"#));
 }
+
+#[test]
+fn a_crowd_that_is_held_back_comes_out_together() {
+    let mut world = World::new(live(), at("2026-01-05T00:00:00Z"));
+    let profile = [("type", Value::text("account.updated")), ("billing_status", Value::text("suspended"))];
+    line(&mut world, Kind::Account, "2026-01-05T00:00:00Z", &profile);
+    let paused = [("type", Value::text("subscription.paused"))];
+    line(&mut world, Kind::Billing, "2026-01-05T01:00:00Z", &paused);
+    for n in 0..40 {
+        let search = [("event", Value::text("search.performed")), ("user_id", Value::text(format!("u{n}")))];
+        line(&mut world, Kind::Usage, "2026-01-05T02:00:00Z", &search);
+    }
+    assert_eq!(world.output.alerts.len(), 1, "the cause alone");
+    line(&mut world, Kind::Billing, "2026-01-05T03:00:00Z", &[("type", Value::text("subscription.updated"))]);
+    let opened = |alert: &&crate::engine::alert::Alert| shown(&alert.data, &["action"]) == r#""opened""#;
+    assert_eq!(world.output.alerts.iter().filter(opened).count(), 41);
+}

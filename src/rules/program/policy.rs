@@ -1,7 +1,7 @@
 //! What rules say about when and to whom they may speak.
 
 use super::hours::Hours;
-use super::{AlertBlock, Decimal, Match, Person, Severity, Variable};
+use super::{AlertBlock, Decimal, Match, Path, Person, Severity, Variable};
 use crate::event::Field;
 
 /// When a rule speaks again, and what may keep it from speaking to a customer.
@@ -137,8 +137,10 @@ impl AlertBlock {
 pub struct Inhibit {
     /// The family.
     pub family: Box<str>,
-    /// What must hold of the row that is held back.
+    /// What must hold of what is held back.
     pub condition: Match,
+    /// Fields that must have the same value in both.
+    pub equal: Vec<Path>,
 }
 
 /// How many alerts a day are expected. It caps nothing.

@@ -49,6 +49,11 @@ fn texts_policies_budgets_and_tests_keep_everything() {
           series: kept
           firing state and open alerts: kept
           texts and policies: the next revision uses them
+        # inhibits: [{family: engagement, match: [platform]}]
+        burst: inhibits
+          series: kept
+          firing state and open alerts: kept
+          texts and policies: the next revision uses them
         # - name: opens it
         nothing
         # priority: {arr_tier: account.tier}
@@ -65,6 +70,10 @@ fn texts_policies_budgets_and_tests_keep_everything() {
         &[("  expires_after: 2h", "  expires_after: 2h\n  policy: {cooldown: 1h}")],
         &[("  expires_after: 2h", "  expires_after: 2h\n  budget: {max: 3}")],
         &[("  expires_after: 2h", "  expires_after: 2h\n  inhibits: [{family: engagement}]")],
+        &[(
+            "  expires_after: 2h",
+            "  expires_after: 2h\n  inhibits: [{family: engagement, match: [platform]}]",
+        )],
         &[("- name: opens", "- name: opens it")],
         &[("  timezone: account", "  timezone: account\n  priority: {arr_tier: account.tier}")],
         &[("E1: {kb_ref: KB-1,", "E1: {kb_ref: KB-2,")],
@@ -102,6 +111,10 @@ fn what_is_judged_keeps_what_is_counted() {
         drop: clear
           series: kept
           firing state and open alerts: kept, judged anew in silence
+        # guard
+        silence: threshold, how it is judged
+          series: kept
+          firing state and open alerts: kept, judged anew in silence
         # {attempt_count: {gte: 5}}
         declined: severity
           series: kept
@@ -120,6 +133,7 @@ fn what_is_judged_keeps_what_is_counted() {
         &[("lte: -40%", "lte: -35%")],
         &[("min_previous: 12", "min_previous: 13")],
         &[("for: 5d}", "for: 6d}")],
+        &[("for: 7d}\n    guard", "for: 7d, count_as: calendar_days}\n    guard")],
         &[("{attempt_count: {gte: 4}}", "{attempt_count: {gte: 5}}")],
         &[("{account.tier: {gte: 2}}", "{account.tier: {gte: 3}}")],
         &[("  title: Drop", "  rank: 3\n  title: Drop")],

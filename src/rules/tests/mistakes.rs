@@ -370,6 +370,8 @@ fn escalations_inhibitions_budgets() {
             ("  expires_after: 2h", "  expires_after: 2h\n  inhibits: [{family: access}]"),
             ("  expires_after: 2h", "  expires_after: 2h\n  inhibits: [{family: x, if: {account.teir: 3}}]"),
             ("  expires_after: 2h", "  expires_after: 2h\n  inhibits: [{if: {account.tier: 3}}]"),
+            ("  expires_after: 2h", "  expires_after: 2h\n  inhibits: [{family: x, match: [integratoin]}]"),
+            ("  expires_after: 2h", "  expires_after: 2h\n  inhibits: [{family: x, match: integration}]"),
             ("  expires_after: 2h", "  expires_after: 2h\n  budget: {}"),
             ("  expires_after: 2h", "  expires_after: 2h\n  budget: {min: 3, max: 2}"),
             ("  expires_after: 2h", "  expires_after: 2h\n  budget: {max: -1}"),
@@ -390,8 +392,11 @@ fn escalations_inhibitions_budgets() {
             a.yaml:24:23: a family does not inhibit itself [E08]
               hint: rules of one family share one alert already
             a.yaml:24:31: inhibits has no field `account.teir` here [E06]
-              it reads the account of the row that is held back: account.*; hint: did you mean `account.tier`?
+              it reads what is held back: fields of events, account.*, user.*; hint: did you mean `account.tier`?
             a.yaml:24:14: inhibits has no `family` [E02]
+            a.yaml:24:34: no events have a field `integratoin` [E06]
+              hint: did you mean `integration`?
+            a.yaml:24:33: expected a list for match, found integration [E03]
             a.yaml:24:11: budget has neither `min` nor `max` [E02]
             a.yaml:24:11: the budget's min is above its max [E09]
             a.yaml:24:17: -1 is negative [E05]
@@ -509,7 +514,6 @@ fn what_this_build_lacks_is_refused_by_name() {
             ("  timezone: account", "  stall: {volume_below: 50%, for: 15m}"),
             ("vocabulary:\n", "health: {}\nvocabulary:\n"),
             ("  expires_after: 2h", "  expires_after: 2h\n  collapse_to: {entity: account}"),
-            ("  expires_after: 2h", "  expires_after: 2h\n  inhibits: [{family: x, match: [platform]}]"),
             ("  timezone: account", "  priority: {sentiment: {score: a.b, upto: [1, 2, 3, 4]}}"),
             ("family: access\n  entity: user", "family: access\n  entity: integration"),
             ("usual_gap: 1.0, stall: ignore", "usual_gap: 1.0"),
@@ -530,8 +534,6 @@ fn what_this_build_lacks_is_refused_by_name() {
               hint: leave it out
             a.yaml:24:3: this build has no `collapse_to` yet [E08]
               hint: leave it out; every row keeps its own alert
-            a.yaml:24:26: this build has no `match` yet [E08]
-              hint: leave it out; the family is held back in the whole account
             a.yaml:4:14: this build has no `sentiment` yet [E08]
               hint: leave it out; it counts 1
             a.yaml:19:11: this build has no `entities across accounts` yet [E08]
