@@ -1,4 +1,4 @@
-//! `forewarn rules check|test`.
+//! `forewarn rules check|test|diff`.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -12,12 +12,12 @@ use crate::document::duration_text;
 use crate::intake::text::Scorer;
 use crate::replay::{CaseReport, run_tests};
 use crate::rules::program::{CountAs, Detector, Mode, Rule, Window};
-use crate::rules::{Options, worst_bytes};
+use crate::rules::{Options, diff, worst_bytes};
 use crate::runtime::memory_store::MemoryStore;
 
-/// Check rules, and run the tests that stand beside them
+/// Check rules, run the tests that stand beside them, and say what an edit means
 ///
-/// A rule set is a folder of YAML or JSON files, or a single file. Both commands read exactly what `apply` would journal.
+/// A rule set is a folder of YAML or JSON files, or a single file. All commands read exactly what `apply` would journal.
 #[derive(Debug, Args)]
 pub(super) struct Rules {
     #[command(subcommand)]
@@ -38,6 +38,20 @@ enum What {
     /// shadow counts as active. What differs is told line by line; the last line of each file sums up.
     #[command(after_help = EXIT_CODES)]
     Test(Test),
+    /// Say what an edit keeps and what it resets
+    ///
+    /// For every rule that differs: what was edited, and what becomes of its series, of its firing state and of its open
+    /// alerts. Drafts and retired rules count as absent.
+    #[command(after_help = EXIT_CODES)]
+    Diff(Diff),
+}
+
+#[derive(Debug, Args)]
+struct Diff {
+    /// The rule set that runs: a folder, or a file
+    old: PathBuf,
+    /// The rule set that shall run
+    new: PathBuf,
 }
 
 #[derive(Debug, Args)]
@@ -63,6 +77,7 @@ impl Rules {
         match self.command {
             What::Check(check) => check.run(out),
             What::Test(test) => test.run(out),
+            What::Diff(diff) => diff.run(out),
         }
     }
 }
@@ -82,6 +97,19 @@ impl Check {
         }
         let (rules, set) = (loaded.program.rules.len(), &loaded.program.rule_set);
         writeln!(out, "\n{rules} rules run, rule set {set}")?;
+        Ok(())
+    }
+}
+
+impl Diff {
+    fn run(self, out: &mut dyn Write) -> Outcome {
+        let old = rule_set(&self.old, Options::default())?;
+        let new = rule_set(&self.new, Options::default())?;
+        let changes = diff(&old, &new);
+        changes.iter().try_for_each(|change| write!(out, "{change}"))?;
+        if changes.is_empty() {
+            writeln!(out, "every rule means the same")?;
+        }
         Ok(())
     }
 }

@@ -129,8 +129,8 @@ fn ambiguity(text: &str) -> Option<&'static str> {
     if body.contains(':') && body.split(':').all(|part| clock(part) || is_decimal(part)) {
         return Some("a number of base sixty");
     }
-    let prefixed = ["0x", "0o", "0b"].iter().any(|prefix| {
-        body.strip_prefix(prefix).is_some_and(|rest| rest.bytes().all(|byte| byte.is_ascii_hexdigit()))
+    let prefixed = [("0x", 16), ("0o", 8), ("0b", 2)].into_iter().any(|(prefix, radix)| {
+        body.strip_prefix(prefix).is_some_and(|rest| rest.chars().all(|digit| digit.is_digit(radix)))
     });
     let grouped = body.contains('_') && is_digits(&body.replace(['_', '.'], ""));
     let exponent = body.split_once(['e', 'E']).is_some_and(|(mantissa, power)| {

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use crate::event::Event;
 
+use super::alert::Reason;
 use super::census::Entry;
+use super::dealings::Held;
 use super::judge::Cause;
 use super::profile::Profile;
 use super::rows::key::{KeyParts, account_range};
@@ -119,24 +121,44 @@ impl Engine {
         Ok(())
     }
 
-    /// Forgets an account and all that belongs to it; its open alerts are withdrawn.
-    pub(super) fn erase_account(&mut self, account: &str, turn: &mut Turn<'_>) -> Result<(), StepError> {
+    /// The kinds of rows that an account may have beside its own, in order.
+    fn kinds_of_rows(&self) -> Vec<Box<str>> {
         let mut kinds: Vec<Box<str>> = vec!["user".into(), "ticket".into()];
         for entity in self.plan.entities.iter().filter(|entity| entity.account) {
             kinds.extend(entity.part.as_ref().map(|part| part.name.clone()));
         }
         kinds.sort();
         kinds.dedup();
-        for kind in kinds {
-            let list = list_key(&kind, account);
-            let parts = self.rows.get(&list, turn.store)?.map(|row| row.parts.clone()).unwrap_or_default();
-            for part in parts {
-                self.erase_row(
-                    &KeyParts { kind: &kind, account: Some(account), part: &part }.encode(),
-                    turn,
-                )?;
+        kinds
+    }
+
+    /// The keys of an account's rows of one kind.
+    fn listed(&mut self, kind: &str, account: &str, turn: &mut Turn<'_>) -> Result<Vec<RowKey>, StepError> {
+        let list = self.rows.get(&list_key(kind, account), turn.store)?;
+        let key = |part: &str| KeyParts { kind, account: Some(account), part }.encode();
+        Ok(list.map(|row| row.parts.iter().map(|part| key(part)).collect()).unwrap_or_default())
+    }
+
+    /// The keys of all rows of an account.
+    fn rows_of(&mut self, account: &str, turn: &mut Turn<'_>) -> Result<Vec<RowKey>, StepError> {
+        let mut keys = vec![account_key(account)];
+        for kind in self.kinds_of_rows() {
+            keys.extend(self.listed(&kind, account, turn)?);
+        }
+        Ok(keys)
+    }
+
+    /// Forgets an account and all that belongs to it; its open alerts are withdrawn.
+    pub(super) fn erase_account(&mut self, account: &str, turn: &mut Turn<'_>) -> Result<(), StepError> {
+        // What an alert held back must not open when that one is withdrawn.
+        if let Some(own) = self.rows.get_mut(&account_key(account), turn.store)? {
+            own.dealings = None;
+        }
+        for kind in self.kinds_of_rows() {
+            for key in self.listed(&kind, account, turn)? {
+                self.erase_row(&key, turn)?;
             }
-            self.rows.remove(&list, turn.store)?;
+            self.rows.remove(&list_key(&kind, account), turn.store)?;
         }
         self.erase_row(&account_key(account), turn)
     }
@@ -173,12 +195,7 @@ impl Engine {
         for rule in &plan.referring {
             let keys = match &plan.rule(*rule).entity.part {
                 None => vec![account_key(account)],
-                Some(part) => {
-                    let list = self.rows.get(&list_key(&part.name, account), turn.store)?;
-                    let key =
-                        |own: &str| KeyParts { kind: &part.name, account: Some(account), part: own }.encode();
-                    list.map(|row| row.parts.iter().map(|own| key(own)).collect()).unwrap_or_default()
-                }
+                Some(part) => self.listed(&part.name, account, turn)?,
             };
             for key in keys {
                 self.with_row(&key, turn, |scene| {
@@ -192,7 +209,7 @@ impl Engine {
         Ok(())
     }
 
-    /// A new profile may have changed who owns the account's open alerts.
+    /// A new profile may have changed who owns the account's open alerts, and what holds others back.
     pub(super) fn after_profile(&mut self, account: &str, turn: &mut Turn<'_>) -> Result<(), StepError> {
         let mut keys: Vec<RowKey> = Vec::new();
         for entity in self.plan.entities.iter().filter(|entity| entity.account) {
@@ -206,6 +223,30 @@ impl Engine {
                 for alert in 0..scene.row.firing.alerts.len() {
                     scene.revise_alert(alert);
                 }
+                scene.plan.rule_places().collect()
+            })?;
+        }
+        self.look_at_held(account, turn)
+    }
+
+    /// What may hold others of an account back has changed: they are looked at again.
+    pub(super) fn look_at_held(&mut self, account: &str, turn: &mut Turn<'_>) -> Result<(), StepError> {
+        let own = self.rows.get_or_insert(&account_key(account), turn.store)?;
+        let Some(dealings) = &mut own.dealings else { return Ok(()) };
+        let held = Arc::make_mut(dealings).take_held();
+        if dealings.is_empty() {
+            own.dealings = None;
+        }
+        let held = match held {
+            Held::Rows(rows) => rows,
+            Held::All => self.rows_of(account, turn)?,
+        };
+        for key in held {
+            if !self.rows.exists(&key, turn.store)? {
+                continue;
+            }
+            self.with_row(&key, turn, |scene| {
+                scene.try_again(Reason::Inhibited);
                 scene.plan.rule_places().collect()
             })?;
         }

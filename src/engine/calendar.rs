@@ -93,6 +93,12 @@ impl Calendar {
         zone.stretch.offset_ms
     }
 
+    /// The end of the stretch of constant offset that `t` lies in; far away if the clocks never change again.
+    pub fn constant_until(&mut self, zone: ZoneIx, t: Timestamp) -> Timestamp {
+        self.offset_ms(zone, t);
+        self.zones.get(usize::from(zone.0)).map_or(Timestamp::MAX, |zone| Timestamp(zone.stretch.until))
+    }
+
     fn local_ms(&mut self, zone: ZoneIx, t: Timestamp) -> i64 {
         t.0.clamp(CALENDAR.0, CALENDAR.1) + self.offset_ms(zone, t)
     }

@@ -9,10 +9,10 @@ use super::matches::{Subject, find, holds};
 use super::scene::{Case, Scene};
 
 /// What `scope` can name: the account and the row's user.
-struct Owners<'a> {
-    account: Option<&'a str>,
-    profile: Option<&'a [(Field, Value<'static>)]>,
-    user: Option<&'a [(Field, Value<'static>)]>,
+pub struct Owners<'a> {
+    pub account: Option<&'a str>,
+    pub profile: Option<&'a [(Field, Value<'static>)]>,
+    pub user: Option<&'a [(Field, Value<'static>)]>,
 }
 
 impl Subject for Owners<'_> {
@@ -45,13 +45,16 @@ impl Scene<'_> {
         let hit = self.first_gate(case, observed, activation.at, alert);
         match (hit, alert) {
             (Some((reason, until)), _) if lifts(reason) => {
+                self.set_fate(case, Fate::Withheld(reason), until);
+                if reason == Reason::Inhibited {
+                    self.hold();
+                }
                 if before != Some(reason) {
-                    self.set_fate(case, Fate::Withheld(reason));
                     self.decide(case, observed, (Verdict::Withheld, Some(reason)), until);
                 }
             }
             (Some((reason, _)), _) => {
-                self.set_fate(case, Fate::Suppressed);
+                self.set_fate(case, Fate::Suppressed, None);
                 self.suppress(case, observed, reason);
             }
             (None, Some(alert)) => {
@@ -89,11 +92,17 @@ impl Scene<'_> {
         if rule.expires_after_ms.is_some_and(|after| at.plus(after) <= now) {
             return Some((Reason::ExpiredBeforeEmit, None));
         }
+        if self.is_inhibited(case) {
+            return Some((Reason::Inhibited, None));
+        }
         if alert.is_some() {
             return None;
         }
-        let until = self.episode(case)?.opened?.plus(rule.policy.cooldown_ms);
-        if until > now { Some((Reason::Cooldown, Some(until))) } else { None }
+        let opened = self.episode(case).and_then(|episode| episode.opened);
+        match opened.map(|opened| opened.plus(rule.policy.cooldown_ms)) {
+            Some(until) if until > now => Some((Reason::Cooldown, Some(until))),
+            _ => self.courtesy(case),
+        }
     }
 
     /// Whether the row is one that the rule's scope names.
@@ -103,9 +112,10 @@ impl Scene<'_> {
             || holds(scope, &Owners { account: self.entity.account, profile: self.profile, user: self.user })
     }
 
-    fn set_fate(&mut self, case: Case, fate: Fate) {
+    fn set_fate(&mut self, case: Case, fate: Fate, until: Option<Timestamp>) {
         if let Some(activation) = self.episode_mut(case).and_then(|episode| episode.activation.as_mut()) {
             activation.fate = fate;
+            activation.until = until;
         }
     }
 
@@ -156,6 +166,10 @@ impl Scene<'_> {
                 .filter(|_| matches!(verdict, Verdict::Opened | Verdict::Merged))
                 .map(|alert| &*alert.alert_id),
             observed,
+            experiment: match (verdict, reason) {
+                (Verdict::Opened, _) | (_, Some(Reason::Holdout)) => self.arm(rule),
+                _ => None,
+            },
             journal_partition: self.settings.partition,
             journal_offset: self.offset,
             index: u32::try_from(index).unwrap_or(u32::MAX),

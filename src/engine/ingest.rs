@@ -155,7 +155,7 @@ struct Touched {
 }
 
 /// Hash of the values of some fields.
-fn hash_of(paths: &[Path], seen: &impl Subject) -> u64 {
+pub fn hash_of(paths: &[Path], seen: &impl Subject) -> u64 {
     let mut hasher = xxhash_rust::xxh3::Xxh3::new();
     let mut bytes = Vec::new();
     for path in paths {

@@ -176,7 +176,7 @@ impl Scene<'_> {
         };
         let onsets = observed.iter().filter(|observed| observed.onset.is_some() && observed.rung > 0);
         let onset = onsets.filter_map(|observed| observed.onset).min().unwrap_or(at);
-        episode.activation = Some(Activation { at, onset, begun: now, fate: Fate::New });
+        episode.activation = Some(Activation { at, onset, begun: now, fate: Fate::New, until: None });
         if let Some(captured) = captured {
             episode.captured = captured;
         }

@@ -3,7 +3,7 @@
 use crate::event::{Timestamp, Value};
 use crate::rules::program::{Detector, Person, RuleIx, Severity, Variable};
 
-use super::alert::{Action, Evidence, Observed, Occasion, alert_id, build, dedup_key};
+use super::alert::{Action, Alert, Evidence, Observed, Occasion, alert_id, build, dedup_key};
 use super::firing::{Fate, OpenAlert, Said};
 use super::matches::find;
 use super::number::Exact;
@@ -50,6 +50,7 @@ impl Scene<'_> {
     pub fn open(&mut self, case: Case, observed: &[Observed]) {
         let (rule, now, family) = (self.rule(case), self.now(), self.plan.rule_plan(case.rule).family);
         let severity = self.severity(case, observed);
+        let respond_by = self.respond_by(rule, now);
         let Some(episode) = self.episode_mut(case) else { return };
         let dedup = episode.dedup.clone();
         let onset = episode.activation.map_or(now, |activation| activation.onset);
@@ -72,13 +73,16 @@ impl Scene<'_> {
             detected: now,
             revised: Timestamp::MIN,
             reminder: rule.alert.update_every_ms.map(|every| now.plus(every)),
-            respond_by: rule.alert.respond_within_ms.map(|within| now.plus(within)),
+            respond_by,
+            steps: 0,
+            taken: 0,
             pending: false,
             said: Said::default(),
             late_events: 0,
         });
         self.task.open.insert(self.key.clone());
         let alert = self.row.firing.alerts.len() - 1;
+        self.note_contact(rule);
         self.emit(alert, (case, observed), Revision { action: Action::Opened, reason: None });
         let tally = self.tally(case.rule);
         tally.time_to_detect_ms.push(now.since(onset).max(0));
@@ -116,6 +120,7 @@ impl Scene<'_> {
     fn take_lead(&mut self, alert: usize, case: Case, severity: Severity) {
         let rule = self.rule(case);
         let now = self.now();
+        let respond_by = self.respond_by(rule, self.row.firing.alerts[alert].detected);
         let open = &mut self.row.firing.alerts[alert];
         if !open.supersedes.contains(&open.lead) {
             open.supersedes.push(open.lead);
@@ -124,9 +129,9 @@ impl Scene<'_> {
         open.lead = rule.key;
         open.severity = open.severity.max(severity);
         // Timers run from the opening.
-        let respond_by = rule.alert.respond_within_ms.map(|within| open.detected.plus(within));
         open.respond_by = open.respond_by.and(respond_by);
         open.reminder = rule.alert.update_every_ms.map(|every| next_multiple(open.detected, every, now));
+        (open.steps, open.taken) = (0, 0);
     }
 
     /// The open alert that a case is a member of.
@@ -232,7 +237,8 @@ impl Scene<'_> {
             rule.conditions.iter().zip(observed).zip(&said.values).any(|((condition, seen), before)| {
                 seen.met && is_worse(&condition.detector, seen.value, *before)
             });
-        worse || members != said.members || self.owner(case, observed) != said.owner
+        let taken = self.row.firing.alerts[alert].taken;
+        worse || members != said.members || self.owner(case, taken, observed) != said.owner
     }
 
     fn member_keys(&self, alert: usize) -> Vec<u32> {
@@ -240,10 +246,10 @@ impl Scene<'_> {
     }
 
     /// Hash of who owns the alert of a case; 0: nobody.
-    fn owner(&self, case: Case, observed: &[Observed]) -> u64 {
+    fn owner(&self, case: Case, taken: u8, observed: &[Observed]) -> u64 {
         let rule = self.plan.rule(case.rule);
         let hash = |text: &str| xxhash_rust::xxh3::xxh3_64(text.as_bytes());
-        match &rule.alert.owner {
+        match rule.alert.owner_after(taken) {
             None => 0,
             Some(Person::Role(name)) => hash(name),
             Some(Person::Owner(field, role)) => {
@@ -340,10 +346,7 @@ impl Scene<'_> {
         for member in self.members(alert) {
             self.leave(member);
         }
-        self.row.firing.alerts.remove(alert);
-        if self.row.firing.alerts.is_empty() {
-            self.task.open.remove(self.key);
-        }
+        self.forget_alert(alert);
     }
 
     /// Writes a revision.
@@ -352,7 +355,8 @@ impl Scene<'_> {
         let cases = self.members(alert);
         let members: Vec<RuleIx> = cases.iter().map(|case| case.rule).collect();
         let member_keys: Vec<u32> = members.iter().map(|member| self.plan.rule(*member).key).collect();
-        let owner = self.owner(case, observed);
+        let taken = self.row.firing.alerts[alert].taken;
+        let owner = self.owner(case, taken, observed);
         let open = &mut self.row.firing.alerts[alert];
         open.revision += 1;
         open.pending = false;
@@ -365,6 +369,11 @@ impl Scene<'_> {
             rule.alert.attach.iter().map(|attach| self.row.firing.attached(attach.key)).collect();
         let counted: u64 = observed.iter().filter_map(|seen| seen.events).sum();
         let closes = revision.action.closes();
+        if !closes {
+            self.inhibit(&open.alert_id, case);
+        }
+        let respond_by = self.respond_by(rule, open.detected);
+        let terms = self.terms(rule, &open, closes);
         let built = build(&Occasion {
             application_id: &self.settings.application_id,
             journal_partition: self.settings.partition,
@@ -395,21 +404,15 @@ impl Scene<'_> {
             last_evidence: episode.last_evidence,
             detected: open.detected,
             emitted: now,
-            respond_by: rule.alert.respond_within_ms.map(|within| open.detected.plus(within)),
+            respond_by,
             expires: rule.expires_after_ms.map(|after| open.detected.plus(after)),
             keep_summary: closes.then_some(&*open.said.summary),
             traceparent: None,
+            terms,
         });
-        let said = Said {
-            summary: built.summary.as_str().into(),
-            values: observed.iter().map(|seen| seen.value).collect(),
-            members: member_keys,
-            rung: observed.iter().map(|seen| seen.rung).max().unwrap_or(0).max(open.said.rung),
-            band: highest_band(observed).max(open.said.band),
-            owner,
-        };
         if let Some(own) = self.row.firing.alerts.get_mut(alert) {
-            own.said = said;
+            own.said = said(&built, observed, &own.said);
+            (own.said.members, own.said.owner) = (member_keys, owner);
             if revision.action == Action::Updated {
                 own.revised = now;
             }
@@ -445,6 +448,17 @@ impl Scene<'_> {
     pub fn expires(&self, alert: &OpenAlert) -> Option<Timestamp> {
         let rule = self.plan.rule(self.plan.rule_of_key(alert.lead)?);
         rule.expires_after_ms.map(|after| alert.detected.plus(after))
+    }
+}
+
+/// What a revision says of the values, so that the next one can tell what has changed since.
+fn said(built: &Alert, observed: &[Observed], before: &Said) -> Said {
+    Said {
+        summary: built.summary.as_str().into(),
+        values: observed.iter().map(|seen| seen.value).collect(),
+        rung: observed.iter().map(|seen| seen.rung).max().unwrap_or(0).max(before.rung),
+        band: highest_band(observed).max(before.band),
+        ..Said::default()
     }
 }
 

@@ -9,8 +9,11 @@
 
 mod accounts;
 pub mod alert;
+mod business;
 pub mod calendar;
 pub mod census;
+mod conduct;
+mod dealings;
 mod detect;
 pub mod effects;
 mod firing;

@@ -356,7 +356,7 @@ impl Plan {
             }
             self.rules.push(RulePlan {
                 kinds,
-                captured: paths_to_capture(rule),
+                captured: paths_to_capture(&program.rules, rule),
                 family: short_hash(&rule.family),
                 version: short_hash(&rule.version),
                 events_only: rule.conditions.iter().all(event),
@@ -475,8 +475,9 @@ pub const fn measured_path(measure: &Measure) -> Option<&Path> {
     }
 }
 
-/// Fields of the firing event that a rule needs later: those its texts name, its identity, what its clears compare.
-fn paths_to_capture(rule: &Rule) -> Vec<Path> {
+/// Fields of the firing event that a rule needs later: those its texts name, its identity, what its clears compare, and
+/// what decides who holds whom back.
+fn paths_to_capture(rules: &[Rule], rule: &Rule) -> Vec<Path> {
     let mut paths: Vec<Path> = captured_paths(rule);
     paths.extend(rule.dedup.iter().cloned());
     for clear in &rule.clear {
@@ -484,6 +485,12 @@ fn paths_to_capture(rule: &Rule) -> Vec<Path> {
             paths.extend(equal.iter().cloned());
         }
     }
+    paths.extend(rule.inhibits.iter().flat_map(|own| &own.equal).cloned());
+    for inhibit in rules.iter().flat_map(|other| &other.inhibits).filter(|own| own.family == rule.family) {
+        let tested = inhibit.condition.0.iter().flatten().map(|(path, _)| path);
+        paths.extend(tested.chain(&inhibit.equal).cloned());
+    }
+    paths.retain(|path| matches!(path, Path::Field(_) | Path::Property(_)));
     paths.sort();
     paths.dedup();
     paths

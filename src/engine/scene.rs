@@ -1,11 +1,15 @@
 //! One row under judgement: what a rule can see there, and where its effects go.
 
+use std::sync::Arc;
+
 use crate::event::{Field, Timestamp, Value};
 use crate::rules::program::{Match, Rule, RuleIx, Severity, Variable};
 
 use super::Settings;
 use super::alert::{EntityRef, Observed, Scope};
 use super::calendar::Calendar;
+use super::conduct::Ties;
+use super::dealings::Dealings;
 use super::detect::{Judged, View};
 use super::effects::{Effects, RuleTally};
 use super::firing::Episode;
@@ -37,6 +41,10 @@ pub struct Scene<'a> {
     pub profile: Option<&'a [(Field, Value<'static>)]>,
     /// The row's user.
     pub user: Option<&'a [(Field, Value<'static>)]>,
+    /// What the account's rows must know of each other.
+    pub dealings: Option<Arc<Dealings>>,
+    /// What became of it.
+    pub ties: Ties,
     /// The journal record.
     pub offset: i64,
     /// How many decisions there were before this record.

@@ -7,6 +7,7 @@ use crate::journal::coverage::Admission;
 use crate::journal::{Cursor, Entry, Frame, System};
 use crate::rules::program::{FilterIx, Program};
 
+use super::conduct::Ties;
 use super::effects::{Effects, Outcome};
 use super::firing::Proof;
 use super::ingest::{Arrival, Labels, admits_traffic, label, label_hash};
@@ -103,7 +104,10 @@ impl Engine {
         let new = Plan::new(program);
         let stays = |key: u32| {
             let same = |plan: &Plan| {
-                plan.rule_of_key(key).map(|rule| (plan.rule(rule).mode, plan.rule_plan(rule).family))
+                plan.rule_of_key(key).map(|rule| {
+                    let own = plan.rule(rule);
+                    (own.mode, plan.rule_plan(rule).family, own.dedup.clone())
+                })
             };
             same(&self.plan).is_some() && same(&self.plan) == same(&new)
         };
@@ -120,6 +124,11 @@ impl Engine {
         let known = std::mem::take(&mut self.task.series);
         for series in &new.program.series {
             let age = known.get(&series.key).copied().unwrap_or(SeriesAge { began });
+            let before = self.plan.program.series.iter().find(|own| own.key == series.key);
+            let age = match before.filter(|_| self.settings.is_live()) {
+                Some(before) => age.after_edit(before, series, self.task.journal_time),
+                None => age,
+            };
             self.task.series.insert(series.key, age);
         }
         self.plan = Arc::new(new);
@@ -383,12 +392,13 @@ impl Engine {
     ) -> Result<(), StepError> {
         let parts = KeyParts::decode(key)?;
         let own = match parts.account {
-            Some(account) if parts.kind != "account" => self.profile(account, turn.store)?,
-            _ => None,
+            Some(account) if parts.kind != "account" => self.rows.owner(&account_key(account), turn.store)?,
+            _ => (None, None),
         };
         let row = self.rows.get_or_insert(key, turn.store)?;
         self.entries[0].take(&row.firing);
-        let profile = if parts.kind == "account" { row.profile.clone() } else { own };
+        let (profile, dealings) =
+            if parts.kind == "account" { (row.profile.clone(), row.dealings.clone()) } else { own };
         let user = match parts.kind {
             "user" => row
                 .profile
@@ -410,6 +420,8 @@ impl Engine {
             },
             profile: profile.as_ref().map(|profile| profile.fields.as_slice()),
             user: user.as_ref().map(|user| user.fields.as_slice()),
+            dealings,
+            ties: Ties::default(),
             offset: turn.offset,
             first_decision: turn.first_decision,
             watermarks: [Timestamp::MIN; 7],
@@ -420,6 +432,7 @@ impl Engine {
         let marks: Vec<Timestamp> =
             rules.into_iter().filter_map(|rule| scene.next_mark(rule, scene.watermark(rule))).collect();
         let journal = scene.next_journal();
+        let (dealings, ties) = (scene.dealings.take(), std::mem::take(&mut scene.ties));
         let mut arm = |clock: DeadlineClock, at: Option<Timestamp>| {
             if let Some(at) = at {
                 let armed = self.deadlines.arm(key, clock, at, row.armed(clock));
@@ -431,6 +444,13 @@ impl Engine {
         let [before, now] = &mut self.entries;
         now.take(&row.firing);
         self.task.census.change(before, now);
+        if let Some(account) = parts.account.filter(|_| ties.changed) {
+            let dealings = dealings.filter(|dealings| !dealings.is_empty());
+            self.rows.get_or_insert(&account_key(account), turn.store)?.dealings = dealings;
+            if ties.released {
+                self.look_at_held(account, turn)?;
+            }
+        }
         Ok(())
     }
 
@@ -440,7 +460,7 @@ impl Engine {
         account: &str,
         store: &mut dyn Store,
     ) -> Result<Option<Arc<Profile>>, StoreError> {
-        self.rows.profile(&account_key(account), store)
+        Ok(self.rows.owner(&account_key(account), store)?.0)
     }
 }
 

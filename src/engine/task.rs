@@ -9,6 +9,7 @@ use crate::event::bytes::{FormatError, Reader, put_bytes, put_signed, put_text, 
 use crate::event::{Kind, SourcePartition, Timestamp};
 use crate::journal::Coverage;
 use crate::journal::coverage::{Admission, Covered};
+use crate::rules::program::{Series, Window};
 
 use super::census::Census;
 use super::store::RowKey;
@@ -17,6 +18,10 @@ use super::store::RowKey;
 const FORMAT: u8 = 1;
 /// Most labels of evidence that are told apart; later ones are left out.
 const LABELS_MAX: usize = 4096;
+
+const DAY_MS: i64 = 86_400_000;
+/// The longest that a local day may have lasted already.
+const TODAY_MS: i64 = 25 * 3_600_000;
 
 /// A source partition as the task sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +43,24 @@ pub struct SourceState {
 pub struct SeriesAge {
     /// Since when it takes events in: windows that begin before it are warming.
     pub began: Timestamp,
+}
+
+impl SeriesAge {
+    /// The age of a series that keeps its history while rules come to need more of it than was kept.
+    #[must_use]
+    pub fn after_edit(self, old: &Series, new: &Series, now: Timestamp) -> Self {
+        let complete_since = match (old.window, new.window) {
+            (Window::Days { days: before }, Window::Days { days: after }) => {
+                let (before, after) = (before.max(old.keep_days), after.max(new.keep_days));
+                (after > before).then(|| now.plus(-i64::from(before) * DAY_MS - TODAY_MS))
+            }
+            (Window::Exact { keep: before, .. }, Window::Exact { keep: after, .. }) => {
+                (after > before).then_some(now)
+            }
+            _ => None,
+        };
+        Self { began: complete_since.map_or(self.began, |since| self.began.max(since)) }
+    }
 }
 
 /// The state of a task.

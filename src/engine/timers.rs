@@ -3,7 +3,7 @@
 use crate::event::Timestamp;
 use crate::rules::program::{Clear, Detector, RuleIx};
 
-use super::alert::{Action, Reason};
+use super::alert::Action;
 use super::firing::{Episode, Fate};
 use super::judge::{Cause, clear_for_ms};
 use super::lifecycle::{Revision, UPDATE_GAP_MS, next_multiple};
@@ -16,10 +16,12 @@ enum Due {
     Expiry(usize),
     /// An event episode without alert expires.
     Episode(RuleIx, usize),
-    /// A cool-down is over.
-    Cooldown(RuleIx, usize),
+    /// What holds an activation back may be over.
+    Gate(RuleIx, usize),
     /// A revision that had to wait.
     Pending(usize),
+    /// Nobody has reacted.
+    Step(usize),
     /// A reminder.
     Reminder(usize),
     /// Nobody has reacted in time.
@@ -74,6 +76,7 @@ impl Scene<'_> {
         let mut timers = Vec::new();
         for (place, alert) in self.row.firing.alerts.iter().enumerate() {
             timers.extend(self.expires(alert).map(|at| (at, Due::Expiry(place))));
+            timers.extend(self.next_step(alert).map(|at| (at, Due::Step(place))));
             timers.extend(alert.reminder.map(|at| (at, Due::Reminder(place))));
             timers.extend(alert.respond_by.map(|at| (at, Due::Missed(place))));
             if alert.pending {
@@ -92,17 +95,13 @@ impl Scene<'_> {
     fn episode_timer(&self, rule: RuleIx, place: usize, episode: &Episode) -> Option<(Timestamp, Due)> {
         let activation = episode.activation?;
         let (own, plan) = (self.plan.rule(rule), self.plan.rule_plan(rule));
-        let cooldown = match activation.fate {
-            Fate::Withheld(Reason::Cooldown) => {
-                episode.opened.map(|opened| (opened.plus(own.policy.cooldown_ms), Due::Cooldown(rule, place)))
-            }
-            _ => None,
-        };
+        let gate = activation.until.filter(|_| matches!(activation.fate, Fate::Withheld(_)));
+        let gate = gate.map(|until| (until, Due::Gate(rule, place)));
         let expiry = own
             .expires_after_ms
             .filter(|_| plan.events_only && !episode.member)
             .map(|after| (activation.begun.plus(after), Due::Episode(rule, place)));
-        cooldown.into_iter().chain(expiry).min()
+        gate.into_iter().chain(expiry).min()
     }
 
     /// Does what is due by journal time, in order.
@@ -124,7 +123,7 @@ impl Scene<'_> {
                 let observed = self.observe(case);
                 self.end_events(case, &observed);
             }
-            Due::Cooldown(rule, episode) => {
+            Due::Gate(rule, episode) => {
                 let case = Case { rule, episode };
                 let observed = self.observe(case);
                 self.pass_gates(case, &observed);
@@ -133,6 +132,7 @@ impl Scene<'_> {
                 self.row.firing.alerts[alert].pending = false;
                 self.revise_alert(alert);
             }
+            Due::Step(alert) => self.take_step(alert),
             Due::Reminder(alert) => self.remind(alert),
             Due::Missed(alert) => {
                 let open = &mut self.row.firing.alerts[alert];
@@ -163,7 +163,7 @@ impl Scene<'_> {
         if let Some((case, observed)) = self.lead(alert) {
             self.close(alert, (case, &observed), Revision { action: Action::Expired, reason: None });
         } else {
-            self.row.firing.alerts.remove(alert);
+            self.forget_alert(alert);
         }
         for case in members {
             let observed = self.observe(case);
@@ -175,7 +175,7 @@ impl Scene<'_> {
     pub fn on_rules_gone(&mut self, gone: &dyn Fn(u32) -> bool) {
         while let Some(alert) = self.row.firing.alerts.iter().position(|alert| gone(alert.lead)) {
             let Some((case, observed)) = self.lead(alert) else {
-                self.row.firing.alerts.remove(alert);
+                self.forget_alert(alert);
                 continue;
             };
             let revision = Revision { action: Action::Expired, reason: Some("rule_changed") };
@@ -187,7 +187,7 @@ impl Scene<'_> {
     pub fn on_erased(&mut self) {
         while !self.row.firing.alerts.is_empty() {
             let Some((case, observed)) = self.lead(0) else {
-                self.row.firing.alerts.remove(0);
+                self.forget_alert(0);
                 continue;
             };
             let revision = Revision { action: Action::Withdrawn, reason: Some("account_erased") };

@@ -52,6 +52,15 @@ fn loaded() -> Loaded {
     load(&[("own.yaml", RULES)], Options::default()).unwrap_or_else(|mistakes| panic!("{mistakes}"))
 }
 
+#[test]
+fn policies_do_over_records_what_their_tests_say() {
+    let rules = include_str!("../engine/tests/policies.yaml");
+    let loaded = load(&[("policies.yaml", rules)], Options::default()).unwrap();
+    let reports = run_tests::<MemoryStore>(&loaded, &Scorer::english, &|_| true);
+    let failed: Vec<_> = reports.iter().filter(|report| !report.passed()).collect();
+    assert!(reports.len() > 20 && failed.is_empty(), "{failed:#?}");
+}
+
 fn harness() -> Harness<MemoryStore> {
     let program = Arc::new(loaded().program);
     Harness::new(program, MemoryStore::new(), (sources(&[]), Scorer::english().unwrap())).unwrap()

@@ -1,8 +1,8 @@
 //! The alert block.
 
-use crate::document::{Code, Node, Span, Table};
+use crate::document::{Code, Node, Table};
 use crate::event::FieldType;
-use crate::rules::compile::{Compiler, Ignored, Subject};
+use crate::rules::compile::{Compiler, Subject};
 use crate::rules::identity;
 use crate::rules::missing;
 use crate::rules::names::Names;
@@ -37,6 +37,9 @@ const CUSTOMER_ACTIONS: [(&str, CustomerAction); 4] = [
     ("already_resolved", CustomerAction::AlreadyResolved),
 ];
 
+/// Who is meant; true: customers.
+pub const AUDIENCES: [(&str, bool); 2] = [("customer", true), ("internal", false)];
+
 impl<'n> Compiler<'n> {
     /// The alert block's table, with what this build lacks refused.
     pub fn alert_table(&mut self, node: &'n Node) -> Option<Table<'n>> {
@@ -53,10 +56,9 @@ impl<'n> Compiler<'n> {
             attach,
             ..AlertBlock::default()
         };
-        let audiences = [("customer", true), ("internal", false)];
         let audience = table.optional("audience");
         block.customer = audience
-            .and_then(|node| node.choice("audience", &audiences, &mut self.mistakes))
+            .and_then(|node| node.choice("audience", &AUDIENCES, &mut self.mistakes))
             .unwrap_or(false);
         block.owner = table.optional("owner").and_then(|node| self.person(node, names));
         for node in table.optional("inform").map(Node::one_or_more).unwrap_or_default() {
@@ -77,8 +79,11 @@ impl<'n> Compiler<'n> {
         let mistakes = &mut self.mistakes;
         block.update_every_ms =
             table.optional("update_every").and_then(|node| value::span_ms(node, mistakes));
-        block.respond_within_ms =
-            table.optional("respond_within").and_then(|node| value::span_ms(node, mistakes));
+        block.respond_within =
+            table.optional("respond_within").and_then(|node| value::within(node, mistakes));
+        if let Some(node) = table.optional("escalate") {
+            block.escalate = self.escalate(node, names);
+        }
         Some(block)
     }
 
@@ -86,7 +91,8 @@ impl<'n> Compiler<'n> {
         table.optional(key).and_then(|node| self.template(node, names))
     }
 
-    fn channels(&mut self, table: &Table<'n>) -> Vec<Box<str>> {
+    /// Reads `channels`.
+    pub fn channels(&mut self, table: &Table<'n>) -> Vec<Box<str>> {
         let mut channels = Vec::new();
         let list = table.optional("channels").and_then(|node| node.list("channels", &mut self.mistakes));
         for node in list.unwrap_or_default() {
@@ -123,7 +129,7 @@ impl<'n> Compiler<'n> {
     fn due(&mut self, node: &'n Node, names: &Names) -> Option<Due> {
         let word = node.scalar().map(crate::document::Scalar::text).unwrap_or_default();
         if word.is_empty() || word.starts_with(|first: char| first.is_ascii_digit()) {
-            return value::span_ms(node, &mut self.mistakes).map(Due::After);
+            return value::within(node, &mut self.mistakes).map(Due::After);
         }
         let named = self.variable(names, word, node.span)?;
         match (named.path, named.ty) {
@@ -143,7 +149,7 @@ impl<'n> Compiler<'n> {
     }
 
     /// `role:NAME`, `account.owners.X` or `LOOKUP.column`.
-    fn person(&mut self, node: &'n Node, names: &Names) -> Option<Person> {
+    pub fn person(&mut self, node: &'n Node, names: &Names) -> Option<Person> {
         let text = node.text(&mut self.mistakes)?;
         if let Some(role) = text.strip_prefix("role:") {
             return Some(Person::Role(role.into()));
@@ -216,17 +222,5 @@ impl<'n> Compiler<'n> {
         let mut attach = Attach { name: name.into(), key: 0, filter, field, max };
         attach.key = identity::key(&identity::attach(&attach, &subject.entity, &self.program.filters));
         Some(attach)
-    }
-
-    /// Refuses contact gates that this build lacks and that a rule for customers does not ignore.
-    pub fn contact(&mut self, span: Span, ignored: Ignored) {
-        let gates = [
-            ("contact_budget", ignored.contact_budget),
-            ("sequence_gap", ignored.sequence_gap),
-            ("contact_hours", ignored.contact_hours),
-        ];
-        for (gate, _) in gates.into_iter().filter(|(_, ignored)| !ignored) {
-            missing::refuse("policy", gate, span, &mut self.mistakes);
-        }
     }
 }

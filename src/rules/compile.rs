@@ -36,19 +36,6 @@ pub struct Defaults<'n> {
     pub on_activate: OnActivate,
     /// When rules speak again.
     pub policy: Policy,
-    /// Which gates of customer contact are ignored.
-    pub ignored: Ignored,
-}
-
-/// Gates of customer contact that are ignored: budget, gap, hours.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Ignored {
-    /// `contact_budget: ignore`.
-    pub contact_budget: bool,
-    /// `sequence_gap: ignore`.
-    pub sequence_gap: bool,
-    /// `contact_hours: ignore`.
-    pub contact_hours: bool,
 }
 
 /// What the parts of one rule have in common.

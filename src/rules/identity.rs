@@ -9,8 +9,8 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::document::{Node, Value};
 use crate::rules::program::{
-    Attach, Detector, Entity, Filter, FilterIx, Literal, Match, Measure, Path, Points, Scoring, Series, Test,
-    TicketFact, Window, ZoneSource,
+    Attach, Clear, Detector, Entity, Filter, FilterIx, Literal, Match, Measure, Path, Points, Scoring,
+    Series, Test, TicketFact, Window, ZoneSource,
 };
 
 /// The key of a meaning: the low 32 bits of its XXH3-64.
@@ -65,6 +65,22 @@ pub fn attach(attach: &Attach, entity: &Entity, filters: &[Filter]) -> String {
     put_filter(&mut text, attach.filter, filters);
     put_path(&mut text, &attach.field);
     put_entity(&mut text, entity);
+    text
+}
+
+/// The meaning of a clear item.
+pub fn clear(clear: &Clear, filters: &[Filter]) -> String {
+    let mut text = String::from("clear");
+    match clear {
+        Clear::Event { filter, equal, for_ms } => {
+            put_filter(&mut text, *filter, filters);
+            equal.iter().for_each(|path| put_path(&mut text, path));
+            put(&mut text, &for_ms.to_string());
+        }
+        Clear::If { matches, for_ms } => {
+            put(&mut text, &format!("{matches:?} {for_ms}"));
+        }
+    }
     text
 }
 

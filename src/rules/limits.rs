@@ -11,6 +11,12 @@ const DISTINCT_VALUES: u64 = 1024;
 const ATTACHED: u64 = 128;
 /// What any row has: its times, its newest event, its deadlines.
 const ROW: u64 = 48;
+/// What an account's own row remembers of contacts with its customers: 64 times.
+const CONTACTS: u64 = 6 * 64;
+/// What it remembers where alerts hold others back: 32 rows with ids of ordinary length.
+const HELD: u64 = 32 * 40;
+/// An open alert that holds others back, without its items.
+const INHIBITOR: u64 = 40;
 
 /// The worst case of a row, in bytes, per kind of entity (`rules.md` §5, §7), sorted by kind.
 #[must_use]
@@ -34,8 +40,22 @@ pub fn worst_bytes(program: &Program) -> Vec<(String, u64)> {
             }
         }
     }
+    let dealings = dealings_bytes(program);
+    if dealings > 0 {
+        add("account".to_owned(), dealings);
+    }
     kinds.sort();
     kinds
+}
+
+/// What the rows of one account must know of each other; it lies in the account's own row.
+fn dealings_bytes(program: &Program) -> u64 {
+    let contacts = program.rules.iter().any(|rule| rule.alert.is_for_customers(0));
+    let items: Vec<u64> =
+        program.rules.iter().map(|rule| rule.inhibits.len() as u64).filter(|n| *n > 0).collect();
+    let inhibitors: u64 = items.iter().map(|items| INHIBITOR + 8 * items).sum();
+    let held = if items.is_empty() { 0 } else { HELD };
+    (if contacts { CONTACTS } else { 0 }) + inhibitors + held
 }
 
 fn series_bytes(series: &Series) -> u64 {
@@ -80,7 +100,9 @@ fn rule_bytes(rule: &Rule) -> u64 {
 #[must_use]
 pub fn captured_paths(rule: &Rule) -> Vec<Path> {
     let mut paths: Vec<Path> = rule.dedup.clone();
-    let tested = rule.severity_by.iter().flat_map(|(matches, _)| matches.0.iter().flatten());
+    let steps = rule.alert.escalate.iter().map(|step| &step.condition);
+    let tested = rule.severity_by.iter().map(|(matches, _)| matches).chain(steps);
+    let tested = tested.flat_map(|matches| matches.0.iter().flatten());
     let looked = rule.lookups.iter().flat_map(|lookup| &lookup.by);
     let said = templates(&rule.alert).flat_map(|template| &template.0).filter_map(|piece| match piece {
         Piece::Variable(variable) => Some(variable),

@@ -2,7 +2,7 @@
 
 use crate::document::{Code, Entry, Mistakes, Node, Table, parse};
 use crate::rules::cases::{self, RuleTests};
-use crate::rules::compile::{Compiler, Defaults, Ignored, Status};
+use crate::rules::compile::{Compiler, Defaults, Status};
 use crate::rules::identity;
 use crate::rules::lookup;
 use crate::rules::missing;
@@ -111,8 +111,7 @@ fn compile<'n>(
             scope: None,
             status: Status::Shadow,
             on_activate: OnActivate::Baseline,
-            policy: Policy { cooldown_ms: 24 * 3_600_000, renotify_worse: true },
-            ignored: Ignored::default(),
+            policy: Policy::built_in(),
         },
         program: Program::default(),
     };
@@ -199,7 +198,8 @@ impl<'n> Compiler<'n> {
         if let Some(found) = belief.and_then(|node| node.choice("belief", &BELIEFS, &mut self.mistakes)) {
             self.defaults.on_activate = found;
         }
-        (self.defaults.policy, self.defaults.ignored) = self.policy(table.optional("policy"));
+        self.defaults.policy = self.policy(table.optional("policy"), true);
+        self.program.priority = table.optional("priority").and_then(|node| self.priority(node));
     }
 
     /// The chosen rules, by id.
@@ -224,6 +224,10 @@ impl<'n> Compiler<'n> {
             let Some(mut rule) = chosen.then(|| self.rule(node)).flatten() else { continue };
             if matches!(choice, Choice::These { .. }) {
                 rule.mode = Mode::Active;
+                // Tests speak of the treatment arm, unless the profile says otherwise.
+                if let Some(holdout) = &mut rule.policy.holdout {
+                    holdout.per_myriad = 0;
+                }
             }
             if self.program.rules.iter().any(|own| own.key == rule.key && own.id != rule.id) {
                 self.collision(node.span, "rule");

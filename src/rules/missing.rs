@@ -5,15 +5,14 @@
 use crate::document::{Code, Mistakes, Node, Span, Value};
 
 /// What is missing: the map it stands in (or what it is a value of), its name, what to write instead.
-const MISSING: &[(&str, &str, &str)] = &[
+pub(super) const MISSING: &[(&str, &str, &str)] = &[
     ("rule set", "health", "leave it out"),
     ("defaults", "stall", "leave it out; negative conditions write `guard: {stall: ignore}`"),
-    ("defaults", "priority", "leave it out"),
-    ("rule", "inhibits", "leave it out"),
+    ("priority", "sentiment", "leave it out; it counts 1"),
+    ("priority", "feature_severity", "leave it out; it counts 1"),
+    ("inhibits", "inhibits across accounts", "leave it out"),
     ("rule", "affects", "leave it out"),
     ("rule", "collapse_to", "leave it out; every row keeps its own alert"),
-    ("rule", "budget", "leave it out"),
-    ("alert", "escalate", "leave it out"),
     ("condition", "cadence", "count over days is the nearest that there is"),
     ("condition", "milestone", "leave the rule out, or make it `absence`"),
     ("condition", "sequence", "leave the rule out"),
@@ -38,12 +37,7 @@ const MISSING: &[(&str, &str, &str)] = &[
     ("guard", "min_accounts", "leave it out"),
     ("guard", "min_events", "leave it out"),
     ("guard", "stall handling", "write `guard: {stall: ignore}` in this condition"),
-    ("duration", "business days", "write days of 24 hours: `1d`"),
     ("entity", "entities across accounts", "write `[account, …]`"),
-    ("policy", "holdout", "write `holdout: never` or leave it out"),
-    ("policy", "contact_budget", "write `contact_budget: ignore`"),
-    ("policy", "sequence_gap", "write `sequence_gap: ignore`"),
-    ("policy", "contact_hours", "write `contact_hours: ignore`"),
     ("given", "lose", "leave the test out"),
     ("given", "health", "leave the test out"),
     ("given", "control", "leave the test out"),

@@ -1,15 +1,14 @@
 //! One rule.
 
 use crate::document::{Code, Entry, Node, Span, Table, Value};
-use crate::rules::compile::{Compiler, Ignored, Status, Subject, both};
+use crate::rules::compile::{Compiler, Status, Subject, both};
 use crate::rules::condition::When;
 use crate::rules::identity;
 use crate::rules::measure::SEVERITIES;
 use crate::rules::missing;
 use crate::rules::names::Names;
 use crate::rules::program::{
-    Category, Clear, Lookup, Match, Mode, OnActivate, Path, Policy, Rule, Severity, TableIx, Variable,
-    ZoneSource,
+    Category, Clear, Lookup, Match, Mode, OnActivate, Path, Rule, Severity, TableIx, Variable, ZoneSource,
 };
 use crate::rules::value;
 use crate::rules::vocabulary::{Named, Vocabulary};
@@ -79,7 +78,7 @@ impl<'n> Compiler<'n> {
         let alert = alert_node.and_then(|node| self.alert_table(node));
         let expires = table.optional("expires_after");
         let expires_after_ms = expires.and_then(|node| value::span_ms(node, &mut self.mistakes));
-        let (policy, ignored) = self.policy(table.optional("policy"));
+        let policy = self.policy(table.optional("policy"), false);
         let status = self.status(&table);
         let mut names = names_of(when.as_ref()?, &subject);
         names.lookups = self.lookups_of(&table, &names);
@@ -90,9 +89,8 @@ impl<'n> Compiler<'n> {
         let clear = self.clears(&table, &names, &subject);
         let dedup = self.dedup(&table, &names);
         let block = alert.as_ref().and_then(|alert| self.alert(alert, &names, attach));
-        if block.as_ref().is_some_and(|block| block.customer) {
-            self.contact(table.optional("policy").map_or(table.span, |node| node.span), ignored);
-        }
+        let inhibits = self.inhibits(&table, entity.as_ref());
+        let budget = table.optional("budget").and_then(|node| self.budget(node));
         let (head, when) = (head?, when?);
         self.complete(&table, status, alert.as_ref(), &when);
         let rule = Rule {
@@ -117,6 +115,8 @@ impl<'n> Compiler<'n> {
             lookups: names.lookups,
             alert: block?,
             policy,
+            inhibits,
+            budget,
             zone: subject.zone,
         };
         Some(rule)
@@ -127,6 +127,7 @@ impl<'n> Compiler<'n> {
         let body = identity::content(std::iter::once(node), &["tests"]);
         let scope = identity::content(self.defaults.scope.into_iter(), &[]);
         let defaults = &self.defaults;
+        // Whom a rule may contact and when changes nothing in what it judges.
         let policy = (defaults.policy.cooldown_ms, defaults.policy.renotify_worse);
         let zone = match &defaults.zone {
             ZoneSource::Account => "account",
@@ -316,7 +317,8 @@ impl<'n> Compiler<'n> {
         found
     }
 
-    fn variable_match(&mut self, node: &'n Node, names: &Names) -> Option<Match<Variable>> {
+    /// A match on variables.
+    pub fn variable_match(&mut self, node: &'n Node, names: &Names) -> Option<Match<Variable>> {
         self.matches(node, &mut |compiler: &mut Self, name, span| compiler.variable(names, name, span))
     }
 
@@ -402,42 +404,6 @@ impl<'n> Compiler<'n> {
             return None;
         }
         Some(ZoneSource::Named(name.into()))
-    }
-
-    /// Reads `policy` over the defaults.
-    pub fn policy(&mut self, node: Option<&'n Node>) -> (Policy, Ignored) {
-        let (mut policy, mut ignored) = (self.defaults.policy.clone(), self.defaults.ignored);
-        let known = ["cooldown", "renotify", "holdout", "contact_budget", "sequence_gap", "contact_hours"];
-        let Some(table) = node.and_then(|node| node.table("policy", &known, &mut self.mistakes)) else {
-            return (policy, ignored);
-        };
-        if let Some(node) = table.optional("cooldown") {
-            policy.cooldown_ms = value::span_ms(node, &mut self.mistakes).unwrap_or(policy.cooldown_ms);
-        }
-        if let Some(node) = table.optional("renotify") {
-            let found =
-                node.choice("way to renotify", &[("worse", true), ("never", false)], &mut self.mistakes);
-            policy.renotify_worse = found.unwrap_or(policy.renotify_worse);
-        }
-        let said = |node: &Node, word: &str| node.scalar().is_some_and(|scalar| scalar.text() == word);
-        for (gate, word) in [
-            ("holdout", "never"),
-            ("contact_budget", "ignore"),
-            ("sequence_gap", "ignore"),
-            ("contact_hours", "ignore"),
-        ] {
-            let Some(node) = table.optional(gate) else { continue };
-            if !said(node, word) {
-                missing::refuse("policy", gate, node.span, &mut self.mistakes);
-            }
-            match gate {
-                "contact_budget" => ignored.contact_budget = true,
-                "sequence_gap" => ignored.sequence_gap = true,
-                "contact_hours" => ignored.contact_hours = true,
-                _ => {}
-            }
-        }
-        (policy, ignored)
     }
 }
 

@@ -1,4 +1,6 @@
+mod diff;
 mod mistakes;
+mod reference;
 
 use expect_test::{Expect, expect};
 
@@ -147,7 +149,7 @@ fn the_shipped_rules_load_in_strict_mode_without_warnings() {
         [
             (
                 "account",
-                1898,
+                2282,
             ),
             (
                 "account+integration",

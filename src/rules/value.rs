@@ -2,8 +2,7 @@
 
 use crate::document::{Code, DAY_MS, Mistakes, Node, Scalar, duration_ms, duration_text};
 use crate::event::Timestamp;
-use crate::rules::missing;
-use crate::rules::program::Decimal;
+use crate::rules::program::{Decimal, Within};
 
 /// Due dates and absences reach no further.
 pub const FURTHEST_MS: i64 = 400 * DAY_MS;
@@ -53,11 +52,29 @@ pub fn number(node: &Node, mistakes: &mut Mistakes) -> Option<Decimal> {
     Some(found)
 }
 
-/// A duration up to 400 days; business days are refused by name.
+/// Business days such as `2bd`, if a node is that.
+fn business_days(node: &Node) -> Option<u16> {
+    node.scalar()?.text().strip_suffix("bd")?.parse().ok()
+}
+
+/// A duration up to 400 days, or up to 400 business days.
+pub fn within(node: &Node, mistakes: &mut Mistakes) -> Option<Within> {
+    match business_days(node) {
+        Some(days) if (1..=400).contains(&days) => Some(Within::Business(days)),
+        Some(days) => {
+            mistakes.report(node.span, Code::E05, format!("{days}bd is not between 1bd and 400bd"));
+            None
+        }
+        None => span_ms(node, mistakes).map(Within::Time),
+    }
+}
+
+/// A duration up to 400 days.
 pub fn span_ms(node: &Node, mistakes: &mut Mistakes) -> Option<i64> {
-    let business = node.scalar().and_then(|scalar| scalar.text().strip_suffix("bd"));
-    if business.is_some_and(|days| days.parse::<u16>().is_ok()) {
-        missing::refuse("duration", "business days", node.span, mistakes);
+    if business_days(node).is_some() {
+        mistakes
+            .report(node.span, Code::E03, format!("business days do not fit here, found {}", node.shown()))
+            .hint("`respond_within` and `next_step.due` take them; write days of 24 hours: `1d`");
         return None;
     }
     let ms = node.duration(mistakes)?;

@@ -93,6 +93,22 @@ fn rules_are_checked_and_their_tests_run() {
 }
 
 #[test]
+fn what_an_edit_of_rules_means_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("old.yaml"), RULES).unwrap();
+    fs::write(folder.path().join("new.yaml"), RULES.replace("gte: 3}}", "gte: 2}}")).unwrap();
+    let (code, out, _) = run(folder.path(), &["rules", "diff", "old.yaml", "new.yaml"]);
+    let said =
+        "failures: threshold\n  series: kept\n  firing state and open alerts: kept, judged anew in silence\n";
+    assert_eq!((code, out.as_str()), (0, said));
+    let (code, out, _) = run(folder.path(), &["rules", "diff", "old.yaml", "old.yaml"]);
+    assert_eq!((code, out.as_str()), (0, "every rule means the same\n"));
+    fs::write(folder.path().join("new.yaml"), "version: 2\n").unwrap();
+    let (code, out, err) = run(folder.path(), &["rules", "diff", "old.yaml", "new.yaml"]);
+    assert!(code == 2 && out.is_empty() && err.contains("new.yaml"), "{code} {out} {err}");
+}
+
+#[test]
 fn a_replay_gives_the_same_files_twice_and_merges_a_folder() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);

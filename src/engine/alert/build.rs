@@ -6,7 +6,7 @@ use crate::rules::program::{Path, Program, Rule, RuleIx};
 
 use super::ids::{entity_id, entity_key};
 use super::scope::{Scope, field};
-use super::{Alert, Evidence, Occasion, dedup_key, explain, response, size, template};
+use super::{Alert, Evidence, Occasion, dedup_key, explain, priority, response, size, template};
 
 /// Topic that outcomes are written to.
 const OUTCOMES: &str = "risk.outcomes";
@@ -52,6 +52,7 @@ pub fn build(occasion: &Occasion<'_>) -> Alert {
         .text("category", rule.category.name())
         .text("cause", cause(&scope))
         .with("customer_reported_first", Value::Bool(occasion.customer_reported_first))
+        .with("priority", priority::priority(occasion))
         .with("entity", entity(occasion, &kind))
         .with("account", account(occasion))
         .with("times", times(occasion))
@@ -61,6 +62,7 @@ pub fn build(occasion: &Occasion<'_>) -> Alert {
         .with("attach", attached(occasion))
         .with("response", response::response(occasion, &scope))
         .with("contact", contact(occasion))
+        .with("experiment", occasion.terms.experiment.map(|group| experiment(group, false)))
         .with("reply_to", Record::new().text("topic", OUTCOMES).build())
         .with("origin", origin(occasion))
         .text("traceparent", occasion.traceparent)
@@ -159,6 +161,7 @@ fn times(occasion: &Occasion<'_>) -> Value<'static> {
         .with("detected", Value::Time(occasion.detected))
         .with("emitted", Value::Time(occasion.emitted))
         .with("respond_by", occasion.respond_by.map(Value::Time))
+        .with("not_before", occasion.terms.not_before.map(Value::Time))
         .with("expires", occasion.expires.map(Value::Time))
         .build()
 }
@@ -195,7 +198,15 @@ fn contact(occasion: &Occasion<'_>) -> Value<'static> {
     Record::new()
         .with("allowed", Value::Bool(!forbidden))
         .with("do_not_contact", Value::Bool(forbidden))
+        .int("budget_used", occasion.terms.spent.map(|spent| i64::from(spent.used)))
+        .int("budget_max", occasion.terms.spent.map(|spent| i64::from(spent.max)))
+        .with("last_contacted", occasion.terms.last_contacted.map(Value::Time))
         .build()
+}
+
+/// An account's place in an experiment.
+pub(super) fn experiment(group: &str, control: bool) -> Value<'static> {
+    Record::new().text("group", group).text("arm", if control { "control" } else { "treatment" }).build()
 }
 
 fn origin(occasion: &Occasion<'_>) -> Value<'static> {

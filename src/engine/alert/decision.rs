@@ -34,6 +34,8 @@ pub struct DecisionInput<'a> {
     pub alert_id: Option<&'a str>,
     /// One entry a condition.
     pub observed: &'a [Observed],
+    /// The experiment and whether the account is in its control arm, where that decides.
+    pub experiment: Option<(&'a str, bool)>,
     /// The journal partition of the task.
     pub journal_partition: u16,
     /// The journal record at which it was decided.
@@ -72,6 +74,7 @@ pub fn decision(input: &DecisionInput<'_>) -> Decision {
         .text("alert_id", input.alert_id)
         .with("ratio", ratio)
         .with("conditions", Value::List(conditions))
+        .with("experiment", input.experiment.map(|(group, control)| build::experiment(group, control)))
         .with("origin", origin)
         .build();
     Decision { key: entity_key(&kind, input.entity), rule: build::place(input.program, rule), data }

@@ -8,6 +8,7 @@ mod decision;
 mod explain;
 mod forms;
 mod ids;
+mod priority;
 mod ratio;
 mod response;
 mod scope;
@@ -29,6 +30,7 @@ pub use times::LocalZone;
 use crate::event::{Field, Timestamp, Value};
 use crate::rules::program::{Path, Program, Rule, RuleIx, Severity};
 
+use super::dealings::Spent;
 use super::number::Exact;
 
 /// What happened to an alert (`contracts.md` §5).
@@ -321,6 +323,25 @@ pub struct Occasion<'a> {
     pub keep_summary: Option<&'a str>,
     /// W3C trace context of the firing event.
     pub traceparent: Option<&'a str>,
+    /// What policies add.
+    pub terms: Terms<'a>,
+}
+
+/// What policies add to a revision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Terms<'a> {
+    /// Which steps of the rule's escalation were taken, as bits.
+    pub taken: u8,
+    /// Journal time before which no customer may be contacted.
+    pub not_before: Option<Timestamp>,
+    /// Journal time by which the next step is due, if that is counted in business days.
+    pub due: Option<Timestamp>,
+    /// What is used of the budget of contacts.
+    pub spent: Option<Spent>,
+    /// Journal time of the last contact.
+    pub last_contacted: Option<Timestamp>,
+    /// The experiment in whose treatment arm the account is.
+    pub experiment: Option<&'a str>,
 }
 
 /// A revision of an alert, ready to publish.

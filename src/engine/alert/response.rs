@@ -2,7 +2,7 @@
 
 use crate::event::record::Record;
 use crate::event::{Field, Value};
-use crate::rules::program::{CustomerAction, Due, Literal, Person, Variable};
+use crate::rules::program::{CustomerAction, Due, Literal, Person, Variable, Within};
 
 use super::forms::Datum;
 use super::scope::{Scope, TableRow, field};
@@ -20,15 +20,19 @@ pub(super) fn do_not_contact(profile: Option<&[(Field, Value<'static>)]>) -> boo
 /// The `response` of an alert.
 pub(super) fn response(occasion: &Occasion<'_>, scope: &Scope<'_>) -> Value<'static> {
     let block = &occasion.rule.alert;
-    let customer = block.customer && !do_not_contact(occasion.profile);
+    let taken = occasion.terms.taken;
+    let customer = block.is_for_customers(taken) && !do_not_contact(occasion.profile);
     let render = |template| template::render(template, scope);
-    let people = block.inform.iter().filter_map(|person| someone(person, scope));
+    let people = block.inform_after(taken).iter().filter_map(|person| someone(person, scope));
     Record::new()
         .text("audience", if customer { "customer" } else { "internal" })
-        .with("owner", block.owner.as_ref().and_then(|person| someone(person, scope)).map(Someone::record))
+        .with(
+            "owner",
+            block.owner_after(taken).and_then(|person| someone(person, scope)).map(Someone::record),
+        )
         .texts("inform", people.map(Someone::text))
         .with("playbook", block.playbook.as_ref().map(|id| playbook(scope, &render(id))))
-        .texts("channels", &block.channels)
+        .texts("channels", block.channels_after(taken))
         .text("room", block.room.as_ref().map(render).as_deref())
         .int("update_every_s", block.update_every_ms.map(|ms| ms / 1000))
         .with("next_step", next_step(occasion, scope))
@@ -56,7 +60,8 @@ fn next_step(occasion: &Occasion<'_>, scope: &Scope<'_>) -> Option<Value<'static
         return None;
     }
     let due = block.next_step_due.as_ref().and_then(|due| match due {
-        Due::After(ms) => Some(Value::Time(occasion.detected.plus(*ms))),
+        Due::After(Within::Time(ms)) => Some(Value::Time(occasion.detected.plus(*ms))),
+        Due::After(Within::Business(_)) => occasion.terms.due.map(Value::Time),
         Due::At(path) => match scope.value(&Variable::Path(path.clone()))? {
             Datum::Value(value, _) => at(&value),
             Datum::Number(..) => None,

@@ -39,6 +39,9 @@ pub fn captured_paths(rule: &Rule) -> Vec<Path> {
     for (matches, _) in &rule.severity_by {
         add_match(&mut paths, matches);
     }
+    for step in &block.escalate {
+        add_match(&mut paths, &step.condition);
+    }
     for clear in &rule.clear {
         match clear {
             Clear::Event { equal, .. } => paths.extend(equal.iter().cloned()),

@@ -305,6 +305,7 @@ fn put_activation(out: &mut Vec<u8>, activation: &Activation) {
         Fate::Merged => out.push(3),
         Fate::Suppressed => out.push(4),
     }
+    put_time(out, activation.until);
 }
 
 fn activation(reader: &mut Reader<'_>) -> Result<Activation, FormatError> {
@@ -320,7 +321,8 @@ fn activation(reader: &mut Reader<'_>) -> Result<Activation, FormatError> {
         4 => Fate::Suppressed,
         _ => return Err(FormatError::Malformed("fate")),
     };
-    Ok(Activation { at, onset, begun, fate })
+    let until = time(reader)?;
+    Ok(Activation { at, onset, begun, fate, until })
 }
 
 fn put_alert(out: &mut Vec<u8>, alert: &OpenAlert) {
@@ -337,6 +339,7 @@ fn put_alert(out: &mut Vec<u8>, alert: &OpenAlert) {
     }
     put_time(out, alert.reminder);
     put_time(out, alert.respond_by);
+    out.extend_from_slice(&[alert.steps, alert.taken]);
     out.push(u8::from(alert.pending));
     put_text(out, &alert.said.summary);
     put_list(out, &alert.said.values, |out, value| {
@@ -372,6 +375,8 @@ fn alert(reader: &mut Reader<'_>) -> Result<OpenAlert, FormatError> {
         revised: reader.time()?,
         reminder: time(reader)?,
         respond_by: time(reader)?,
+        steps: reader.byte()?,
+        taken: reader.byte()?,
         pending: reader.byte()? != 0,
         said: Said {
             summary: reader.text()?.into(),

@@ -108,6 +108,8 @@ pub struct Activation {
     pub begun: Timestamp,
     /// What became of it.
     pub fate: Fate,
+    /// Journal time at which the gate that holds it may lift.
+    pub until: Option<Timestamp>,
 }
 
 /// What became of an activation.
@@ -167,6 +169,10 @@ pub struct OpenAlert {
     pub reminder: Option<Timestamp>,
     /// Journal time until which somebody must have reacted; none once somebody has, or it is past.
     pub respond_by: Option<Timestamp>,
+    /// How many `escalate` steps of the lead have come due.
+    pub steps: u8,
+    /// Which of them were taken, as bits.
+    pub taken: u8,
     /// Something has changed that may be said a minute after the last revision.
     pub pending: bool,
     /// What was said last.

@@ -21,6 +21,7 @@ fn full() -> Firing {
             onset: Timestamp(4),
             begun: Timestamp(6),
             fate: Fate::Withheld(Reason::Cooldown),
+            until: Some(Timestamp(12)),
         }),
         member: true,
         captured: vec![
@@ -52,6 +53,8 @@ fn full() -> Firing {
             revised: Timestamp(3),
             reminder: Some(Timestamp(4)),
             respond_by: Some(Timestamp(9)),
+            steps: 2,
+            taken: 1,
             pending: true,
             said: Said {
                 summary: "s".into(),

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 
+use crate::engine::dealings::Dealings;
 use crate::engine::profile::Profile;
 use crate::engine::store::{RowKey, Store, StoreError};
 use crate::event::Kind;
@@ -24,6 +25,9 @@ const SLOT_BYTES: usize = size_of::<Slot>() + 2 * size_of::<Entry>();
 const STEPS_PER_KEY: usize = 4;
 /// Stands for the place of a clean row in the list of dirty ones.
 const CLEAN: u32 = u32::MAX;
+
+/// The newest profile and the dealings of an account.
+pub type Owner = (Option<Arc<Profile>>, Option<Arc<Dealings>>);
 
 /// A hot row.
 #[derive(Debug)]
@@ -71,6 +75,13 @@ impl Body {
             Self::Flat(flat) => flat.profile.as_ref(),
             Self::Whole(row) => row.profile.as_ref(),
         }
+    }
+
+    /// What an account's row tells the account's other rows.
+    #[must_use]
+    pub fn owner(&self) -> Owner {
+        let dealings = if let Self::Whole(row) = self { row.dealings.clone() } else { None };
+        (self.profile().cloned(), dealings)
     }
 
     /// Takes an event id in; false if it is among the newest of its kind already.
@@ -345,17 +356,13 @@ impl Rows {
         &mut self.slots[place].body
     }
 
-    /// The newest profile of a row.
+    /// What an account's row tells the account's other rows.
     ///
     /// # Errors
     /// If the store fails or the row can't be read.
-    pub fn profile(
-        &mut self,
-        key: &RowKey,
-        store: &mut dyn Store,
-    ) -> Result<Option<Arc<Profile>>, StoreError> {
+    pub fn owner(&mut self, key: &RowKey, store: &mut dyn Store) -> Result<Owner, StoreError> {
         let place = self.slot(&key.0, store)?;
-        Ok(self.slots[place].body.profile().cloned())
+        Ok(self.slots[place].body.owner())
     }
 
     /// Whether there is a row, without making it whole.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::engine::dealings::Dealings;
 use crate::engine::firing::Firing;
 use crate::engine::profile::Profile;
 use crate::engine::series::SeriesState;
@@ -19,15 +20,16 @@ const IDS_MAX: usize = 32;
 /// The same for the kinds with many events.
 const IDS_MAX_BUSY: usize = 16;
 
-/// Bits of the byte behind the version: which parts a row has.
-const HAS_FIRST: u8 = 1;
-const HAS_IDS: u8 = 1 << 1;
-const HAS_PROFILE: u8 = 1 << 2;
-const HAS_TICKET: u8 = 1 << 3;
-const HAS_FIRING: u8 = 1 << 4;
-const HAS_WATERMARK_DEADLINE: u8 = 1 << 5;
-const HAS_JOURNAL_DEADLINE: u8 = 1 << 6;
-const HAS_PARTS: u8 = 1 << 7;
+/// Bits of the number behind the version: which parts a row has.
+const HAS_FIRST: u16 = 1;
+const HAS_IDS: u16 = 1 << 1;
+const HAS_PROFILE: u16 = 1 << 2;
+const HAS_TICKET: u16 = 1 << 3;
+const HAS_FIRING: u16 = 1 << 4;
+const HAS_WATERMARK_DEADLINE: u16 = 1 << 5;
+const HAS_JOURNAL_DEADLINE: u16 = 1 << 6;
+const HAS_PARTS: u16 = 1 << 7;
+const HAS_DEALINGS: u16 = 1 << 8;
 
 /// An entity's state: the sum of what the active rules need, and what is known of the entity itself.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -46,6 +48,8 @@ pub struct Row {
     pub profile: Option<Arc<Profile>>,
     /// The ticket, in a ticket's row.
     pub ticket: Option<Box<Ticket>>,
+    /// What the account's rows must know of each other, in the account's own row.
+    pub dealings: Option<Arc<Dealings>>,
     /// The parts of an account's rows of one kind, in the row that lists them.
     pub parts: Vec<Box<str>>,
 }
@@ -190,6 +194,7 @@ impl Row {
             ticket: self.ticket.is_some(),
             firing: !self.firing.is_empty(),
             listed: !self.parts.is_empty(),
+            dealings: self.dealings.is_some(),
         };
         put_head(out, &parts, self.series.len());
         for (key, state) in &self.series {
@@ -209,6 +214,9 @@ impl Row {
         if !self.firing.is_empty() {
             self.firing.encode(out);
         }
+        if let Some(dealings) = &self.dealings {
+            dealings.encode(out);
+        }
         if !self.parts.is_empty() {
             put_varint(out, self.parts.len() as u64);
             self.parts.iter().for_each(|part| put_text(out, part));
@@ -225,8 +233,8 @@ impl Row {
         if version != VERSION {
             return Err(FormatError::Version(version));
         }
-        let flags = reader.byte()?;
-        let has = |bit: u8| flags & bit != 0;
+        let flags = reader.varint()?;
+        let has = |bit: u16| flags & u64::from(bit) != 0;
         let count = reader.count()?;
         let mut series = Vec::with_capacity(count);
         for _ in 0..count {
@@ -251,6 +259,9 @@ impl Row {
         if has(HAS_FIRING) {
             row.firing = Firing::decode(&mut reader)?;
         }
+        if has(HAS_DEALINGS) {
+            row.dealings = Some(Arc::new(Dealings::decode(&mut reader)?));
+        }
         if has(HAS_PARTS) {
             for _ in 0..reader.count()? {
                 row.parts.push(reader.text()?.into());
@@ -271,7 +282,8 @@ impl Row {
         let ticket = self.ticket.as_ref().map_or(0, |ticket| 256 + ticket.kept.len() * 512);
         let parts: usize = self.parts.iter().map(|part| size_of::<Box<str>>() + part.len()).sum();
         let series = self.series.capacity() * size_of::<(u32, SeriesState)>();
-        states + series + ids + profile + ticket + parts + self.firing.heap_bytes()
+        let dealings = self.dealings.as_ref().map_or(0, |dealings| dealings.heap_bytes());
+        states + series + ids + profile + ticket + dealings + parts + self.firing.heap_bytes()
     }
 }
 
@@ -285,22 +297,23 @@ pub(super) struct Parts {
     pub ticket: bool,
     pub firing: bool,
     pub listed: bool,
+    pub dealings: bool,
 }
 
 /// Appends version, which parts follow, and how many series.
 pub(super) fn put_head(out: &mut Vec<u8>, parts: &Parts, series: usize) {
-    let flag = |set: bool, bit: u8| if set { bit } else { 0 };
+    let flag = |set: bool, bit: u16| if set { bit } else { 0 };
     out.push(VERSION);
-    out.push(
-        flag(parts.times[0].is_some(), HAS_FIRST)
-            | flag(parts.ids, HAS_IDS)
-            | flag(parts.profile, HAS_PROFILE)
-            | flag(parts.ticket, HAS_TICKET)
-            | flag(parts.firing, HAS_FIRING)
-            | flag(parts.times[1].is_some(), HAS_WATERMARK_DEADLINE)
-            | flag(parts.times[2].is_some(), HAS_JOURNAL_DEADLINE)
-            | flag(parts.listed, HAS_PARTS),
-    );
+    let flags = flag(parts.times[0].is_some(), HAS_FIRST)
+        | flag(parts.ids, HAS_IDS)
+        | flag(parts.profile, HAS_PROFILE)
+        | flag(parts.ticket, HAS_TICKET)
+        | flag(parts.firing, HAS_FIRING)
+        | flag(parts.times[1].is_some(), HAS_WATERMARK_DEADLINE)
+        | flag(parts.times[2].is_some(), HAS_JOURNAL_DEADLINE)
+        | flag(parts.listed, HAS_PARTS)
+        | flag(parts.dealings, HAS_DEALINGS);
+    put_varint(out, u64::from(flags));
     put_varint(out, series as u64);
 }
 

@@ -268,6 +268,9 @@ fn set(event: &mut Event<'static>, name: &str, value: &Value<'static>) {
 fn typed(field: Field, value: &Value<'static>) -> Value<'static> {
     match (field.spec().ty, value) {
         (FieldType::Time, Value::Text(text)) => Value::Time(Timestamp::parse(text).unwrap()),
+        (FieldType::Dates, Value::List(days)) => Value::List(
+            days.iter().filter_map(Value::as_text).map(|day| Value::Date(parse_date(day).unwrap())).collect(),
+        ),
         (FieldType::Date, Value::Text(text)) => Value::Date(parse_date(text).unwrap()),
         #[expect(clippy::cast_precision_loss, reason = "small numbers")]
         (FieldType::Double, Value::Int(number)) => Value::Double(*number as f64),

@@ -2,6 +2,7 @@
 
 mod census;
 mod driver;
+mod policies;
 mod quick;
 mod rules;
 mod speed;

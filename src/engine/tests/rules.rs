@@ -6,7 +6,7 @@ use crate::rules::{Case, Loaded, Options, Outcome, What, load, profile_record};
 
 use super::driver::{Output, World, event_of};
 
-pub(super) fn rule_sets() -> [Loaded; 2] {
+pub(super) fn rule_sets() -> [Loaded; 3] {
     let shipped = [
         ("lookups.yaml", include_str!("../../../rules/lookups.yaml")),
         ("main.yaml", include_str!("../../../rules/main.yaml")),
@@ -15,7 +15,8 @@ pub(super) fn rule_sets() -> [Loaded; 2] {
     let set = |files: &[(&str, &str)]| {
         load(files, Options::default()).unwrap_or_else(|mistakes| panic!("{mistakes}"))
     };
-    [set(&shipped), set(&small)]
+    let policies = [("policies.yaml", include_str!("policies.yaml"))];
+    [set(&shipped), set(&small), set(&policies)]
 }
 
 pub(super) fn run(program: Program, case: &Case) -> World {

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use crate::engine::alert::{Action, Reason};
 use crate::engine::effects::{Effects, Outcome};
 use crate::engine::step::Turn;
+use crate::engine::task::SeriesAge;
 use crate::engine::{Activation, Engine, JournalRecord, StepError};
 use crate::event::{Event, Field, Kind, Timestamp, Traffic, Value};
 use crate::journal::{Coverage, Entry, Frame, System};
-use crate::rules::program::Program;
+use crate::rules::program::{Program, Series, Window};
 use crate::rules::{Options, load};
 
 use super::driver::{World, settings, source};
@@ -238,6 +239,22 @@ fn a_young_series_is_warming() {
         .filter_map(|it| it.data.entry("reason").and_then(Value::as_text))
         .collect();
     assert_eq!(reasons, [Reason::Warming.name()]);
+}
+
+#[test]
+fn a_series_that_must_remember_more_is_warming_until_it_does() {
+    let own = program(THREE).series[0].clone();
+    let days = |days, keep_days| Series { window: Window::Days { days }, keep_days, ..own.clone() };
+    let exact = |keep| Series { window: Window::Exact { keep, span_ms: 60_000 }, ..own.clone() };
+    let now = START.plus(100 * 86_400_000);
+    let age = |old: &Series, new: &Series, began| SeriesAge { began }.after_edit(old, new, now).began;
+    // Today's local day may have lasted 25 hours: it and 28 complete ones are kept.
+    let kept = now.plus(-28 * 86_400_000 - 25 * 3_600_000);
+    assert_eq!(age(&days(28, 28), &days(14, 40), Timestamp::MIN), kept);
+    assert_eq!(age(&days(28, 28), &days(14, 40), now.plus(-1)), now.plus(-1), "younger than what is kept");
+    assert_eq!(age(&days(14, 40), &days(28, 28), Timestamp::MIN), Timestamp::MIN);
+    assert_eq!(age(&exact(3), &exact(5), Timestamp::MIN), now);
+    assert_eq!(age(&exact(5), &exact(3), Timestamp::MIN), Timestamp::MIN);
 }
 
 #[test]

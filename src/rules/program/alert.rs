@@ -2,7 +2,7 @@
 
 use crate::event::Field;
 
-use super::{FilterIx, Match, Path, TableIx};
+use super::{Escalation, FilterIx, Match, Path, Within};
 
 /// When an alert is over.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -120,8 +120,8 @@ impl CustomerAction {
 /// When the next step is due.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Due {
-    /// This long after detection, ms.
-    After(i64),
+    /// This long after detection.
+    After(Within),
     /// At a time of the firing event or profile.
     At(Path),
 }
@@ -174,21 +174,10 @@ pub struct AlertBlock {
     pub cause: Option<Box<str>>,
     /// Reminders, ms.
     pub update_every_ms: Option<i64>,
-    /// Answer expected, ms.
-    pub respond_within_ms: Option<i64>,
+    /// Answer expected.
+    pub respond_within: Option<Within>,
+    /// What happens when nobody reacts, in order.
+    pub escalate: Vec<Escalation>,
     /// What is collected.
     pub attach: Vec<Attach>,
-}
-
-/// A lookup of a rule: which row of which table goes with an alert.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Lookup {
-    /// Its name in templates.
-    pub name: Box<str>,
-    /// The table.
-    pub table: TableIx,
-    /// What the key is made of, joined by `/`.
-    pub by: Vec<Variable>,
-    /// No row, no activation.
-    pub required: bool,
 }

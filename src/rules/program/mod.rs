@@ -6,16 +6,22 @@
 
 mod alert;
 mod detector;
+mod hours;
+mod lookup;
 mod matching;
+mod policy;
 
-pub use alert::{
-    AlertBlock, Attach, Clear, CustomerAction, Due, Lookup, Output, Person, Piece, Template, Variable,
-};
+pub use alert::{AlertBlock, Attach, Clear, CustomerAction, Due, Output, Person, Piece, Template, Variable};
 pub use detector::{
     Combine, Condition, CountAs, Detector, Extras, Factor, Guards, Measure, Points, Reference, Rung, Scoring,
     Series, Window, ZoneSource,
 };
+pub use hours::{Hours, Lull};
+pub use lookup::{Lookup, Table};
 pub use matching::{Comparator, Decimal, Entity, EntityPart, Filter, Literal, Match, Path, Test, TicketFact};
+pub use policy::{
+    Band, Budget, Contact, ContactBudget, Escalation, Holdout, Inhibit, Policy, Priority, Rate, Within,
+};
 
 /// Place of a filter in [`Program::filters`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -43,6 +49,8 @@ pub struct Program {
     pub series: Vec<Series>,
     /// Lookup tables, by name; string lists are resolved into the matches that name them.
     pub tables: Vec<Table>,
+    /// How alerts are ranked; none: not at all.
+    pub priority: Option<Priority>,
 }
 
 impl Program {
@@ -134,15 +142,6 @@ pub enum Mode {
     Active,
 }
 
-/// A lookup table.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Table {
-    /// Its name.
-    pub name: Box<str>,
-    /// The rows, sorted by key; `*` stands for any other key.
-    pub rows: Vec<(Box<str>, Vec<(Box<str>, Vec<Literal>)>)>,
-}
-
 /// What is believed at activation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnActivate {
@@ -150,15 +149,6 @@ pub enum OnActivate {
     Baseline,
     /// It is announced.
     Open,
-}
-
-/// When a rule speaks again.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Policy {
-    /// Pause between two openings of one dedup key, ms.
-    pub cooldown_ms: i64,
-    /// Whether a rise of severity is `escalated` (else `updated`).
-    pub renotify_worse: bool,
 }
 
 /// A compiled rule.
@@ -204,8 +194,12 @@ pub struct Rule {
     pub lookups: Vec<Lookup>,
     /// What the alert says.
     pub alert: AlertBlock,
-    /// When it speaks again.
+    /// When it may speak.
     pub policy: Policy,
+    /// What it holds back while its alert is open.
+    pub inhibits: Vec<Inhibit>,
+    /// How many alerts are expected.
+    pub budget: Option<Budget>,
     /// The zone of its local days.
     pub zone: ZoneSource,
 }

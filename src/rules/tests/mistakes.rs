@@ -277,6 +277,192 @@ fn what_does_not_combine() {
 }
 
 #[test]
+fn policies() {
+    let rule = |policy: &str| format!("  expires_after: 2h\n  policy: {policy}");
+    let own: Vec<String> = [
+        "{cooldwon: 1h}",
+        "{cooldown: 2bd}",
+        "{cooldown: 401d}",
+        "{renotify: always}",
+        "{holdout: always}",
+        "{holdout: {group: One, percent: 10%}}",
+        "{holdout: {group: one, percent: 110%}}",
+        "{holdout: {group: one, percent: 0.001%}}",
+        "{holdout: {group: one}}",
+        "{contact_budget: {max: 2, per: 7d}}",
+        "{contact_hours: Mon-Fri 09:00-17:00}",
+    ]
+    .into_iter()
+    .map(rule)
+    .collect();
+    let edits: Vec<(&str, &str)> = own.iter().map(|own| ("  expires_after: 2h", own.as_str())).collect();
+    told(
+        &edits,
+        &expect![[r#"
+        a.yaml:24:12: unknown key `cooldwon` in policy [E01]
+          policy takes cooldown renotify holdout contact_budget sequence_gap contact_hours; hint: did you mean `cooldown`?
+        a.yaml:24:22: business days do not fit here, found 2bd [E03]
+          hint: `respond_within` and `next_step.due` take them; write days of 24 hours: `1d`
+        a.yaml:24:22: 401d is longer than 400d [E05]
+        a.yaml:24:22: `always` is no way to renotify [E04]
+          worse never
+        a.yaml:24:21: expected `never` or {group, percent}, found always [E03]
+        a.yaml:24:29: `One` is no id [E03]
+          an id is a small letter or digit, then up to 63 small letters, digits, `_` and `-`
+        a.yaml:24:43: 110% is no share from 0% to 100% in steps of 0.01% [E05]
+          hint: write it as `10%`
+        a.yaml:24:43: 0.001% is no share from 0% to 100% in steps of 0.01% [E05]
+          hint: write it as `10%`
+        a.yaml:24:21: holdout has no `percent` [E02]
+        a.yaml:24:28: a rule can't set contact_budget for itself [E08]
+          all rules share it; hint: set it in `defaults.policy`, or write `contact_budget: ignore` here
+        a.yaml:24:27: a rule can't set contact_hours for itself [E08]
+          all rules share it; hint: set it in `defaults.policy`, or write `contact_hours: ignore` here
+    "#]],
+    );
+    let defaults = |policy: &str| format!("  timezone: account\n  policy: {policy}");
+    let own: Vec<String> = [
+        "{contact_hours: Mon-Fri 9-17}",
+        "{contact_hours: \"Fri 22:00-06:00\"}",
+        "{contact_budget: {max: 100, per: 7d}}",
+        "{contact_budget: {max: 2}}",
+        "{sequence_gap: soon}",
+    ]
+    .into_iter()
+    .map(defaults)
+    .collect();
+    let edits: Vec<(&str, &str)> = own.iter().map(|own| ("  timezone: account", own.as_str())).collect();
+    told(
+        &edits,
+        &expect![[r#"
+        a.yaml:5:27: expected hours, found Mon-Fri 9-17 [E03]
+          hint: write them as `Mon-Fri 09:00-17:00`, several joined by commas
+        a.yaml:5:27: expected hours, found Fri 22:00-06:00 [E03]
+          hint: write them as `Mon-Fri 09:00-17:00`, several joined by commas
+        a.yaml:5:34: 100 is not between 0 and 64 [E05]
+        a.yaml:5:28: contact_budget has no `per` [E02]
+        a.yaml:5:26: expected a duration, found soon [E03]
+          hint: write it as `90s`, `15m`, `2h`, `3d`, `2w` or `1d12h`
+    "#]],
+    );
+}
+
+#[test]
+fn escalations_inhibitions_budgets() {
+    let many = (1..10).map(|n| format!("{{after: {n}h}}")).collect::<Vec<_>>().join(", ");
+    let many = format!("    owner: role:support\n    escalate: [{many}]");
+    told(
+        &[
+            ("    owner: role:support", "    owner: role:support\n    escalate: [{severity: error}]"),
+            ("    owner: role:support", "    owner: role:support\n    escalate: [{after: 2h}, {after: 1h}]"),
+            ("    owner: role:support", &many),
+            (
+                "    owner: role:support",
+                "    owner: role:support\n    escalate: [{after: 1h, if: {teir: 3}}]",
+            ),
+            ("    owner: role:support", "    owner: role:support\n    escalate: [{after: 1h, owner: boss}]"),
+            (
+                "    owner: role:support",
+                "    owner: role:support\n    escalate: [{after: 1h, audience: all}]",
+            ),
+            ("    owner: role:support", "    owner: role:support\n    respond_within: 0bd"),
+            ("    owner: role:support", "    owner: role:support\n    update_every: 1bd"),
+            ("  expires_after: 2h", "  expires_after: 2h\n  inhibits: [{family: access}]"),
+            ("  expires_after: 2h", "  expires_after: 2h\n  inhibits: [{family: x, if: {account.teir: 3}}]"),
+            ("  expires_after: 2h", "  expires_after: 2h\n  inhibits: [{if: {account.tier: 3}}]"),
+            ("  expires_after: 2h", "  expires_after: 2h\n  inhibits: [{family: x, match: [integratoin]}]"),
+            ("  expires_after: 2h", "  expires_after: 2h\n  inhibits: [{family: x, match: integration}]"),
+            ("  expires_after: 2h", "  expires_after: 2h\n  budget: {}"),
+            ("  expires_after: 2h", "  expires_after: 2h\n  budget: {min: 3, max: 2}"),
+            ("  expires_after: 2h", "  expires_after: 2h\n  budget: {max: -1}"),
+        ],
+        &expect![[r#"
+            a.yaml:27:16: escalate has no `after` [E02]
+            a.yaml:27:15: the steps of escalate are not in the order of `after` [E09]
+              hint: write the earliest first
+            a.yaml:27:15: escalate has at most 8 steps, this has 9 [E05]
+            a.yaml:27:33: no variable `teir` here [E06]
+            a.yaml:27:35: expected a person, found boss [E03]
+              hint: write `role:NAME`, `account.owners.csm` or `LOOKUP.column`
+            a.yaml:27:38: `all` is no audience [E04]
+              customer internal
+            a.yaml:27:21: 0bd is not between 1bd and 400bd [E05]
+            a.yaml:27:19: business days do not fit here, found 1bd [E03]
+              hint: `respond_within` and `next_step.due` take them; write days of 24 hours: `1d`
+            a.yaml:24:23: a family does not inhibit itself [E08]
+              hint: rules of one family share one alert already
+            a.yaml:24:31: inhibits has no field `account.teir` here [E06]
+              it reads what is held back: fields of events, account.*, user.*; hint: did you mean `account.tier`?
+            a.yaml:24:14: inhibits has no `family` [E02]
+            a.yaml:24:34: no events have a field `integratoin` [E06]
+              hint: did you mean `integration`?
+            a.yaml:24:33: expected a list for match, found integration [E03]
+            a.yaml:24:11: budget has neither `min` nor `max` [E02]
+            a.yaml:24:11: the budget's min is above its max [E09]
+            a.yaml:24:17: -1 is negative [E05]
+        "#]],
+    );
+}
+
+#[test]
+fn priorities() {
+    let edit = |priority: &str| format!("  timezone: account\n  priority: {priority}");
+    let own: Vec<String> = [
+        "{arr_tier: account.name}",
+        "{bands: [{from: 12, to: 15, action: a}, {from: 8, to: 11, action: b}, {from: 3, to: 6, action: c}]}",
+        "{bands: [{from: 3, to: 10, action: a}, {from: 9, to: 15, action: b}]}",
+        "{bands: [{from: 3, to: 6, action: a}, {from: 9, to: 15, action: b}]}",
+        "{bands: []}",
+        "{bands: [{from: 4, to: 15, action: a}]}",
+        "{bands: [{from: 3, to: 14, action: a}]}",
+        "{bands: [{from: 9, to: 3, action: a}]}",
+        "{bands: [{from: 3, to: 16, action: a}]}",
+        "{bands: [{from: 3, to: 15}]}",
+    ]
+    .into_iter()
+    .map(edit)
+    .collect();
+    let edits: Vec<(&str, &str)> = own.iter().map(|own| ("  timezone: account", own.as_str())).collect();
+    told(
+        &edits,
+        &expect![[r#"
+        a.yaml:5:24: `account.name` is no whole number of the profile [E06]
+          hint: write `account.tier`, which is 1 to 5
+        a.yaml:5:83: priority bands leave 7 open [E09]
+          8..11 is followed by 3..6; hint: write `{from: 3, to: 7}`
+        a.yaml:5:52: priority bands cover 9..10 twice [E09]
+          3..10 overlaps 9..15
+        a.yaml:5:51: priority bands leave 7..8 open [E09]
+          3..6 is followed by 9..15; hint: write `{from: 7, to: 15}`
+        a.yaml:5:21: priority bands leave 3..15 open [E09]
+          hint: write `{from: 3, to: 15, action: …}`
+        a.yaml:5:22: priority bands leave 3 open [E09]
+          the lowest is 4..15; hint: write `{from: 3, to: 15}`
+        a.yaml:5:22: priority bands leave 15 open [E09]
+          the highest is 3..14; hint: write `{from: 3, to: 15}`
+        a.yaml:5:22: the band begins at 9 and ends at 3 [E09]
+        a.yaml:5:36: 16 is not between 3 and 15 [E05]
+        a.yaml:5:22: bands has no `action` [E02]
+    "#]],
+    );
+}
+
+/// The messages that stand in this file, without their places.
+#[test]
+fn more_than_a_hundred_mistakes_have_their_message_here() {
+    let text = include_str!("mistakes.rs");
+    let mut messages: Vec<&str> = text
+        .lines()
+        .filter_map(|line| line.trim().split_once(".yaml:"))
+        .filter_map(|(_, rest)| rest.splitn(3, ':').nth(2))
+        .filter(|message| message.ends_with(']') && message.contains("[E"))
+        .collect();
+    messages.sort_unstable();
+    messages.dedup();
+    assert!(messages.len() > 100, "{}", messages.len());
+}
+
+#[test]
 fn ladders_out_of_order() {
     told(
         &[
@@ -322,20 +508,13 @@ fn ambiguous_yaml_and_things_that_stand_twice() {
 }
 
 #[test]
-#[expect(clippy::too_many_lines, reason = "a table of refusals, one entry each")]
 fn what_this_build_lacks_is_refused_by_name() {
     told(
         &[
             ("  timezone: account", "  stall: {volume_below: 50%, for: 15m}"),
-            ("  timezone: account", "  priority: {arr_tier: account.tier}"),
             ("vocabulary:\n", "health: {}\nvocabulary:\n"),
             ("  expires_after: 2h", "  expires_after: 2h\n  collapse_to: {entity: account}"),
-            ("  expires_after: 2h", "  expires_after: 2h\n  inhibits: [{family: x}]"),
-            ("  expires_after: 2h", "  expires_after: 2h\n  budget: {max: 3}"),
-            ("    owner: role:support", "    owner: role:support\n    escalate: []"),
-            ("    owner: role:support", "    owner: role:support\n    respond_within: 2bd"),
-            ("    owner: role:support", "    owner: role:support\n    audience: customer"),
-            ("  expires_after: 2h", "  expires_after: 2h\n  policy: {contact_budget: {max: 2, per: 7d}}"),
+            ("  timezone: account", "  priority: {sentiment: {score: a.b, upto: [1, 2, 3, 4]}}"),
             ("family: access\n  entity: user", "family: access\n  entity: integration"),
             ("usual_gap: 1.0, stall: ignore", "usual_gap: 1.0"),
             ("{sum: properties.dwell_ms}", "{mean: properties.dwell_ms}"),
@@ -351,28 +530,12 @@ fn what_this_build_lacks_is_refused_by_name() {
         &expect![[r#"
             a.yaml:4:3: this build has no `stall` yet [E08]
               hint: leave it out; negative conditions write `guard: {stall: ignore}`
-            a.yaml:4:3: this build has no `priority` yet [E08]
-              hint: leave it out
             a.yaml:5:1: this build has no `health` yet [E08]
               hint: leave it out
             a.yaml:24:3: this build has no `collapse_to` yet [E08]
               hint: leave it out; every row keeps its own alert
-            a.yaml:24:3: this build has no `inhibits` yet [E08]
-              hint: leave it out
-            a.yaml:24:3: this build has no `budget` yet [E08]
-              hint: leave it out
-            a.yaml:27:5: this build has no `escalate` yet [E08]
-              hint: leave it out
-            a.yaml:27:21: this build has no `business days` yet [E08]
-              hint: write days of 24 hours: `1d`
-            a.yaml:13:3: this build has no `contact_budget` yet [E08]
-              hint: write `contact_budget: ignore`
-            a.yaml:13:3: this build has no `sequence_gap` yet [E08]
-              hint: write `sequence_gap: ignore`
-            a.yaml:13:3: this build has no `contact_hours` yet [E08]
-              hint: write `contact_hours: ignore`
-            a.yaml:24:28: this build has no `contact_budget` yet [E08]
-              hint: write `contact_budget: ignore`
+            a.yaml:4:14: this build has no `sentiment` yet [E08]
+              hint: leave it out; it counts 1
             a.yaml:19:11: this build has no `entities across accounts` yet [E08]
               hint: write `[account, …]`
             a.yaml:37:5: this build has no `stall handling` yet [E08]

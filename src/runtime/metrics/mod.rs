@@ -286,7 +286,6 @@ const LATER: &[(&str, &[&str])] = &[
             "losses_total",
         ],
     ),
-    ("budgets of rules", &["trigger_budget_alerts_per_day"]),
     ("holdout experiments", &["experiment_entries_total", "experiment_tickets_total"]),
     ("scores of frustration", &["frustration_score"]),
     ("memory of an account's issues", &["trigger_customer_reported_first_total", "tickets_repeat_total"]),

@@ -6,7 +6,8 @@ use crate::engine::census::{Counts, Standing};
 use crate::engine::effects::{Outcome, RuleTally, Tally};
 use crate::event::{Kind, SourcePartition, Timestamp};
 use crate::rules::program::{
-    AlertBlock, Category, Combine, Entity, Mode, OnActivate, Policy, Program, Rule, Severity, ZoneSource,
+    AlertBlock, Budget, Category, Combine, Decimal, Entity, Mode, OnActivate, Policy, Program, Rate, Rule,
+    Severity, ZoneSource,
 };
 
 fn rule(id: &str) -> Rule {
@@ -31,7 +32,9 @@ fn rule(id: &str) -> Rule {
         dedup: Vec::new(),
         lookups: Vec::new(),
         alert: AlertBlock::default(),
-        policy: Policy { cooldown_ms: 0, renotify_worse: true },
+        policy: Policy { cooldown_ms: 0, ..Policy::built_in() },
+        inhibits: Vec::new(),
+        budget: None,
         zone: ZoneSource::Account,
     }
 }
@@ -161,6 +164,20 @@ state_block_cache_bytes state_pending_compaction_bytes state_disk_free_bytes sta
 state_background_errors_total last_progress_timestamp_seconds checkpoint_timestamp_seconds
 changelog_marker_timestamp_seconds config_last_reload_success_timestamp_seconds config_last_reload_successful ready
 kafka_throttle_seconds app_state build_info rule_set_info";
+
+#[test]
+fn a_budget_in_alerts_a_day_is_shown() {
+    let metrics = Metrics::new(25).unwrap();
+    let mut program = program(2);
+    let most = Some(Rate::PerDay(Decimal { mantissa: 25, scale: 1 }));
+    program.rules[0].budget = Some(Budget { min: Some(Rate::Share(Decimal::whole(1))), max: most });
+    metrics.activate(&program);
+    let page = metrics.render().unwrap();
+    let bound = |bound: &str| {
+        value(&page, &format!(r#"forewarn_trigger_budget_alerts_per_day{{bound="{bound}",rule="rule-00"}}"#))
+    };
+    assert_eq!((bound("min"), bound("max")), (None, Some(2.5)));
+}
 
 #[test]
 fn every_metric_of_the_contract_is_published_or_put_off_by_name() {

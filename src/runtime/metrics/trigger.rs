@@ -10,7 +10,7 @@ use super::{Catalogue, MetricsError};
 use crate::engine::alert::{Action, Reason};
 use crate::engine::census::{Counts, Standing};
 use crate::engine::effects::RuleTally;
-use crate::rules::program::{Mode, Program, Rule, Severity};
+use crate::rules::program::{Mode, Program, Rate, Rule, Severity};
 
 /// Label of rules beyond the budget of series.
 const OTHER: &str = "_other";
@@ -31,6 +31,7 @@ pub struct Trigger {
     time_to_detect: HistogramVec,
     respond_by_missed: IntCounterVec,
     threshold: GaugeVec,
+    budget: GaugeVec,
     info: IntGaugeVec,
     max_rules: usize,
     known: Mutex<Known>,
@@ -126,6 +127,11 @@ impl Trigger {
                 &["rule", "condition"],
                 "Lowest threshold of a condition, in the condition's unit",
             )?,
+            budget: catalogue.gauges(
+                &name("budget_alerts_per_day"),
+                &["rule", "bound"],
+                "Alerts a day that the rule expects, by bound (min, max); budgets that are shares have none",
+            )?,
             info: catalogue.whole_gauges(
                 &name("info"),
                 &["rule", "version", "mode", "severity", "family"],
@@ -159,6 +165,7 @@ impl Trigger {
         known.rules = rules;
         self.info.reset();
         self.threshold.reset();
+        self.budget.reset();
         for rule in &program.rules {
             let label = Self::label(&known, &rule.id);
             self.announce(label, rule);
@@ -195,6 +202,12 @@ impl Trigger {
             if let Some(rung) = condition.detector.rungs().first() {
                 let limit = rung.limit.to_f64();
                 self.threshold.with_label_values(&[label, &*condition.name]).set(limit);
+            }
+        }
+        let bounds = rule.budget.map(|budget| [("min", budget.min), ("max", budget.max)]);
+        for (bound, rate) in bounds.into_iter().flatten() {
+            if let Some(Rate::PerDay(rate)) = rate {
+                self.budget.with_label_values(&[label, bound]).set(rate.to_f64());
             }
         }
     }

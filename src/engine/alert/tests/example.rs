@@ -4,7 +4,7 @@ use expect_test::expect_file;
 
 use super::{at, compared, condition, filter, program, rule, rung, series, text};
 use crate::engine::alert::{
-    Action, Alert, EntityRef, Evidence, Observed, Occasion, Unit, alert_id, build, dedup_key,
+    Action, Alert, EntityRef, Evidence, Observed, Occasion, Terms, Unit, alert_id, build, dedup_key,
 };
 use crate::event::record::to_json;
 use crate::event::{Field, Kind, Timestamp, Value, parse_date};
@@ -168,6 +168,7 @@ pub fn occasion<'a>(
         expires: Some(emitted.plus(90 * DAY_MS)),
         keep_summary: None,
         traceparent: None,
+        terms: Terms::default(),
     }
 }
 

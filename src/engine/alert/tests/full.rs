@@ -12,7 +12,7 @@ use crate::event::record::{ALERT_SCHEMA, DECISION_SCHEMA, decoded, from_json, to
 use crate::event::{Field, Value};
 use crate::rules::program::{
     Attach, CustomerAction, Due, FilterIx, Literal, Lookup, Path, Person, Program, RuleIx, Table, TableIx,
-    Variable,
+    Variable, Within,
 };
 
 fn literal(text: &str) -> Vec<Literal> {
@@ -37,7 +37,7 @@ fn program() -> Program {
     block.playbook = Some(template(vec![words("integration-down/"), of(Path::Field(Field::ErrorCode))]));
     block.template = Some(template(vec![words("t1")]));
     block.customer_action = CustomerAction::Required;
-    block.next_step_due = Some(Due::After(3_600_000));
+    block.next_step_due = Some(Due::After(Within::Time(3_600_000)));
     block.draft = Some((template(vec![words("known-issue")]), Some(template(vec![words("Reconnect")]))));
     block.cause = Some("our_side".into());
     block.update_every_ms = Some(86_400_000);
@@ -197,6 +197,7 @@ fn decided(verdict: Verdict, reason: Option<Reason>) -> Value<'static> {
         until: reason.map(|_| super::at("2026-11-20T23:10:04.412Z")),
         alert_id: reason.is_none().then_some("id"),
         observed: &observed,
+        experiment: reason.is_none().then_some(("proactive", false)),
         journal_partition: 7,
         journal_offset: 481_516,
         index: 0,

@@ -128,14 +128,16 @@ pub fn rule(id: &str, conditions: Vec<Condition>) -> Rule {
         dedup: Vec::new(),
         lookups: Vec::new(),
         alert: AlertBlock::default(),
-        policy: Policy { cooldown_ms: 0, renotify_worse: true },
+        policy: Policy { cooldown_ms: 0, ..Policy::built_in() },
+        inhibits: Vec::new(),
+        budget: None,
         zone: ZoneSource::Account,
     }
 }
 
 /// A program of one rule.
 pub fn program(rule: Rule, filters: Vec<Filter>, series: Vec<Series>) -> Program {
-    Program { rule_set: "set".into(), rules: vec![rule], filters, series, tables: Vec::new() }
+    Program { rule_set: "set".into(), rules: vec![rule], filters, series, ..Program::default() }
 }
 
 /// What the texts of a program's first rule see on the account `acme`.
