@@ -153,6 +153,7 @@ fn span(window: Window) -> String {
     match window {
         Window::Exact { span_ms, .. } | Window::Panes { span_ms } => duration_text(span_ms),
         Window::Days { days } => format!("{days}d"),
+        Window::Buckets { bucket, count } => format!("{count} {}s", bucket.name()),
         Window::Newest => "-".to_owned(),
     }
 }

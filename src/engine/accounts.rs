@@ -43,11 +43,9 @@ impl Engine {
                 let row = self.rows.get_or_insert(&account_key(account), turn.store)?;
                 let older = row.profile.as_ref().is_some_and(|known| known.version > new.version);
                 if !older {
-                    let changed = row.profile.as_ref().is_none_or(|known| known.fields != new.fields);
+                    let known = row.profile.is_some();
                     row.profile = Some(Arc::new(new));
-                    if changed {
-                        self.judge_references(account, turn)?;
-                    }
+                    self.judge_references(account, known, turn)?;
                     self.after_profile(account, turn)?;
                 }
             }
@@ -189,8 +187,9 @@ impl Engine {
         Ok(())
     }
 
-    /// What is a share of something in the profile is judged anew when the profile changes (`rules.md` §7, level).
-    fn judge_references(&mut self, account: &str, turn: &mut Turn<'_>) -> Result<(), StepError> {
+    /// What is a share of something in the profile is judged anew when the profile changes, and what counts from a time
+    /// in it begins with it (`rules.md` §7, level, absence, milestone). `known`: there was a profile before.
+    fn judge_references(&mut self, account: &str, known: bool, turn: &mut Turn<'_>) -> Result<(), StepError> {
         let plan = Arc::clone(&self.plan);
         for rule in &plan.referring {
             let keys = match &plan.rule(*rule).entity.part {
@@ -199,9 +198,9 @@ impl Engine {
             };
             for key in keys {
                 self.with_row(&key, turn, |scene| {
-                    if scene.row.firing.rule(plan.rule(*rule).key).is_some() {
-                        scene.look_at(Case { rule: *rule, episode: 0 }, Cause::Moved);
-                    }
+                    let is_known = known || scene.row.first_event().is_some();
+                    scene.prepare_known(*rule, is_known);
+                    scene.look_at(Case { rule: *rule, episode: 0 }, Cause::Moved);
                     vec![*rule]
                 })?;
             }

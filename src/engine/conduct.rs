@@ -248,7 +248,7 @@ impl<'a> Scene<'a> {
     }
 
     /// Nobody has reacted in time: takes the next step of an alert's escalation, if it holds.
-    pub fn take_step(&mut self, alert: usize) {
+    pub fn escalate_unanswered(&mut self, alert: usize) {
         let open = &mut self.row.firing.alerts[alert];
         let place = open.steps;
         let severity = open.severity;

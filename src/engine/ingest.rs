@@ -5,14 +5,16 @@ use std::hash::Hasher;
 
 use crate::event::bytes::put_value;
 use crate::event::{Event, Field, Kind, Text, Timestamp, Traffic, Value};
-use crate::rules::program::{Clear, FilterIx, Measure, Path, Points, RuleIx, Scoring, Series, SeriesIx};
+use crate::rules::program::{
+    Clear, Condition, Detector, FilterIx, Measure, Path, Points, RuleIx, Scoring, Series, SeriesIx, Window,
+};
 
 use super::firing::{ClearSeen, Proof, RuleState};
 use super::judge::Cause;
 use super::matches::{Seen, Subject, holds};
-use super::plan::{Touch, measured_path};
+use super::plan::{Role, Touch, measured_path};
 use super::scene::{Case, Scene};
-use super::series::{Floor, Hits, Sample, Sampled, Taken, millionths};
+use super::series::{Chain, Floor, Hits, Part, Sample, Sampled, Taken, millionths};
 use super::task::Task;
 
 /// Usage events of people: automated ones match only filters that name `traffic` (`contracts.md` §2.2).
@@ -169,6 +171,28 @@ pub fn hash_of(paths: &[Path], seen: &impl Subject) -> u64 {
     hasher.finish()
 }
 
+/// The steps of a sequence that an event may be, as bits.
+fn steps_of(series: SeriesIx, touches: &[(FilterIx, Touch)]) -> u8 {
+    let own = touches.iter().filter_map(|(_, touch)| match touch {
+        Touch::Step(own, step) if *own == series => Some(1 << step),
+        _ => None,
+    });
+    own.fold(0, |steps, step: u8| steps | step)
+}
+
+/// What an event is to a course; `None`: a step that it does not name.
+fn part_of(own: &Series, role: Role, seen: &impl Subject) -> Option<Part> {
+    let Measure::Course(course) = &own.measure else { return None };
+    match role {
+        Role::Start => Some(Part::Start),
+        Role::End => Some(Part::End),
+        Role::Step => {
+            let value = seen.value(&course.steps.as_ref()?.field)?;
+            course.number(value.as_text()?).map(Part::Step)
+        }
+    }
+}
+
 /// What an event gives a series; `None`: it lacks the measured field.
 pub fn sample_of(own: &Series, seen: &impl Subject, event: &Event<'_>) -> Option<Sample> {
     let value = match measured_path(&own.measure) {
@@ -230,7 +254,10 @@ impl Scene<'_> {
     fn prepare(&mut self, arrival: &Arrival<'_, '_>, rules: &mut Vec<RuleIx>) {
         for (_, touch) in arrival.touches {
             match touch {
-                Touch::Add(series) | Touch::Reset(series) => {
+                Touch::Add(series)
+                | Touch::Reset(series)
+                | Touch::Step(series, _)
+                | Touch::Course(series, _) => {
                     rules.extend_from_slice(&self.plan.judges[usize::from(series.0)]);
                 }
                 Touch::Match(rule, _) | Touch::Disarm(rule, _) | Touch::Clear(rule, _) => rules.push(*rule),
@@ -245,7 +272,14 @@ impl Scene<'_> {
     }
 
     /// Makes a rule's state in the row, if it has none.
-    pub fn prepare_rule(&mut self, rule: RuleIx) {
+    fn prepare_rule(&mut self, rule: RuleIx) {
+        let known = self.row.first_event().is_some();
+        self.prepare_known(rule, known);
+    }
+
+    /// Makes a rule's state in a row, if it has none; whether the entity was known before decides if what holds now is
+    /// news.
+    pub fn prepare_known(&mut self, rule: RuleIx, is_known: bool) {
         let (own, plan) = (self.plan.rule(rule), self.plan.rule_plan(rule));
         let known = self.row.firing.rule(own.key).map(|state| state.version);
         if known == Some(plan.version) {
@@ -269,7 +303,7 @@ impl Scene<'_> {
             Some(_) => true,
             None => self.settings.is_live() && own.on_activate == crate::rules::program::OnActivate::Baseline,
         };
-        if baseline && !plan.events_only && self.row.first_event().is_some() {
+        if baseline && !plan.events_only && is_known {
             self.look_at(Case { rule, episode: 0 }, Cause::Baseline);
         }
     }
@@ -281,13 +315,15 @@ impl Scene<'_> {
                 self.reset(series, arrival.seen.event.time, touched);
                 true
             }
+            Touch::Step(series, step) => self.take_step((series, step), arrival, touched),
+            Touch::Course(series, role) => self.take_part((series, role), arrival, touched),
             Touch::Match(rule, place) => self.take_match_in(rule, place, arrival, touched),
             Touch::Disarm(rule, place) => {
                 let case = Case { rule, episode: 0 };
                 if let Some(episode) = self.episode_mut(case)
                     && let Some(state) = episode.conditions.get_mut(usize::from(place))
                 {
-                    state.until = state.until.max(Some(arrival.seen.event.time));
+                    state.anchor = state.anchor.max(Some(arrival.seen.event.time));
                 }
                 touched.cases.push(case);
                 true
@@ -312,7 +348,7 @@ impl Scene<'_> {
     /// The local day of a time, where a series needs it.
     fn local_day(&mut self, series: SeriesIx, time: Timestamp) -> Option<i32> {
         let own = &self.plan.program.series[usize::from(series.0)];
-        if !matches!(own.window, crate::rules::program::Window::Days { .. }) {
+        if !matches!(own.window, Window::Days { .. } | Window::Buckets { .. }) {
             return None;
         }
         let zone = super::detect::zone_of(self.calendar, &own.zone, self.profile, self.user);
@@ -395,16 +431,7 @@ impl Scene<'_> {
         let plan = self.plan;
         let own = plan.rule(rule);
         let (event, seen) = (arrival.seen.event, &arrival.seen);
-        let cleared = self.row.firing.rule(own.key).is_some_and(|state| {
-            state.clears.iter().any(|clear| {
-                let equal = match own.clear.get(usize::from(clear.place)) {
-                    Some(Clear::Event { equal, .. }) => hash_of(equal, seen),
-                    _ => return false,
-                };
-                clear.time >= event.time && clear.equal == equal
-            })
-        });
-        if cleared {
+        if self.cleared_until(rule, seen).is_some_and(|cleared| cleared >= event.time) {
             return true;
         }
         let dedup: Vec<Value<'static>> = own
@@ -421,6 +448,100 @@ impl Scene<'_> {
         self.take_match(case, usize::from(place), seen);
         touched.cases.push(case);
         true
+    }
+
+    /// The newest clear event of a rule that concerns an event.
+    fn cleared_until(&self, rule: RuleIx, seen: &Seen<'_, '_>) -> Option<Timestamp> {
+        let own = self.plan.rule(rule);
+        let state = self.row.firing.rule(own.key)?;
+        let concerns = |clear: &&ClearSeen| match own.clear.get(usize::from(clear.place)) {
+            Some(Clear::Event { equal, .. }) => clear.equal == hash_of(equal, seen),
+            _ => false,
+        };
+        state.clears.iter().filter(concerns).map(|clear| clear.time).max()
+    }
+
+    /// Takes a step of a sequence in, once for all steps that the event may be.
+    fn take_step(
+        &mut self,
+        (series, step): (SeriesIx, u8),
+        arrival: &Arrival<'_, '_>,
+        touched: &mut Touched,
+    ) -> bool {
+        let steps = steps_of(series, arrival.touches);
+        if u32::from(step) != steps.trailing_zeros() {
+            return false;
+        }
+        let (plan, time) = (self.plan, arrival.seen.event.time);
+        let own = &plan.program.series[usize::from(series.0)];
+        let (taken, chains) = self.row.series_mut(own).add_steps(own, time, steps);
+        if taken == Taken::Late {
+            return false;
+        }
+        for rule in &plan.judges[usize::from(series.0)] {
+            let shape = (plan.rule(*rule).conditions.len(), plan.rule(*rule).clear.len());
+            let Some(state) = self.row.firing.rule_mut(plan.rule(*rule).key) else { continue };
+            let case = Case { rule: *rule, episode: state.episode(&[], shape) };
+            self.prove(case, arrival.proof, touched);
+            self.take_chain((case, series), &chains, &arrival.seen);
+            touched.cases.push(case);
+        }
+        true
+    }
+
+    /// Takes part of a course in. Starts and steps are evidence; what came before a new beginning is none.
+    fn take_part(
+        &mut self,
+        (series, role): (SeriesIx, Role),
+        arrival: &Arrival<'_, '_>,
+        touched: &mut Touched,
+    ) -> bool {
+        let (plan, time) = (self.plan, arrival.seen.event.time);
+        let own = &plan.program.series[usize::from(series.0)];
+        let Some(part) = part_of(own, role, &arrival.seen) else { return false };
+        let state = self.row.series_mut(own);
+        let before = state.course_start();
+        if state.add_part(own, time, part) == Taken::Late {
+            return false;
+        }
+        let begins = before.is_none() && state.course_start().is_some();
+        for rule in &plan.judges[usize::from(series.0)] {
+            let case = Case { rule: *rule, episode: 0 };
+            if let Some(episode) = self.episode_mut(case)
+                && begins
+                && !episode.member
+            {
+                episode.evidence.retain(|proof| proof.time >= time);
+            }
+            touched.cases.push(case);
+            if part != Part::End {
+                self.prove(case, arrival.proof, touched);
+            }
+        }
+        true
+    }
+
+    /// Lets a chain make a sequence true, if it begins after all that was cleared; the newest match is the firing event.
+    fn take_chain(&mut self, (case, series): (Case, SeriesIx), chains: &[Chain], seen: &Seen<'_, '_>) {
+        let cleared = self.cleared_until(case.rule, seen);
+        let chain = chains.iter().find(|(first, _)| cleared.is_none_or(|cleared| cleared < *first));
+        let captured = self.capture(case, seen);
+        let rule = self.rule(case);
+        let Some(episode) = self.episode_mut(case) else { return };
+        if episode.last_evidence.is_none_or(|last| last <= seen.event.time) {
+            episode.captured = captured;
+        }
+        let Some((first, last)) = chain else { return };
+        for (state, condition) in episode.conditions.iter_mut().zip(&rule.conditions) {
+            if condition.detector.series() == Some(series) && state.since.is_none() {
+                (state.since, state.anchor) = (Some(*last), Some(*first));
+            }
+        }
+        for (since, clear) in episode.clearing.iter_mut().zip(&rule.clear) {
+            if matches!(clear, Clear::Event { .. }) && since.is_some_and(|since| since < *last) {
+                *since = None;
+            }
+        }
     }
 
     fn take_clear(
@@ -456,10 +577,11 @@ impl Scene<'_> {
         true
     }
 
-    /// Episodes of event rules that nothing waits for are forgotten.
+    /// Episodes of event rules that nothing waits for are forgotten; a sequence waits for its next step.
     fn forget_episodes(&mut self, rules: &[RuleIx]) {
         let now = self.now();
-        for rule in rules.iter().filter(|rule| self.plan.rule_plan(**rule).events_only) {
+        let event = |condition: &Condition| matches!(condition.detector, Detector::Event { .. });
+        for rule in rules.iter().filter(|rule| self.plan.rule(**rule).conditions.iter().all(event)) {
             let own = self.plan.rule(*rule);
             if let Some(state) = self.row.firing.rule_mut(own.key) {
                 state.episodes.retain(|episode| !episode.is_over(now, own.policy.cooldown_ms));
@@ -472,7 +594,25 @@ impl Scene<'_> {
         let (event, plan) = (leaves.seen.event, self.plan);
         let mut rules: Vec<RuleIx> = Vec::new();
         for (_, touch) in leaves.touches {
-            let Touch::Add(series) = touch else { continue };
+            let series = match touch {
+                Touch::Add(series) => series,
+                Touch::Step(series, step) => {
+                    let steps = steps_of(*series, leaves.touches);
+                    if u32::from(*step) == steps.trailing_zeros() {
+                        let own = &plan.program.series[usize::from(series.0)];
+                        self.row.series_mut(own).remove_steps(event.time, steps);
+                    }
+                    continue;
+                }
+                Touch::Course(series, role) => {
+                    let own = &plan.program.series[usize::from(series.0)];
+                    if let Some(part) = part_of(own, *role, &leaves.seen) {
+                        self.row.series_mut(own).remove_part(event.time, part);
+                    }
+                    continue;
+                }
+                _ => continue,
+            };
             let own = &plan.program.series[usize::from(series.0)];
             let Some(sample) = self.sample(*series, &leaves.seen, event) else { continue };
             let day = self.local_day(*series, event.time);

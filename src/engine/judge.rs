@@ -1,7 +1,7 @@
 //! From verdicts to activations: when an episode of a rule begins, goes on and ends (`rules.md` §6, §7; `contracts.md` §5.1).
 
 use crate::event::{Timestamp, Value};
-use crate::rules::program::{Clear, Combine, Detector, Path, Rule, Severity, Window};
+use crate::rules::program::{Clear, Combine, Condition, Detector, Path, Rule, Severity, Window};
 
 use super::alert::Observed;
 use super::detect::Judged;
@@ -165,13 +165,21 @@ impl Scene<'_> {
         } else {
             self.newest_times(case).into_iter().flatten().max().unwrap_or(clock)
         };
+        let told = |(seen, condition): (&Observed, &Condition)| {
+            seen.met && matches!(condition.detector, Detector::Sequence { .. })
+        };
         let captured = match cause {
+            // The firing event of a sequence is its newest match, which need not be the one at hand.
+            _ if observed.iter().zip(&rule.conditions).any(told) => None,
             Cause::Event(seen) if !rule.conditions.iter().all(is_negative) => Some(self.capture(case, seen)),
             _ => None,
         };
         let Some(episode) = self.episode_mut(case) else { return };
         let at = match rule.conditions.first().map(|condition| &condition.detector) {
             Some(Detector::Event { .. }) => episode.last_evidence.unwrap_or(at),
+            Some(Detector::Sequence { .. }) => {
+                episode.conditions.first().and_then(|state| state.since).unwrap_or(at)
+            }
             _ => at,
         };
         let onsets = observed.iter().filter(|observed| observed.onset.is_some() && observed.rung > 0);

@@ -301,14 +301,14 @@ impl Scene<'_> {
         }
     }
 
-    /// Event conditions are true no longer and ready for the next match.
+    /// Conditions that events alone make true are true no longer, and ready for the next match.
     pub fn end_events(&mut self, case: Case, observed: &[Observed]) {
         let rule = self.rule(case);
         let Some(episode) = self.episode_mut(case) else { return };
         let mut any = false;
         for (state, condition) in episode.conditions.iter_mut().zip(&rule.conditions) {
-            if matches!(condition.detector, Detector::Event { .. }) {
-                (state.since, state.held) = (None, false);
+            if condition.detector.is_eventful() {
+                (state.since, state.held, state.anchor) = (None, false, None);
                 any = true;
             }
         }

@@ -70,7 +70,12 @@ impl Engine {
             let (was, is) = (holds(&filter.matches, &old), holds(&filter.matches, &new));
             for (place, entity) in plan.entities.iter().enumerate() {
                 let uses = plan.uses[usize::from(ix.0)].iter().filter(|it| usize::from(it.entity) == place);
-                let counts = uses.filter(|it| matches!(it.touch, Touch::Add(_) | Touch::Attach(..)));
+                let counts = uses.filter(|it| {
+                    matches!(
+                        it.touch,
+                        Touch::Add(_) | Touch::Step(..) | Touch::Course(..) | Touch::Attach(..)
+                    )
+                });
                 let touches: Vec<(FilterIx, Touch)> = counts.map(|it| (*ix, it.touch)).collect();
                 let (from, to) = (row_of(entity, &old, was), row_of(entity, &new, is));
                 if touches.is_empty() || from == to {

@@ -7,8 +7,8 @@ use hashbrown::HashMap;
 
 use crate::event::{Field, FieldSet, Kind, Text};
 use crate::rules::program::{
-    Clear, Condition, Detector, Entity, Filter, FilterIx, Guards, Literal, Measure, Output, Path, Person,
-    Program, Rule, RuleIx, Rung, SeriesIx, Test, Variable, Window,
+    Begin, Clear, Condition, Detector, Entity, Filter, FilterIx, Guards, Literal, Measure, Output, Path,
+    Person, Program, Rule, RuleIx, Rung, SeriesIx, Test, Variable, Window,
 };
 
 use super::alert::captured_paths;
@@ -24,6 +24,10 @@ pub enum Touch {
     Add(SeriesIx),
     /// It restarts a series.
     Reset(SeriesIx),
+    /// It is a step of a sequence: its number, from 0.
+    Step(SeriesIx, u8),
+    /// It is part of a course.
+    Course(SeriesIx, Role),
     /// It makes an event condition true.
     Match(RuleIx, u8),
     /// It disarms an absence until the next match.
@@ -32,6 +36,17 @@ pub enum Touch {
     Clear(RuleIx, u8),
     /// Its field is collected.
     Attach(RuleIx, u8),
+}
+
+/// What a match is to a course.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Its start.
+    Start,
+    /// Its end.
+    End,
+    /// One of its steps: a field says which.
+    Step,
 }
 
 /// A touch, and the entity whose row it goes to: a place in [`Plan::entities`].
@@ -74,7 +89,8 @@ pub struct RulePlan {
     pub family: u32,
     /// Persisted identity of its meaning.
     pub version: u32,
-    /// Whether all conditions are `event`, so that there is one episode a dedup value.
+    /// Whether events alone make every condition true, until the alert is over (`event`, `sequence`): there is one episode
+    /// a dedup value.
     pub events_only: bool,
     /// Whether a condition is judged by the watermark only.
     pub negative: bool,
@@ -99,7 +115,7 @@ pub struct Plan {
     pub rules: Vec<RulePlan>,
     /// By series: the rules that judge it.
     pub judges: Vec<Vec<RuleIx>>,
-    /// Rules that judge a share of something of the profile.
+    /// Rules that judge a share of something of the profile, or count from a time in it.
     pub referring: Vec<RuleIx>,
     /// By filter: whether its matches move when a ticket's attributes change.
     pub moves: Vec<bool>,
@@ -323,10 +339,26 @@ impl Plan {
             if let Some(reset) = series.reset {
                 self.add_use(reset, entity, Touch::Reset(place));
             }
-            self.add_use(series.filter, entity, Touch::Add(place));
-            let moves = series.entity.part.as_ref().is_some_and(|part| is_attribute(&part.path))
-                || names_attribute(&program.filters[usize::from(series.filter.0)]);
-            self.moves[usize::from(series.filter.0)] |= moves;
+            let by_attribute = series.entity.part.as_ref().is_some_and(|part| is_attribute(&part.path));
+            let mut add = |filter: FilterIx, touch: Touch| {
+                self.add_use(filter, entity, touch);
+                let own = usize::from(filter.0);
+                self.moves[own] |= by_attribute || names_attribute(&program.filters[own]);
+            };
+            match &series.measure {
+                Measure::Steps(steps) => {
+                    (0..).zip(steps).for_each(|(number, step)| add(*step, Touch::Step(place, number)));
+                }
+                Measure::Course(course) => {
+                    if let Begin::At(filter) = course.begin {
+                        add(filter, Touch::Course(place, Role::Start));
+                    }
+                    course.expect.into_iter().for_each(|filter| add(filter, Touch::Course(place, Role::End)));
+                    let steps = course.steps.iter().map(|steps| steps.filter);
+                    steps.for_each(|filter| add(filter, Touch::Course(place, Role::Step)));
+                }
+                _ => add(series.filter, Touch::Add(place)),
+            }
         }
     }
 
@@ -336,8 +368,10 @@ impl Plan {
             let (place, entity) = (RuleIx(place), self.entity(&rule.entity));
             let mut kinds = 0;
             for (number, condition) in (0_u8..).zip(&rule.conditions) {
-                let filter = self.index_condition(place, entity, (number, condition));
-                kinds |= 1 << (self.filter(filter).kind as u8);
+                self.index_condition(place, entity, (number, condition));
+                for filter in program.filters_of(&condition.detector) {
+                    kinds |= 1 << (self.filter(filter).kind as u8);
+                }
             }
             for (number, clear) in (0_u8..).zip(&rule.clear) {
                 if let Clear::Event { filter, .. } = clear {
@@ -347,9 +381,11 @@ impl Plan {
             for (number, attach) in (0_u8..).zip(&rule.alert.attach) {
                 self.add_use(attach.filter, entity, Touch::Attach(place, number));
             }
-            let event = |condition: &Condition| matches!(condition.detector, Detector::Event { .. });
             let refers = |condition: &Condition| {
-                matches!(condition.detector, Detector::Level { relative_to: Some(_), .. })
+                matches!(
+                    condition.detector,
+                    Detector::Level { relative_to: Some(_), .. } | Detector::Absence { arm: Some(_), .. }
+                ) || program.begins_on(&condition.detector).is_some()
             };
             if rule.conditions.iter().any(refers) {
                 self.referring.push(place);
@@ -359,7 +395,7 @@ impl Plan {
                 captured: paths_to_capture(&program.rules, rule),
                 family: short_hash(&rule.family),
                 version: short_hash(&rule.version),
-                events_only: rule.conditions.iter().all(event),
+                events_only: rule.conditions.iter().all(|condition| condition.detector.is_eventful()),
                 negative: rule.conditions.iter().any(is_negative),
                 shape: (
                     u8::try_from(rule.conditions.len()).unwrap_or(u8::MAX),
@@ -370,13 +406,7 @@ impl Plan {
         }
     }
 
-    /// Indexes a condition; its filter.
-    fn index_condition(
-        &mut self,
-        rule: RuleIx,
-        entity: u16,
-        (number, condition): (u8, &Condition),
-    ) -> FilterIx {
+    fn index_condition(&mut self, rule: RuleIx, entity: u16, (number, condition): (u8, &Condition)) {
         match &condition.detector {
             Detector::Event { filter } => self.add_use(*filter, entity, Touch::Match(rule, number)),
             Detector::Absence { until: Some(until), .. } => {
@@ -390,7 +420,6 @@ impl Plan {
                 judges.push(rule);
             }
         }
-        self.program.filter_of(&condition.detector)
     }
 }
 
@@ -451,7 +480,7 @@ fn names_attribute(filter: &Filter) -> bool {
 #[must_use]
 pub fn is_negative(condition: &Condition) -> bool {
     match &condition.detector {
-        Detector::Absence { .. } => true,
+        Detector::Absence { .. } | Detector::Cadence { .. } | Detector::Milestone { .. } => true,
         Detector::Level { window: Window::Newest, .. } => false,
         detector => detector.rungs().iter().any(|rung| !rung.op.is_upward()),
     }
@@ -467,7 +496,9 @@ pub const fn compares_days(condition: &Condition) -> bool {
 #[must_use]
 pub const fn measured_path(measure: &Measure) -> Option<&Path> {
     match measure {
-        Measure::Count | Measure::ShareOf(_) | Measure::Score(_) => None,
+        Measure::Count | Measure::ShareOf(_) | Measure::Score(_) | Measure::Steps(_) | Measure::Course(_) => {
+            None
+        }
         Measure::Distinct(path) | Measure::Sum(path) | Measure::Mean(path) | Measure::Last(path) => {
             Some(path)
         }

@@ -1,7 +1,7 @@
 //! When a row wants to be looked at again, and what is due when that time comes.
 
 use crate::event::Timestamp;
-use crate::rules::program::{Clear, Detector, RuleIx};
+use crate::rules::program::{Clear, RuleIx};
 
 use super::alert::Action;
 use super::firing::{Episode, Fate};
@@ -132,7 +132,7 @@ impl Scene<'_> {
                 self.row.firing.alerts[alert].pending = false;
                 self.revise_alert(alert);
             }
-            Due::Step(alert) => self.take_step(alert),
+            Due::Step(alert) => self.escalate_unanswered(alert),
             Due::Reminder(alert) => self.remind(alert),
             Due::Missed(alert) => {
                 let open = &mut self.row.firing.alerts[alert];
@@ -196,11 +196,11 @@ impl Scene<'_> {
         self.task.open.remove(self.key);
     }
 
-    /// Whether a rule has an event condition or clear that this clear event may concern.
+    /// Whether a rule has a condition that events alone make true, and that clear events end.
     #[must_use]
     pub fn remembers_clears(&self, rule: RuleIx) -> bool {
         let own = self.plan.rule(rule);
-        own.conditions.iter().any(|condition| matches!(condition.detector, Detector::Event { .. }))
+        own.conditions.iter().any(|condition| condition.detector.is_eventful())
             && own.clear.iter().any(|clear| matches!(clear, Clear::Event { .. }))
     }
 }

@@ -204,12 +204,13 @@ fn condition<'v, 'n>(name: &'n str, alert: &'v Value<'static>) -> Option<(&'v Va
 fn variable<'v>(name: &str, alert: &'v Value<'static>) -> Option<&'v Value<'static>> {
     let output = condition(name, alert).and_then(|(condition, output)| {
         condition.entry(match output {
-            "value" => "observed",
+            "value" | "elapsed" => "observed",
             // Level: what is measured, and what it is a share of.
-            "used" => "current",
-            "previous" | "expected" | "cap" => "baseline",
+            // Milestone: the steps that are done, of all.
+            "used" | "done" => "current",
+            "total" | "previous" | "expected" | "cap" | "median" => "baseline",
             "p" => "p_value",
-            "met" | "threshold" | "current" => output,
+            "met" | "threshold" | "current" | "step" => output,
             _ => return None,
         })
     });

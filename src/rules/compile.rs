@@ -172,7 +172,8 @@ impl<'n> Compiler<'n> {
         Match(groups)
     }
 
-    fn share_filter(&mut self, filter: Filter) -> FilterIx {
+    /// The place of a filter; equal ones share it.
+    pub fn share_filter(&mut self, filter: Filter) -> FilterIx {
         let filters = &mut self.program.filters;
         let place = filters.iter().position(|own| *own == filter).unwrap_or_else(|| {
             filters.push(filter);
@@ -184,7 +185,8 @@ impl<'n> Compiler<'n> {
     /// The series that measures this; rules that measure the same share it.
     pub fn series(&mut self, span: Span, measured: Measured<'_>) -> SeriesIx {
         let zone = match measured.window {
-            Window::Days { .. } => measured.subject.zone.clone(),
+            Window::Days { .. } | Window::Buckets { .. } => measured.subject.zone.clone(),
+            _ if matches!(measured.measure, Measure::Course(_)) => measured.subject.zone.clone(),
             _ => ZoneSource::Account,
         };
         let mut series = Series {
@@ -227,6 +229,9 @@ fn widen(own: &mut Series, further: &Series) {
             Window::Exact { span_ms, keep: keep.max(other) }
         }
         (Window::Days { days }, Window::Days { days: other }) => Window::Days { days: days.max(other) },
+        (Window::Buckets { bucket, count }, Window::Buckets { count: other, .. }) => {
+            Window::Buckets { bucket, count: count.max(other) }
+        }
         (window, _) => window,
     };
     own.keep_days = own.keep_days.max(further.keep_days);

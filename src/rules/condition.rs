@@ -87,9 +87,10 @@ impl<'n> Compiler<'n> {
             let sentence = format!("condition `{}` stands here twice", condition.name);
             self.mistakes.report(named?.span, Code::E11, sentence);
         }
-        if combine == Combine::All && judged.name == "event" {
+        if combine == Combine::All && judged.detector.is_eventful() {
+            let article = if judged.name == "event" { "an" } else { "a" };
             self.mistakes
-                .report(node.span, Code::E08, "an event does not stand inside all")
+                .report(node.span, Code::E08, format!("{article} {} does not stand inside all", judged.name))
                 .hint("use count with `gte: 1`");
         }
         Some((condition, judged))
@@ -146,6 +147,15 @@ impl<'n> Compiler<'n> {
         }
         if let Some(node) = table.optional("score") {
             return self.score_detector(node, subject);
+        }
+        if let Some(node) = table.optional("cadence") {
+            return self.cadence_detector(node, guards, subject);
+        }
+        if let Some(node) = table.optional("milestone") {
+            return self.milestone_detector(node, subject);
+        }
+        if let Some(node) = table.optional("sequence") {
+            return self.sequence_detector(node, subject);
         }
         self.compare_detector(table.optional("compare")?, guards, subject)
     }

@@ -29,6 +29,20 @@ pub struct Judged {
     pub name: &'static str,
 }
 
+/// The outputs of a milestone.
+const MILESTONE: [(&str, Output, FieldType); 10] = [
+    ("met", Output::Met, FieldType::Bool),
+    ("value", Output::Value, FieldType::Double),
+    ("threshold", Output::Threshold, FieldType::Double),
+    ("onset", Output::Onset, FieldType::Time),
+    ("start", Output::Start, FieldType::Time),
+    ("elapsed", Output::Elapsed, FieldType::Int),
+    ("step", Output::Step, FieldType::Text),
+    ("missing", Output::Missing, FieldType::Texts),
+    ("done", Output::Done, FieldType::Int),
+    ("total", Output::Total, FieldType::Int),
+];
+
 impl Judged {
     /// The outputs it has.
     pub fn outputs(&self) -> &'static [(&'static str, Output, FieldType)] {
@@ -39,6 +53,10 @@ impl Judged {
         const ACCOUNTS: (&str, Output, FieldType) = ("accounts", Output::Accounts, FieldType::Int);
         match self.detector {
             Detector::Event { .. } => &[COMMON, VALUE, THRESHOLD, ONSET],
+            Detector::Milestone { .. } => &MILESTONE,
+            Detector::Sequence { .. } => {
+                &[COMMON, VALUE, THRESHOLD, ONSET, ("elapsed", Output::Elapsed, FieldType::Int)]
+            }
             Detector::Count { .. } => {
                 &[COMMON, VALUE, THRESHOLD, ONSET, ("events", Output::Events, FieldType::Int), ACCOUNTS]
             }
@@ -50,6 +68,16 @@ impl Judged {
                 ("elapsed", Output::Elapsed, FieldType::Int),
                 ("last_seen", Output::LastSeen, FieldType::Time),
                 ("usual_gap", Output::UsualGap, FieldType::Int),
+            ],
+            Detector::Cadence { .. } => &[
+                COMMON,
+                VALUE,
+                THRESHOLD,
+                ONSET,
+                ("buckets", Output::Buckets, FieldType::Texts),
+                ("median", Output::Median, FieldType::Double),
+                ("current", Output::Current, FieldType::Double),
+                ("last", Output::Last, FieldType::Double),
             ],
             Detector::Compare { .. } => &[
                 COMMON,
@@ -442,7 +470,7 @@ type Fits = fn(&Judged) -> Result<(), (&'static str, &'static str)>;
 /// The guards, and what each fits; those that this build lacks are refused before.
 const GUARDS: [(&str, Fits); 11] = [
     ("min_current", is_compare),
-    ("min_previous", is_compare),
+    ("min_previous", has_before),
     ("min_difference", is_compare),
     ("min_events", always),
     ("min_days", has_matches),
@@ -463,6 +491,13 @@ fn is_compare(judged: &Judged) -> Result<(), (&'static str, &'static str)> {
     match judged.detector {
         Detector::Compare { .. } => Ok(()),
         _ => Err(("it compares two windows", "raise the threshold instead")),
+    }
+}
+
+fn has_before(judged: &Judged) -> Result<(), (&'static str, &'static str)> {
+    match judged.detector {
+        Detector::Compare { .. } | Detector::Cadence { .. } => Ok(()),
+        _ => Err(("it looks at what was before", "raise the threshold instead")),
     }
 }
 

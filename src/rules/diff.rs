@@ -146,7 +146,11 @@ fn conduct(program: &Program, detector: &Detector) -> String {
         Detector::Compare { difference, .. } => difference.to_string(),
         Detector::Level { relative_to, .. } => format!("{relative_to:?}"),
         Detector::Score { bands, .. } => format!("{bands:?}"),
-        Detector::Event { .. } | Detector::Count { .. } => String::new(),
+        Detector::Sequence { within_ms, .. } => within_ms.to_string(),
+        Detector::Event { .. }
+        | Detector::Count { .. }
+        | Detector::Cadence { .. }
+        | Detector::Milestone { .. } => String::new(),
     }
 }
 

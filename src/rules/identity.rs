@@ -9,8 +9,8 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::document::{Node, Value};
 use crate::rules::program::{
-    Attach, Clear, Detector, Entity, Filter, FilterIx, Literal, Match, Measure, Path, Points, Scoring,
-    Series, Test, TicketFact, Window, ZoneSource,
+    Attach, Begin, Clear, Course, Detector, Entity, Filter, FilterIx, Literal, Match, Measure, Path, Points,
+    Scoring, Series, Test, TicketFact, Window, ZoneSource,
 };
 
 /// The key of a meaning: the low 32 bits of its XXH3-64.
@@ -29,6 +29,7 @@ pub fn series(series: &Series, filters: &[Filter]) -> String {
         Window::Exact { span_ms, .. } => format!("exact {span_ms}"),
         Window::Panes { span_ms } => format!("panes {span_ms}"),
         Window::Days { .. } => "days".to_owned(),
+        Window::Buckets { bucket, .. } => format!("each {}", bucket.name()),
         Window::Newest => "newest".to_owned(),
     };
     put(&mut text, &window);
@@ -201,6 +202,8 @@ fn put_measure(text: &mut String, measure: &Measure, filters: &[Filter]) {
         Measure::Last(path) => ("last", vec![path]),
         Measure::ShareOf(_) => ("share_of", Vec::new()),
         Measure::Score(scoring) => ("score", scoring.imported.iter().collect()),
+        Measure::Steps(_) => ("steps", Vec::new()),
+        Measure::Course(_) => ("course", Vec::new()),
     };
     put(text, name);
     for path in paths {
@@ -209,7 +212,29 @@ fn put_measure(text: &mut String, measure: &Measure, filters: &[Filter]) {
     match measure {
         Measure::ShareOf(filter) => put_filter(text, *filter, filters),
         Measure::Score(scoring) => put_scoring(text, scoring),
+        Measure::Course(course) => put_course(text, course, filters),
+        Measure::Steps(steps) => steps.iter().for_each(|step| put_filter(text, *step, filters)),
         _ => {}
+    }
+}
+
+fn put_course(text: &mut String, course: &Course, filters: &[Filter]) {
+    match course.begin {
+        Begin::At(filter) => put_filter(text, filter, filters),
+        Begin::On(field) => put_path(text, &Path::Account(field)),
+    }
+    if let Some(expect) = course.expect {
+        put(text, "expect");
+        put_filter(text, expect, filters);
+    }
+    for number in &course.closing {
+        put(text, &format!("closes {number}"));
+    }
+    if let Some(steps) = &course.steps {
+        put(text, "steps");
+        put_filter(text, steps.filter, filters);
+        put_path(text, &steps.field);
+        steps.names.iter().for_each(|name| put(text, name));
     }
 }
 

@@ -59,6 +59,13 @@ fn dealings_bytes(program: &Program) -> u64 {
 }
 
 fn series_bytes(series: &Series) -> u64 {
+    if let Measure::Steps(steps) = &series.measure {
+        return 32 * steps.len() as u64;
+    }
+    if let Measure::Course(course) = &series.measure {
+        let steps = course.steps.as_ref().map_or(0, |steps| steps.names.len());
+        return 8 * (9 + steps as u64);
+    }
     let panes = match series.window {
         Window::Exact { keep, .. } => return 4 * u64::from(keep),
         Window::Newest if matches!(series.measure, Measure::Last(_)) => return 16,
@@ -67,6 +74,7 @@ fn series_bytes(series: &Series) -> u64 {
         }
         Window::Newest => return 8 + if series.extras.gaps_for_ms > 0 { 64 } else { 0 },
         Window::Panes { .. } => 120,
+        Window::Buckets { count, .. } => u64::from(count),
         Window::Days { days } => u64::from(days.max(series.keep_days)) + 1,
     };
     match series.measure {
@@ -76,6 +84,7 @@ fn series_bytes(series: &Series) -> u64 {
         Measure::ShareOf(_) => 4 * panes,
         Measure::Last(_) => 16,
         Measure::Score(_) => points_bytes(&series.measure),
+        Measure::Steps(_) | Measure::Course(_) => 0,
         Measure::Distinct(_) => 16 * DISTINCT_VALUES,
         Measure::SumDistinct { .. } => 24 * DISTINCT_VALUES,
     }
@@ -90,7 +99,7 @@ fn points_bytes(measure: &Measure) -> u64 {
 
 fn rule_bytes(rule: &Rule) -> u64 {
     let detectors = rule.conditions.iter().map(|condition| match condition.detector {
-        Detector::Event { .. } => 192,
+        Detector::Event { .. } | Detector::Sequence { .. } => 192,
         _ => 16,
     });
     detectors.sum::<u64>() + 64 + 32 * u64::try_from(captured_paths(rule).len()).unwrap_or(0)

@@ -3,6 +3,7 @@
 //! Pure: text in, a [`program::Program`] or a list of mistakes out.
 
 mod alert;
+mod cadence;
 mod cases;
 mod compile;
 mod condition;
@@ -15,12 +16,14 @@ mod load;
 mod lookup;
 mod matches;
 mod measure;
+mod milestone;
 mod missing;
 mod names;
 mod policy;
 pub mod program;
 mod rule;
 mod score;
+mod sequence;
 #[cfg(test)]
 mod tests;
 mod value;

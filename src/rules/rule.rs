@@ -177,9 +177,10 @@ impl<'n> Compiler<'n> {
     fn complete(&mut self, table: &Table<'n>, status: Status, alert: Option<&Table<'n>>, when: &When) {
         let ends = table.optional("clear").is_some() || table.optional("expires_after").is_some();
         let id = table.optional("id").and_then(Node::scalar).map_or("?", |scalar| scalar.text());
-        if when.judged.iter().any(|judged| judged.name == "event") && !ends {
+        if let Some(judged) = when.judged.iter().find(|judged| judged.detector.is_eventful() && !ends) {
+            let what = if judged.name == "event" { "an event" } else { "a sequence" };
             self.mistakes
-                .report(table.span, Code::E02, format!("rule `{id}` watches an event and never ends"))
+                .report(table.span, Code::E02, format!("rule `{id}` watches {what} and never ends"))
                 .hint("add `clear` or `expires_after`");
         }
         let held = status == Status::Active || (status == Status::Shadow && self.strict);

@@ -85,6 +85,19 @@ pub fn span_ms(node: &Node, mistakes: &mut Mistakes) -> Option<i64> {
     Some(ms)
 }
 
+/// A duration up to 400 days either way; business days are refused by name.
+pub fn signed_span_ms(node: &Node, mistakes: &mut Mistakes) -> Option<i64> {
+    let back = node.scalar().and_then(|scalar| duration_ms(scalar.text())).filter(|ms| *ms < 0);
+    match back {
+        Some(ms) if ms >= -FURTHEST_MS => Some(ms),
+        Some(ms) => {
+            mistakes.report(node.span, Code::E05, format!("{} is longer than 400d", duration_text(ms)));
+            None
+        }
+        None => span_ms(node, mistakes),
+    }
+}
+
 /// A point in time, quoted.
 pub fn time(node: &Node, mistakes: &mut Mistakes) -> Option<Timestamp> {
     let found = node.scalar().and_then(|scalar| Timestamp::parse(scalar.text()).ok());

@@ -89,6 +89,12 @@ fn opposite(scope: &Scope<'_>, condition: &Condition) -> String {
     };
     match &condition.detector {
         Detector::Absence { .. } => format!("{what} is seen again"),
+        Detector::Milestone { .. } => format!("nothing is due after {what} any more"),
+        Detector::Cadence { .. } => {
+            let (name, form) = judged(scope, condition);
+            let limit = limit_text(first.limit, &form);
+            format!("{name} {} {limit} in one of {window}", opposite_sign(first.op))
+        }
         Detector::Compare { .. } | Detector::Count { .. } => {
             let (name, form) = judged(scope, condition);
             format!("{name} {} {} in {window}", opposite_sign(first.op), limit_text(first.limit, &form))
@@ -97,7 +103,7 @@ fn opposite(scope: &Scope<'_>, condition: &Condition) -> String {
             let (name, form) = judged(scope, condition);
             format!("{name} {} {}", opposite_sign(first.op), limit_text(first.limit, &form))
         }
-        Detector::Event { .. } => format!("{what} no longer holds"),
+        Detector::Event { .. } | Detector::Sequence { .. } => format!("{what} no longer holds"),
     }
 }
 
@@ -130,7 +136,12 @@ fn judged<'a>(scope: &Scope<'a>, condition: &Condition) -> (String, Form<'a>) {
         Detector::Compare { .. } => (format!("{what} difference"), scope.form(unit)),
         Detector::Absence { .. } => (format!("time without {what}"), scope.form(unit)),
         Detector::Score { .. } => (format!("score of {what}"), scope.form(unit)),
-        Detector::Count { .. } | Detector::Event { .. } | Detector::Level { .. } => (what, scope.form(unit)),
+        Detector::Sequence { .. } => (format!("time from first to last of {what}"), scope.form(unit)),
+        Detector::Milestone { .. } => (format!("time since {what}"), scope.form(unit)),
+        Detector::Count { .. }
+        | Detector::Cadence { .. }
+        | Detector::Event { .. }
+        | Detector::Level { .. } => (what, scope.form(unit)),
     }
 }
 
@@ -178,6 +189,14 @@ fn output_of<'a>(scope: &Scope<'a>, output: Output, what: &str) -> (String, Form
         Output::Used => ("measured value", Unit::Number),
         Output::Cap => ("reference", Unit::Number),
         Output::Band => ("band", Unit::Number),
+        Output::Buckets => ("buckets", Unit::Number),
+        Output::Median => ("median", Unit::Number),
+        Output::Last => ("last bucket", Unit::Number),
+        Output::Start => ("start", Unit::Number),
+        Output::Step => ("step", Unit::Number),
+        Output::Missing => ("missing steps", Unit::Number),
+        Output::Done => ("steps done", Unit::Count),
+        Output::Total => ("steps", Unit::Count),
         Output::TopFactors => ("factors", Unit::Number),
     };
     (format!("{what} {word}"), scope.form(unit))

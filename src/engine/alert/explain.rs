@@ -42,6 +42,7 @@ fn explained(scope: &Scope<'_>, condition: &Condition, observed: &Observed) -> V
     let unit = match condition.detector {
         Detector::Event { .. } => None,
         Detector::Compare { .. } => Some(observed.measure_unit),
+        Detector::Milestone { .. } => Some(Unit::Ms),
         Detector::Level { .. } if observed.previous.is_some() => Some(observed.measure_unit),
         _ => Some(observed.unit),
     };
@@ -52,6 +53,7 @@ fn explained(scope: &Scope<'_>, condition: &Condition, observed: &Observed) -> V
         .text("unit", unit.map(unit_name))
         .text("window", observed.window.map(window).as_deref())
         .text("baseline_window", observed.baseline_window.map(window).as_deref())
+        .text("step", observed.step.and_then(|step| scope.course(condition)?.name(step)))
         .build()
 }
 

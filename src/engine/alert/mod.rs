@@ -212,9 +212,11 @@ pub struct Observed {
     pub last_seen: Option<Timestamp>,
     /// Absence: own usual gap, ms.
     pub usual_gap_ms: Option<i64>,
-    /// Compare: the current window's measure. Level: what is measured, in the same unit.
+    /// Compare: the current window's measure. Level: what is measured, in the same unit. Milestone: the steps that are
+    /// done. Cadence: the running bucket.
     pub current: Option<Exact>,
-    /// Compare: the previous window's measure. Level: what it is a share of.
+    /// Compare: the previous window's measure. Level: what it is a share of. Milestone: all steps. Cadence: what was usual
+    /// before.
     pub previous: Option<Exact>,
     /// Unit of current and previous.
     pub measure_unit: Unit,
@@ -228,6 +230,12 @@ pub struct Observed {
     pub band: Option<u8>,
     /// Score: what its factors give, in 256ths of a point, the weightiest first.
     pub factors: Vec<(u8, i64)>,
+    /// Milestone: the number of the step that is overdue first, else missing first.
+    pub step: Option<u8>,
+    /// Milestone: the numbers of the steps that are not done.
+    pub missing: Vec<u8>,
+    /// Cadence: the buckets that are judged, the oldest first, in the unit of the measure.
+    pub buckets: Vec<Exact>,
 }
 
 /// A row's entity.

@@ -1,6 +1,6 @@
 //! How close a rule is to firing (`contracts.md` §8.1): it fires exactly when the ratio is above 1.
 
-use crate::rules::program::{Combine, Comparator, Condition, Decimal, Rule};
+use crate::rules::program::{Combine, Comparator, Condition, Decimal, Rule, Rung};
 
 use super::scope::rungs;
 use super::{Observed, Unit};
@@ -15,7 +15,7 @@ const JUST_ABOVE: f64 = 1.000_001;
 /// A guard that fails caps it at 1.
 #[must_use]
 pub fn ratio(condition: &Condition, observed: &Observed) -> Option<f64> {
-    let first = rungs(condition).first()?;
+    let first = first_awaited(condition, observed)?;
     let value = observed.value?;
     let holds = value.holds(first.op, first.limit);
     let raw = if first.limit.mantissa == 0 {
@@ -29,6 +29,12 @@ pub fn ratio(condition: &Condition, observed: &Observed) -> Option<f64> {
         (true, None) => clipped.max(JUST_ABOVE),
         _ => clipped.min(1.0),
     })
+}
+
+/// The first rung; of a milestone the first whose step is not done: what is done can't be late any more.
+fn first_awaited<'c>(condition: &'c Condition, observed: &Observed) -> Option<&'c Rung> {
+    let awaited = |rung: &&Rung| rung.step.is_none_or(|step| observed.missing.contains(&step));
+    rungs(condition).iter().find(awaited)
 }
 
 /// The ratio of a rule: the lowest of `all`, the highest of `any`.

@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use crate::engine::number::Exact;
 use crate::event::{Field, Timestamp, Value};
 use crate::rules::program::{
-    Combine, Condition, Decimal, Detector, Literal, Measure, Output, Path, Program, Rule, Rung, Severity,
-    Variable,
+    Combine, Condition, Course, Decimal, Detector, Literal, Measure, Output, Path, Program, Rule, Rung,
+    Severity, Variable,
 };
 
 use super::forms::{Datum, Form, exponent, form_of};
@@ -135,6 +135,15 @@ impl<'a> Scope<'a> {
         observed.factors.iter().map(named).collect()
     }
 
+    /// What a milestone follows.
+    pub(super) fn course(&self, condition: &Condition) -> Option<&'a Course> {
+        let series = self.program.series.get(usize::from(condition.detector.series()?.0))?;
+        match &series.measure {
+            Measure::Course(course) => Some(course),
+            _ => None,
+        }
+    }
+
     /// The form of values in a unit here.
     pub(super) fn form(&self, unit: Unit) -> Form<'a> {
         form_of(unit, || self.currency(false))
@@ -156,14 +165,37 @@ impl<'a> Scope<'a> {
                 let limit = reached(condition, observed)?.limit;
                 number(super::forms::fraction(limit), observed.unit)
             }
-            Output::Onset => observed.onset.map(time),
+            Output::Onset | Output::Start => observed.onset.map(time),
+            Output::Last => number(*observed.buckets.last()?, observed.measure_unit),
+            Output::Buckets => {
+                let form = self.form(observed.measure_unit);
+                let written = |bucket: &Exact| Value::text(super::forms::written(*bucket, &form));
+                let texts: Vec<Value<'static>> = observed.buckets.iter().map(written).collect();
+                Some(Datum::Value(Cow::Owned(Value::List(texts)), Form::Plain))
+                    .filter(|_| !observed.buckets.is_empty())
+            }
+            Output::Done => number(observed.current?, Unit::Count),
+            Output::Total => number(observed.previous?, Unit::Count),
+            Output::Step => {
+                let step = self.course(condition)?.name(observed.step?)?;
+                Some(Datum::Value(Cow::Owned(Value::text(step.to_owned())), Form::Plain))
+            }
+            Output::Missing => {
+                let course = self.course(condition)?;
+                let names = observed.missing.iter().filter_map(|step| course.name(*step));
+                let names: Vec<Value<'static>> = names.map(|name| Value::text(name.to_owned())).collect();
+                Some(Datum::Value(Cow::Owned(Value::List(names)), Form::Plain))
+                    .filter(|_| !observed.missing.is_empty())
+            }
             Output::Events => count(observed.events),
             Output::Accounts => count(observed.accounts),
             Output::Elapsed => number(Exact::whole(observed.elapsed_ms?), Unit::Ms),
             Output::LastSeen => observed.last_seen.map(time),
             Output::UsualGap => number(Exact::whole(observed.usual_gap_ms?), Unit::Ms),
             Output::Current => number(observed.current?, observed.measure_unit),
-            Output::Previous | Output::Cap => number(observed.previous?, observed.measure_unit),
+            Output::Previous | Output::Cap | Output::Median => {
+                number(observed.previous?, observed.measure_unit)
+            }
             Output::Used => number(observed.current.or(observed.value)?, observed.measure_unit),
             Output::Band => {
                 let (name, _) = bands(condition).get(usize::from(observed.band?))?;

@@ -3,8 +3,8 @@
 use crate::engine::number::Exact;
 use crate::event::{Field, Kind};
 use crate::rules::program::{
-    Combine, Comparator, Condition, CountAs, Detector, FilterIx, Literal, Measure, Path, Rung, SeriesIx,
-    Test, Window,
+    Begin, Combine, Comparator, Condition, CountAs, Detector, FilterIx, Literal, Measure, Path, Rung,
+    SeriesIx, Test, Window,
 };
 
 use super::forms::{Form, fraction, limit_text, written};
@@ -88,6 +88,15 @@ fn held(scope: &Scope<'_>, condition: &Condition, observed: &Observed) -> String
             };
             format!("{level}{}", in_window(*window))
         }
+        (Detector::Cadence { window, .. }, Some(limit)) => {
+            let measure = scope.form(observed.measure_unit);
+            let buckets: Vec<String> = observed.buckets.iter().map(|it| written(*it, &measure)).collect();
+            format!("{} {what} in {} ({limit} each)", buckets.join(", "), window_text(*window))
+        }
+        (Detector::Milestone { .. }, _) => late(scope, condition, observed),
+        (Detector::Sequence { within_ms, .. }, _) => {
+            format!("{what} in {value} (less than {})", span(*within_ms))
+        }
         (Detector::Score { .. }, Some(limit)) => {
             let factors: Vec<String> =
                 scope.factors(condition, observed).iter().take(3).map(super::scope::Factored::text).collect();
@@ -96,6 +105,37 @@ fn held(scope: &Scope<'_>, condition: &Condition, observed: &Observed) -> String
             format!("score of {what} {value} ({limit}){because}")
         }
         _ => format!("{what} happened"),
+    }
+}
+
+/// What has not come in time: `profile not done 3d0h after onboarding.started (due in 3 days), 2 of 4 steps done`.
+fn late(scope: &Scope<'_>, condition: &Condition, observed: &Observed) -> String {
+    let Some(rung) = reached(condition, observed) else {
+        return format!("{} is due", noun(scope, condition));
+    };
+    let value = observed.value.map_or_else(|| "-".to_owned(), |value| written(value, &Form::Duration));
+    let begin = noun(scope, condition);
+    let Some(awaited) = awaited(scope, condition, rung) else {
+        let when = span(rung.limit.mantissa.abs());
+        let side = if rung.limit.mantissa < 0 { "before" } else { "after" };
+        return format!("it is {when} {side} {begin}, or later");
+    };
+    let due = span(rung.limit.mantissa);
+    let text = format!("no {awaited} {value} after {begin} (due in {due})");
+    match (observed.current, observed.previous) {
+        (Some(done), Some(total)) => {
+            let [done, total] = [done, total].map(|count| written(count, &Form::Plain));
+            format!("{text}, {done} of {total} steps done")
+        }
+        _ => text,
+    }
+}
+
+/// What a rung of a milestone waits for; nothing but time where it starts on a date.
+fn awaited(scope: &Scope<'_>, condition: &Condition, rung: &Rung) -> Option<String> {
+    match rung.step {
+        Some(step) => Some(format!("step {}", scope.course(condition)?.name(step)?)),
+        None => scope.course(condition)?.expect.map(|expect| filter_text(scope, expect)),
     }
 }
 
@@ -110,6 +150,19 @@ fn prevented(scope: &Scope<'_>, condition: &Condition, observed: &Observed) -> O
     let first = rungs(condition).first();
     Some(match &condition.detector {
         Detector::Event { .. } => format!("no {what}"),
+        Detector::Cadence { window, .. } => {
+            let limit = fraction(first?.limit);
+            let side = beyond(scope, &what, first?.op, limit, observed.measure_unit);
+            format!("{side} in one of {}", window_text(*window))
+        }
+        Detector::Milestone { .. } => {
+            let rung = reached(condition, observed)?;
+            let from = local_minute(observed.onset?, scope.account_zone());
+            format!("{} within {} of {from}", awaited(scope, condition, rung)?, span(rung.limit.mantissa))
+        }
+        Detector::Sequence { within_ms, .. } => {
+            format!("{what} in {} or more, or in another order", span(*within_ms))
+        }
         Detector::Count { window, .. } => {
             let limit = fraction(first?.limit);
             let side = beyond(scope, &what, first?.op, limit, observed.unit);
@@ -198,6 +251,14 @@ pub(super) fn noun(scope: &Scope<'_>, condition: &Condition) -> String {
     };
     match measure {
         _ if !condition.name.is_empty() => events,
+        Some(Measure::Course(course)) => match course.begin {
+            Begin::At(begin) => filter_text(scope, begin),
+            Begin::On(field) => path_text(&Path::Account(field)),
+        },
+        Some(Measure::Steps(steps)) => {
+            let texts: Vec<String> = steps.iter().map(|step| step_text(scope, *step)).collect();
+            texts.join(", then ")
+        }
         Some(Measure::Distinct(path)) => format!("different {} of {events}", path_text(path)),
         Some(Measure::Sum(path) | Measure::SumDistinct { of: path, .. }) => {
             format!("{} of {events}", path_text(path))
@@ -228,6 +289,36 @@ pub(super) fn filter_text(scope: &Scope<'_>, filter: FilterIx) -> String {
         }
     }
     if names.is_empty() { format!("{} events", kind_text(filter.kind)) } else { names.join(" or ") }
+}
+
+/// The events of one step: steps often differ in nothing but a field, so what the filter asks of fields is told too.
+fn step_text(scope: &Scope<'_>, ix: FilterIx) -> String {
+    let events = filter_text(scope, ix);
+    let Some(filter) = scope.program.filters.get(usize::from(ix.0)) else { return events };
+    let [group] = filter.matches.0.as_slice() else { return events };
+    let asked: Vec<String> = group
+        .iter()
+        .filter(|(path, _)| !matches!(path, Path::Field(Field::Event | Field::Type)))
+        .filter_map(|(path, test)| {
+            let words = match test {
+                Test::AnyOf(literals) => {
+                    let texts: Option<Vec<&str>> = literals.iter().map(text_of).collect();
+                    texts?.join(" or ")
+                }
+                Test::StartsWith(heads) => format!("{}…", heads.join("… or ")),
+                _ => return None,
+            };
+            Some(format!("{} {words}", path_text(path)))
+        })
+        .collect();
+    if asked.is_empty() { events } else { format!("{events} ({})", asked.join(", ")) }
+}
+
+fn text_of(literal: &Literal) -> Option<&str> {
+    match literal {
+        Literal::Text(text) => Some(text),
+        _ => None,
+    }
 }
 
 fn kind_text(kind: Kind) -> &'static str {
@@ -281,6 +372,12 @@ pub(super) fn window_text(window: Window) -> String {
     match window {
         Window::Exact { span_ms, .. } | Window::Panes { span_ms } => span(span_ms),
         Window::Days { days } => counted(i64::from(days), "day"),
+        Window::Buckets { bucket, count } => {
+            format!(
+                "the last {}",
+                if count == 1 { bucket.name().to_owned() } else { counted(i64::from(count), bucket.name()) }
+            )
+        }
         Window::Newest => "all time".to_owned(),
     }
 }

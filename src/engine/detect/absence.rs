@@ -28,7 +28,7 @@ fn base(
 ) -> Option<(Option<Timestamp>, Timestamp)> {
     let (shape, counted) = view.series(series);
     let last = counted.and_then(crate::engine::series::SeriesState::newest);
-    if state.until.is_some_and(|until| last.is_none_or(|last| last <= until)) {
+    if state.anchor.is_some_and(|until| last.is_none_or(|last| last <= until)) {
         return None;
     }
     let began = view.ages.get(&shape.key).map_or(Timestamp::MIN, |age| age.began);

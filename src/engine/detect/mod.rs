@@ -1,10 +1,13 @@
 //! What conditions see in a row: one file a detector (`rules.md` §7, §8).
 
 mod absence;
+mod cadence;
 mod compare;
 mod count;
 mod level;
+mod milestone;
 mod score;
+mod sequence;
 
 use std::collections::BTreeMap;
 
@@ -77,6 +80,9 @@ const BLANK: Observed = Observed {
     baseline_window: None,
     band: None,
     factors: Vec::new(),
+    step: None,
+    missing: Vec::new(),
+    buckets: Vec::new(),
 };
 
 impl View<'_> {
@@ -120,10 +126,19 @@ impl View<'_> {
         let Some(series) = condition.detector.series() else { return Some(clock) };
         let newest = self.series(series).1.and_then(SeriesState::newest);
         let later = newest.map_or(clock, |newest| newest.max(clock));
+        // What is due is due when the watermark says so, not when an event lies ahead.
+        if matches!(condition.detector, Detector::Milestone { .. }) && !active {
+            return Some(clock);
+        }
         let Some(window) = condition.detector.window() else { return Some(later) };
         let waits = is_negative(condition) || compares_days(condition);
         match window {
             Window::Days { .. } if waits => (active || on_mark).then_some(clock),
+            Window::Buckets { .. } if !active => {
+                let ends =
+                    on_mark && cadence::of(condition).is_some_and(|own| cadence::is_end(self, own, clock));
+                ends.then_some(clock)
+            }
             _ if active => {
                 self.on_mark &= later == clock;
                 Some(later)
@@ -151,6 +166,9 @@ impl View<'_> {
             Detector::Count { series, window, rungs } | Detector::Level { series, window, rungs, .. } => {
                 count::judge(self, (condition, rungs), (*series, window), at)
             }
+            Detector::Cadence { .. } => cadence::judge(self, condition, at),
+            Detector::Milestone { series, rungs } => milestone::judge(self, (*series, rungs), at),
+            Detector::Sequence { series, within_ms } => sequence::judge(self, (*series, *within_ms), state),
             Detector::Score { series, rungs, bands } => {
                 score::judge(self, (*series, rungs, bands), state, at)
             }
@@ -170,10 +188,14 @@ impl View<'_> {
         (holds, after): (bool, Timestamp),
     ) -> Option<Timestamp> {
         match &condition.detector {
-            Detector::Event { .. } | Detector::Level { window: Window::Newest, .. } => None,
+            Detector::Event { .. }
+            | Detector::Sequence { .. }
+            | Detector::Level { window: Window::Newest, .. } => None,
             Detector::Count { series, window, .. } | Detector::Level { series, window, .. } => {
                 count::next_mark(self, condition, (*series, window), (state, holds, after))
             }
+            Detector::Cadence { .. } => cadence::next_mark(self, condition, after),
+            Detector::Milestone { series, rungs } => milestone::next_mark(self, (*series, rungs), after),
             Detector::Score { series, .. } => score::next_mark(self, *series, holds, after),
             Detector::Absence { series, .. } => {
                 absence::next_mark(self, condition, *series, (state, holds), after)
@@ -235,6 +257,12 @@ impl View<'_> {
         }
         let is_known = self.known_since(ix).is_some_and(known);
         if is_known { None } else { Some(Reason::InsufficientHistory) }
+    }
+
+    /// Since when both the entity is known and its series taken in.
+    fn began(&self, ix: SeriesIx) -> Option<Timestamp> {
+        let began = self.ages.get(&self.series(ix).0.key).map_or(Timestamp::MIN, |age| age.began);
+        self.known_since(ix).map(|since| since.max(began))
     }
 
     fn too_young(&self, rule: &Rule, condition: &Condition, at: Timestamp) -> Option<Reason> {
@@ -337,7 +365,7 @@ fn panes_of(window: &Window) -> Option<Window> {
         Window::Exact { span_ms, .. } | Window::Panes { span_ms } => {
             Some(Window::Panes { span_ms: *span_ms })
         }
-        Window::Days { .. } | Window::Newest => None,
+        Window::Days { .. } | Window::Buckets { .. } | Window::Newest => None,
     }
 }
 
@@ -350,6 +378,6 @@ fn pane_end_from(window: &Window, from: Timestamp) -> Option<Timestamp> {
 const fn span_ms(window: &Window) -> i64 {
     match window {
         Window::Exact { span_ms, .. } | Window::Panes { span_ms } => *span_ms,
-        Window::Days { .. } | Window::Newest => 0,
+        Window::Days { .. } | Window::Buckets { .. } | Window::Newest => 0,
     }
 }

@@ -139,7 +139,7 @@ fn put_episode(out: &mut Vec<u8>, episode: &Episode) {
         for state in &episode.conditions {
             put_time(out, state.since);
             out.push(u8::from(state.held));
-            put_time(out, state.until);
+            put_time(out, state.anchor);
         }
     }
     if let Some(activation) = &episode.activation {
@@ -264,7 +264,8 @@ fn episode(reader: &mut Reader<'_>) -> Result<Episode, FormatError> {
     };
     if has(CONDITIONS) {
         for state in &mut episode.conditions {
-            *state = ConditionState { since: time(reader)?, held: reader.byte()? != 0, until: time(reader)? };
+            *state =
+                ConditionState { since: time(reader)?, held: reader.byte()? != 0, anchor: time(reader)? };
         }
     }
     if has(ACTIVATION) {

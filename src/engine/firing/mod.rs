@@ -89,12 +89,13 @@ pub struct Episode {
 /// What is remembered of a condition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ConditionState {
-    /// Since when the threshold is met at every judgement (event: since the match), event time.
+    /// Since when the threshold is met at every judgement (event: since the match; sequence: since its last step), event
+    /// time.
     pub since: Option<Timestamp>,
     /// It was met at every judgement for as long as `for` asks.
     pub held: bool,
-    /// Absence: disarmed by an `until` event of this time.
-    pub until: Option<Timestamp>,
+    /// Absence: disarmed by an `until` event of this time. Sequence: its first step was at this time.
+    pub anchor: Option<Timestamp>,
 }
 
 /// An episode in which `when` is true.

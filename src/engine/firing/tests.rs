@@ -14,7 +14,7 @@ fn proof(time: i64, offset: i64) -> Proof {
 fn full() -> Firing {
     let mut episode = Episode {
         dedup: vec![Value::text("in_1"), Value::text("")],
-        conditions: vec![ConditionState { since: Some(Timestamp(5)), held: true, until: None }],
+        conditions: vec![ConditionState { since: Some(Timestamp(5)), held: true, anchor: None }],
         clearing: vec![None, Some(Timestamp(9))],
         activation: Some(Activation {
             at: Timestamp(5),

@@ -128,7 +128,7 @@ impl Counted {
         let (t, delay) = match span {
             Span::UpTo(t) => (t, 0),
             Span::EndingAt(t) => (t, 1),
-            Span::DaysSoFar { .. } | Span::DaysComplete { .. } => return None,
+            Span::DaysSoFar { .. } | Span::DaysComplete { .. } | Span::Bucket(_) => return None,
         };
         let newest_seen = pane_of(span_ms, t) - delay;
         let enters = self.cells.first_from(newest_seen + 1);

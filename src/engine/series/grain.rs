@@ -1,8 +1,9 @@
 //! How a series cuts time into cells, and which cells a window sees.
 
 use crate::event::Timestamp;
-use crate::rules::program::{Series, Window};
+use crate::rules::program::{Bucket, Series, Window};
 
+use super::buckets::bucket_of;
 use super::{Floor, Span};
 
 /// Panes of a window.
@@ -14,8 +15,10 @@ const DAY_MS: i64 = 86_400_000;
 /// The cells of a series.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Grain {
-    /// Length of the window whose sixtieth is a pane, ms; `None`: cells are local days.
+    /// Length of the window whose sixtieth is a pane, ms; `None`: cells are of the local calendar.
     pub span_ms: Option<i64>,
+    /// What of the calendar a cell is.
+    bucket: Bucket,
     /// How many cells a window of the series has; running totals cover so many.
     pub window: i64,
     /// How many cells must be kept behind a judgement.
@@ -35,6 +38,7 @@ impl Grain {
             // Two windows, because a compare that shares the series looks at the one before.
             Window::Panes { span_ms } | Window::Exact { span_ms, .. } => Self {
                 span_ms: Some(span_ms.max(1)),
+                bucket: Bucket::Day,
                 window: PANES,
                 keep: 2 * PANES,
                 negative: series.negative,
@@ -42,9 +46,21 @@ impl Grain {
             },
             Window::Days { days } => {
                 let keep = i64::from(days.max(series.keep_days));
-                Self { span_ms: None, window: i64::from(days), keep: keep + 1, negative: true, across }
+                Self {
+                    span_ms: None,
+                    bucket: Bucket::Day,
+                    window: i64::from(days),
+                    keep: keep + 1,
+                    negative: true,
+                    across,
+                }
             }
-            Window::Newest => Self { span_ms: None, window: 1, keep: 1, negative: false, across },
+            Window::Buckets { bucket, count } => {
+                Self { span_ms: None, bucket, window: 1, keep: i64::from(count), negative: true, across }
+            }
+            Window::Newest => {
+                Self { span_ms: None, bucket: Bucket::Day, window: 1, keep: 1, negative: false, across }
+            }
         }
     }
 
@@ -53,8 +69,8 @@ impl Grain {
     pub fn cell(&self, time: Timestamp, day: Option<i32>) -> i64 {
         match (self.span_ms, day) {
             (Some(span), _) => pane_of(span, time),
-            (None, Some(day)) => i64::from(day),
-            (None, None) => time.0.div_euclid(DAY_MS),
+            (None, Some(day)) => i64::from(bucket_of(self.bucket, day)),
+            (None, None) => self.bucket_at(time.0.div_euclid(DAY_MS)),
         }
     }
 
@@ -63,9 +79,15 @@ impl Grain {
         let cell = match self.span_ms {
             Some(span) => pane_of(span, floor.0),
             // No zone is a whole day behind UTC.
-            None => floor.0.0.max(-FARTHEST_MS).div_euclid(DAY_MS) - 1,
+            None => self.bucket_at(floor.0.0.max(-FARTHEST_MS).div_euclid(DAY_MS) - 1),
         };
         cell - self.keep
+    }
+
+    /// The bucket of a day since the epoch.
+    fn bucket_at(&self, day: i64) -> i64 {
+        let farthest = if day < 0 { i32::MIN / 2 } else { i32::MAX / 2 };
+        i64::from(bucket_of(self.bucket, i32::try_from(day).unwrap_or(farthest)))
     }
 
     /// The lowest cell to keep, given the newest one.
@@ -100,6 +122,7 @@ impl Grain {
                 let last = i64::from(last_complete_day);
                 Some((last - i64::from(days) + 1, last))
             }
+            (None, Span::Bucket(number)) => Some((i64::from(number), i64::from(number))),
             _ => None,
         }
     }

@@ -4,14 +4,17 @@
 //! when it came. The state describes itself when encoded; what it keeps follows the [`Series`] of each call, so a longer
 //! window or a higher threshold grows into it.
 
+mod buckets;
 mod cells;
 mod counted;
+mod course;
 mod distinct;
 mod grain;
 mod last;
 mod newest;
 mod points;
 mod ring;
+mod steps;
 #[cfg(test)]
 mod tests;
 
@@ -21,15 +24,20 @@ use crate::rules::program::{Measure, Series, Window};
 
 use super::number::Exact;
 use counted::Counted;
+use course::CourseState;
 use distinct::Distinct;
 use last::Last;
 use newest::Newest;
 use points::PointsState;
 use ring::Ring;
+use steps::Steps;
 
+pub use buckets::{bucket_of, first_day};
 pub use cells::Cell;
+pub use course::Part;
 pub use grain::{Grain, pane_end_after};
 pub use points::{Hits, IMPORTED};
+pub use steps::Chain;
 
 /// Sums are kept in millionths.
 pub const SUM_UNIT: i64 = 1_000_000;
@@ -114,6 +122,8 @@ pub enum Span {
         /// How many.
         days: u16,
     },
+    /// One day, week or month: its number.
+    Bucket(i32),
 }
 
 /// What a window shows.
@@ -174,6 +184,10 @@ pub enum SeriesState {
     Last(Last),
     /// Points that fade.
     Points(Box<PointsState>),
+    /// Matches of the steps of a sequence.
+    Steps(Box<Steps>),
+    /// How far something has come.
+    Course(Box<CourseState>),
 }
 
 const TAG_RING: u8 = 1;
@@ -182,6 +196,8 @@ const TAG_DISTINCT: u8 = 3;
 const TAG_NEWEST: u8 = 4;
 const TAG_LAST: u8 = 5;
 const TAG_POINTS: u8 = 6;
+const TAG_STEPS: u8 = 7;
+const TAG_COURSE: u8 = 8;
 /// Added to the tag if a reset is remembered.
 const TAG_RESET: u8 = 0x80;
 
@@ -205,6 +221,8 @@ impl SeriesState {
         match (&series.window, &series.measure) {
             (Window::Newest, Measure::Last(_)) => Self::Last(Last::default()),
             (Window::Newest, Measure::Score(_)) => Self::Points(Box::default()),
+            (_, Measure::Steps(_)) => Self::Steps(Box::default()),
+            (_, Measure::Course(_)) => Self::Course(Box::default()),
             (Window::Newest, _) => Self::Newest(Newest::default()),
             (Window::Exact { .. }, _) => Self::Ring(Ring::default()),
             (_, Measure::Distinct(_)) => Self::Distinct(Box::default()),
@@ -220,6 +238,8 @@ impl SeriesState {
             Self::Newest(newest) => &newest.marks,
             Self::Last(last) => &last.marks,
             Self::Points(points) => &points.marks,
+            Self::Steps(steps) => &steps.marks,
+            Self::Course(course) => &course.marks,
         }
     }
 
@@ -235,7 +255,7 @@ impl SeriesState {
                 Some(Sampled::Amount(amount)) => last.add(sample.time, amount, floor),
                 _ => Taken::Applied,
             },
-            Self::Points(_) => Taken::Applied,
+            Self::Points(_) | Self::Steps(_) | Self::Course(_) => Taken::Applied,
             Self::Counted(counted) => {
                 let amount = match (&series.measure, sample.value) {
                     (Measure::Sum(_), Some(Sampled::Amount(amount))) => Some(amount),
@@ -252,6 +272,57 @@ impl SeriesState {
                 let cell = grain.cell(sample.time, day);
                 distinct.add(&grain, cell, (sample.time, sample.weight, hash), floor)
             }
+        }
+    }
+
+    /// Takes in an event that is one of these steps of a sequence, as bits; the chains that it completes, the shortest
+    /// first.
+    pub fn add_steps(&mut self, series: &Series, time: Timestamp, steps: u8) -> (Taken, Vec<Chain>) {
+        match (self, &series.measure, &series.window) {
+            (Self::Steps(own), Measure::Steps(filters), Window::Exact { span_ms, .. }) => {
+                own.add((time, steps), (filters.len(), *span_ms))
+            }
+            _ => (Taken::Applied, Vec::new()),
+        }
+    }
+
+    /// Takes in an event that is part of a course.
+    pub fn add_part(&mut self, series: &Series, time: Timestamp, part: Part) -> Taken {
+        match (self, &series.measure) {
+            (Self::Course(own), Measure::Course(course)) => own.add(course, time, part),
+            _ => Taken::Applied,
+        }
+    }
+
+    /// Takes back an event that was part of a course, because it moved to another row.
+    pub fn remove_part(&mut self, time: Timestamp, part: Part) {
+        if let Self::Course(own) = self {
+            own.remove(time, part);
+        }
+    }
+
+    /// The start that counts of a course that has begun and not ended.
+    #[must_use]
+    pub fn course_start(&self) -> Option<Timestamp> {
+        match self {
+            Self::Course(own) => own.start(),
+            _ => None,
+        }
+    }
+
+    /// Whether a step of a course was done at or after a time.
+    #[must_use]
+    pub fn is_done_since(&self, step: u8, start: Timestamp) -> bool {
+        match self {
+            Self::Course(own) => own.done_since(step, start).is_some(),
+            _ => false,
+        }
+    }
+
+    /// Takes back an event that was one of these steps, because it moved to another row.
+    pub fn remove_steps(&mut self, time: Timestamp, steps: u8) {
+        if let Self::Steps(own) = self {
+            own.remove((time, steps));
         }
     }
 
@@ -296,7 +367,7 @@ impl SeriesState {
         }
         match self {
             Self::Ring(ring) => ring.remove(sample.time),
-            Self::Newest(_) | Self::Last(_) | Self::Points(_) => {}
+            Self::Newest(_) | Self::Last(_) | Self::Points(_) | Self::Steps(_) | Self::Course(_) => {}
             Self::Counted(counted) => {
                 let amount = match (&series.measure, sample.value) {
                     (Measure::Sum(_), Some(Sampled::Amount(amount))) => Some(amount),
@@ -325,6 +396,8 @@ impl SeriesState {
             Self::Newest(newest) => newest.marks.reset = at,
             Self::Last(last) => last.marks.reset = at,
             Self::Points(points) => points.marks.reset = at,
+            Self::Steps(steps) => steps.marks.reset = at,
+            Self::Course(course) => course.marks.reset = at,
             Self::Counted(counted) => counted.reset(at, Grain::of(series).cell(at, day)),
             Self::Distinct(distinct) => distinct.reset(at, Grain::of(series).cell(at, day)),
         }
@@ -342,7 +415,7 @@ impl SeriesState {
     pub fn over(&self, series: &Series, window: &Window, span: Span) -> Measured {
         match self {
             Self::Ring(ring) => ring.over(window, span),
-            Self::Newest(_) => Measured::NOTHING,
+            Self::Newest(_) | Self::Steps(_) | Self::Course(_) => Measured::NOTHING,
             Self::Last(last) => last.measured(),
             Self::Points(points) => match (&series.measure, span) {
                 (Measure::Score(scoring), Span::UpTo(at) | Span::EndingAt(at)) => {
@@ -403,7 +476,7 @@ impl SeriesState {
     pub fn next_change(&self, series: &Series, window: &Window, span: Span) -> Option<Timestamp> {
         match self {
             Self::Ring(ring) => ring.next_change(window, span),
-            Self::Newest(_) | Self::Last(_) | Self::Points(_) => None,
+            Self::Newest(_) | Self::Last(_) | Self::Points(_) | Self::Steps(_) | Self::Course(_) => None,
             Self::Counted(counted) => counted.next_change(&Grain::of(series), span),
             Self::Distinct(distinct) => distinct.counted.next_change(&Grain::of(series), span),
         }
@@ -426,8 +499,13 @@ impl SeriesState {
             Self::Ring(ring) => ring.is_empty_at(&series.window, floor),
             Self::Newest(newest) => newest.marks == Marks::default(),
             Self::Last(last) => last.marks == Marks::default(),
+            Self::Course(course) => course.marks == Marks::default(),
             Self::Points(points) => match &series.measure {
                 Measure::Score(scoring) => points.fades_after(scoring, floor.0).is_none(),
+                _ => true,
+            },
+            Self::Steps(steps) => match series.window {
+                Window::Exact { span_ms, .. } => steps.is_past(span_ms, floor.0),
                 _ => true,
             },
             Self::Counted(counted) => counted.is_empty_at(&Grain::of(series), floor),
@@ -445,6 +523,8 @@ impl SeriesState {
             Self::Newest(_) => TAG_NEWEST,
             Self::Last(_) => TAG_LAST,
             Self::Points(_) => TAG_POINTS,
+            Self::Steps(_) => TAG_STEPS,
+            Self::Course(_) => TAG_COURSE,
         };
         let is_reset = marks.reset != Timestamp::MIN;
         out.push(if is_reset { tag | TAG_RESET } else { tag });
@@ -459,6 +539,8 @@ impl SeriesState {
             Self::Newest(newest) => newest.encode(out),
             Self::Last(last) => last.encode(out),
             Self::Points(points) => points.encode(out),
+            Self::Steps(steps) => steps.encode(out),
+            Self::Course(course) => course.encode(out),
         }
     }
 
@@ -476,6 +558,8 @@ impl SeriesState {
             TAG_DISTINCT => Ok(Self::Distinct(Box::new(Distinct::decode(marks, reader)?))),
             TAG_NEWEST => Ok(Self::Newest(Newest::decode(marks, reader)?)),
             TAG_LAST => Ok(Self::Last(Last::decode(marks, reader)?)),
+            TAG_COURSE => Ok(Self::Course(Box::new(CourseState::decode(marks, reader)?))),
+            TAG_STEPS => Ok(Self::Steps(Box::new(Steps::decode(marks, reader)?))),
             TAG_POINTS => Ok(Self::Points(Box::new(PointsState::decode(marks, reader)?))),
             _ => Err(FormatError::Malformed("series tag")),
         }
@@ -495,6 +579,8 @@ impl SeriesState {
             Self::Ring(ring) => ring.heap_bytes(),
             Self::Newest(newest) => newest.heap_bytes(),
             Self::Last(_) => 0,
+            Self::Course(course) => size_of::<CourseState>() + course.heap_bytes(),
+            Self::Steps(steps) => size_of::<Steps>() + steps.heap_bytes(),
             Self::Points(points) => size_of::<PointsState>() + points.heap_bytes(),
             Self::Counted(counted) => size_of::<Counted>() + counted.heap_bytes(),
             Self::Distinct(distinct) => size_of::<Distinct>() + distinct.heap_bytes(),

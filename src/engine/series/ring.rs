@@ -17,7 +17,7 @@ fn shape(window: &Window) -> (i64, usize) {
     match *window {
         Window::Exact { span_ms, keep } => (span_ms, usize::from(keep).max(1)),
         Window::Panes { span_ms } => (span_ms, usize::from(u16::MAX)),
-        Window::Days { .. } | Window::Newest => (0, 1),
+        Window::Days { .. } | Window::Buckets { .. } | Window::Newest => (0, 1),
     }
 }
 

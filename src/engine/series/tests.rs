@@ -4,13 +4,15 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 
-use super::{Floor, Hits, IMPORTED, Measured, Sample, Sampled, SeriesState, Span, Taken, pane_end_after};
+use super::{
+    Floor, Hits, IMPORTED, Measured, Part, Sample, Sampled, SeriesState, Span, Taken, pane_end_after,
+};
 use crate::engine::number::Exact;
 use crate::event::bytes::{FormatError, Reader};
 use crate::event::{Field, Timestamp};
 use crate::rules::program::{
-    Decimal, Entity, Extras, Factor, FilterIx, Match, Measure, Path, Points, Scoring, Series, Window,
-    ZoneSource,
+    Begin, Course, CourseSteps, Decimal, Entity, Extras, Factor, FilterIx, Match, Measure, Path, Points,
+    Scoring, Series, Window, ZoneSource,
 };
 
 const MINUTE: i64 = 60_000;
@@ -549,4 +551,100 @@ fn scores_and_last_values_have_these_bytes() {
 
 fn series_of_last() -> Series {
     series(Window::Newest, Measure::Last(Path::Property("used".into())))
+}
+
+#[test]
+fn a_chain_takes_each_step_from_an_event_of_its_own() {
+    let series = series(
+        Window::Exact { span_ms: 100, keep: 8 },
+        Measure::Steps(vec![FilterIx(0), FilterIx(1), FilterIx(2)]),
+    );
+    let mut state = SeriesState::new(&series);
+    let mut add = |ms: i64, steps: u8| state.add_steps(&series, Timestamp(ms), steps).1;
+    assert_eq!(add(0, 0b001), []);
+    assert_eq!(add(50, 0b011), []);
+    assert_eq!(add(60, 0b100), [(Timestamp(0), Timestamp(60))], "50 is the second, so 0 is the first");
+    assert_eq!(add(55, 0b010), [(Timestamp(50), Timestamp(60))]);
+    assert_eq!(add(155, 0b100), [], "a whole 100 after the last possible first");
+    assert_eq!(add(149, 0b100), [(Timestamp(50), Timestamp(149))]);
+    for ms in 0..9 {
+        add(200 + ms, 0b010);
+    }
+    assert_eq!(state.add_steps(&series, Timestamp(199), 0b010).0, Taken::Late, "older than the eight kept");
+    assert_eq!(reread(&state), state);
+    assert!(state.is_empty_at(&series, Floor(Timestamp(308))));
+    assert!(!state.is_empty_at(&series, Floor(Timestamp(307))));
+}
+
+#[test]
+fn steps_have_these_bytes() {
+    let series =
+        series(Window::Exact { span_ms: 100, keep: 8 }, Measure::Steps(vec![FilterIx(0), FilterIx(1)]));
+    let mut state = SeriesState::new(&series);
+    state.add_steps(&series, Timestamp(100), 0b01);
+    state.add_steps(&series, Timestamp(98), 0b11);
+    let mut bytes = Vec::new();
+    state.encode(&mut bytes);
+    assert_eq!(bytes, [7, 0xc8, 1, 2, 0, 1, 4, 3]);
+}
+
+fn course(closing: Vec<u8>) -> Series {
+    let names = vec!["one".into(), "two".into()];
+    let steps = CourseSteps { filter: FilterIx(1), field: Path::Property("step".into()), names };
+    let expect = closing.is_empty().then_some(FilterIx(2));
+    let course = Course { begin: Begin::At(FilterIx(0)), expect, closing, steps: Some(steps) };
+    series(Window::Newest, Measure::Course(Box::new(course)))
+}
+
+#[test]
+fn the_first_start_counts_until_the_end() {
+    let series = course(Vec::new());
+    let mut state = SeriesState::new(&series);
+    let mut add = |ms: i64, part: Part| {
+        let taken = state.add_part(&series, Timestamp(ms), part);
+        state = reread(&state);
+        (taken, state.course_start().map(|start| start.0))
+    };
+    assert_eq!(add(20, Part::Start), (Taken::Applied, Some(20)));
+    assert_eq!(add(30, Part::Start), (Taken::Applied, Some(20)));
+    assert_eq!(add(10, Part::Start), (Taken::Applied, Some(10)), "an earlier one arrives late");
+    assert_eq!(add(20, Part::End), (Taken::Applied, Some(30)), "an end at the time of a start ends it");
+    assert_eq!(add(15, Part::Start), (Taken::Late, Some(30)));
+    assert_eq!(add(25, Part::Step(1)), (Taken::Applied, Some(30)));
+    assert!(!state.is_done_since(1, Timestamp(30)) && state.is_done_since(1, Timestamp(25)));
+    let mut add = |ms: i64| {
+        state.add_part(&series, Timestamp(ms), Part::Start);
+        state.course_start().map(|start| start.0)
+    };
+    (40..50).for_each(|ms| assert_eq!(add(ms), Some(30)));
+    state.remove_part(Timestamp(30), Part::Start);
+    assert_eq!(state.course_start(), Some(Timestamp(43)), "the first and the latest seven are kept");
+}
+
+#[test]
+fn steps_end_what_expects_nothing_else() {
+    let series = course(vec![0, 1]);
+    let mut state = SeriesState::new(&series);
+    let mut add = |ms: i64, part: Part| {
+        state.add_part(&series, Timestamp(ms), part);
+        state.course_start().map(|start| start.0)
+    };
+    assert_eq!(add(5, Part::Step(1)), None);
+    assert_eq!(add(10, Part::Start), Some(10));
+    assert_eq!(add(12, Part::Step(0)), Some(10), "the other was done before it began");
+    assert_eq!(add(13, Part::Start), Some(10));
+    assert_eq!(add(20, Part::Step(1)), None, "done at 20, so what began at 13 is part of it");
+    assert_eq!(add(25, Part::Start), Some(25));
+}
+
+#[test]
+fn courses_have_these_bytes() {
+    let series = course(Vec::new());
+    let mut state = SeriesState::new(&series);
+    state.add_part(&series, Timestamp(100), Part::Start);
+    state.add_part(&series, Timestamp(98), Part::Step(1));
+    state.add_part(&series, Timestamp(90), Part::End);
+    let mut bytes = Vec::new();
+    state.encode(&mut bytes);
+    assert_eq!(bytes, [8, 0xc8, 1, 1, 2, 1, 20, 0, 1, 4, 0]);
 }

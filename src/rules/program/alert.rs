@@ -41,6 +41,22 @@ pub enum Output {
     Current,
     Previous,
     Expected,
+    /// Cadence: the buckets that meet the comparator, the oldest first.
+    Buckets,
+    /// Cadence: what was usual before them.
+    Median,
+    /// Cadence: the newest complete bucket.
+    Last,
+    /// Milestone: when it began.
+    Start,
+    /// Milestone: the step that is overdue first, else missing first.
+    Step,
+    /// Milestone: the steps that are not done.
+    Missing,
+    /// Milestone: how many steps are done.
+    Done,
+    /// Milestone: how many steps there are.
+    Total,
     P,
     Used,
     Cap,

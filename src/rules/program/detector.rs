@@ -28,6 +28,67 @@ pub enum Measure {
     ShareOf(FilterIx),
     /// Points that fade.
     Score(Box<Scoring>),
+    /// Events in an order: the filter of each step.
+    Steps(Vec<FilterIx>),
+    /// Something that begins and is to reach an end.
+    Course(Box<Course>),
+}
+
+/// What a milestone follows from its beginning on.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Course {
+    /// What begins it.
+    pub begin: Begin,
+    /// What ends it.
+    pub expect: Option<FilterIx>,
+    /// Where nothing is expected: the numbers of the steps that end it, once all are done.
+    pub closing: Vec<u8>,
+    /// The steps on its way.
+    pub steps: Option<CourseSteps>,
+}
+
+/// When a course begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Begin {
+    /// With a match.
+    At(FilterIx),
+    /// At a time of the profile; a date begins at local midnight.
+    On(Field),
+}
+
+/// The steps of a course.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CourseSteps {
+    /// The events that say that one is done.
+    pub filter: FilterIx,
+    /// The field that says which.
+    pub field: Path,
+    /// Their names, in order.
+    pub names: Vec<Box<str>>,
+}
+
+impl Course {
+    /// The number of a step.
+    #[must_use]
+    pub fn number(&self, name: &str) -> Option<u8> {
+        let place = self.steps.as_ref()?.names.iter().position(|own| **own == *name)?;
+        u8::try_from(place).ok()
+    }
+
+    /// The name of a step.
+    #[must_use]
+    pub fn name(&self, number: u8) -> Option<&str> {
+        self.steps.as_ref()?.names.get(usize::from(number)).map(|name| &**name)
+    }
+
+    /// All filters that it reads.
+    pub fn filters(&self) -> impl Iterator<Item = FilterIx> + use<'_> {
+        let begin = match self.begin {
+            Begin::At(filter) => Some(filter),
+            Begin::On(_) => None,
+        };
+        begin.into_iter().chain(self.expect).chain(self.steps.as_ref().map(|steps| steps.filter))
+    }
 }
 
 /// How points add up and fade (`detectors.md` §3.4).
@@ -85,8 +146,38 @@ pub enum Window {
         /// The window's length, days.
         days: u16,
     },
+    /// Local days, weeks or months, each by itself.
+    Buckets {
+        /// What is counted in.
+        bucket: Bucket,
+        /// How many of them are looked at one after the other.
+        count: u16,
+    },
     /// No window: the last match only (absence, level).
     Newest,
+}
+
+/// A part of the local calendar.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Bucket {
+    /// A day.
+    Day,
+    /// A week from Monday on.
+    Week,
+    /// A month.
+    Month,
+}
+
+impl Bucket {
+    /// Its name in the rule language.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Day => "day",
+            Self::Week => "week",
+            Self::Month => "month",
+        }
+    }
 }
 
 /// Filter, measure and entity: what a detector judges. Shared by all rules that measure the same.
@@ -143,8 +234,8 @@ pub struct Rung {
     pub limit: Decimal,
     /// The severity it means, if the rung says so.
     pub severity: Option<Severity>,
-    /// Milestone: the step that meets it.
-    pub step: Option<Box<str>>,
+    /// Milestone: the number of the step that meets it.
+    pub step: Option<u8>,
 }
 
 /// How elapsed time counts for an absence.
@@ -188,6 +279,15 @@ pub enum Detector {
         /// Its match disarms until the next event.
         until: Option<FilterIx>,
     },
+    /// Each of the last complete days, weeks or months.
+    Cadence {
+        /// What is measured.
+        series: SeriesIx,
+        /// The buckets that must meet the threshold; its series keeps more.
+        window: Window,
+        /// The threshold or ladder.
+        rungs: Vec<Rung>,
+    },
     /// A window of complete days (or of panes, up to 24 h) against the one before.
     Compare {
         /// What is measured.
@@ -219,6 +319,20 @@ pub enum Detector {
         /// Names of ranges of the score, each up to its limit, from low to high.
         bands: Vec<(Box<str>, Decimal)>,
     },
+    /// Something that was to be reached in time.
+    Milestone {
+        /// How far it has come.
+        series: SeriesIx,
+        /// When what is due, from mild to bad, ms from the beginning.
+        rungs: Vec<Rung>,
+    },
+    /// Events in the order of the steps, by event time.
+    Sequence {
+        /// Their matches.
+        series: SeriesIx,
+        /// Less time than this lies between the first and the last, ms.
+        within_ms: i64,
+    },
 }
 
 /// What of a profile a level is a share of.
@@ -240,22 +354,33 @@ impl Detector {
             Self::Event { .. } => "event",
             Self::Count { .. } => "count",
             Self::Absence { .. } => "absence",
+            Self::Cadence { .. } => "cadence",
             Self::Compare { .. } => "compare",
             Self::Level { .. } => "level",
             Self::Score { .. } => "score",
+            Self::Milestone { .. } => "milestone",
+            Self::Sequence { .. } => "sequence",
         }
     }
 
-    /// What its value is compared with, from mild to bad; nothing for `event`.
+    /// Whether events alone make it true, until its alert is over.
+    #[must_use]
+    pub const fn is_eventful(&self) -> bool {
+        matches!(self, Self::Event { .. } | Self::Sequence { .. })
+    }
+
+    /// What its value is compared with, from mild to bad; nothing for `event` and `sequence`.
     #[must_use]
     pub fn rungs(&self) -> &[Rung] {
         match self {
-            Self::Event { .. } => &[],
+            Self::Event { .. } | Self::Sequence { .. } => &[],
             Self::Count { rungs, .. }
             | Self::Absence { rungs, .. }
+            | Self::Cadence { rungs, .. }
             | Self::Compare { rungs, .. }
             | Self::Level { rungs, .. }
-            | Self::Score { rungs, .. } => rungs,
+            | Self::Score { rungs, .. }
+            | Self::Milestone { rungs, .. } => rungs,
         }
     }
 
@@ -266,9 +391,12 @@ impl Detector {
             Self::Event { .. } => None,
             Self::Count { series, .. }
             | Self::Absence { series, .. }
+            | Self::Cadence { series, .. }
             | Self::Compare { series, .. }
             | Self::Level { series, .. }
-            | Self::Score { series, .. } => Some(*series),
+            | Self::Score { series, .. }
+            | Self::Milestone { series, .. }
+            | Self::Sequence { series, .. } => Some(*series),
         }
     }
 
@@ -276,11 +404,14 @@ impl Detector {
     #[must_use]
     pub const fn window(&self) -> Option<&Window> {
         match self {
-            Self::Count { window, .. } | Self::Compare { window, .. } | Self::Level { window, .. } => {
-                Some(window)
-            }
+            Self::Count { window, .. }
+            | Self::Cadence { window, .. }
+            | Self::Compare { window, .. }
+            | Self::Level { window, .. } => Some(window),
             Self::Score { .. } => Some(&Window::Newest),
-            Self::Event { .. } | Self::Absence { .. } => None,
+            Self::Event { .. } | Self::Absence { .. } | Self::Milestone { .. } | Self::Sequence { .. } => {
+                None
+            }
         }
     }
 }

@@ -13,8 +13,8 @@ mod policy;
 
 pub use alert::{AlertBlock, Attach, Clear, CustomerAction, Due, Output, Person, Piece, Template, Variable};
 pub use detector::{
-    Combine, Condition, CountAs, Detector, Extras, Factor, Guards, Measure, Points, Reference, Rung, Scoring,
-    Series, Window, ZoneSource,
+    Begin, Bucket, Combine, Condition, CountAs, Course, CourseSteps, Detector, Extras, Factor, Guards,
+    Measure, Points, Reference, Rung, Scoring, Series, Window, ZoneSource,
 };
 pub use hours::{Hours, Lull};
 pub use lookup::{Lookup, Table};
@@ -54,13 +54,41 @@ pub struct Program {
 }
 
 impl Program {
-    /// The events that a detector watches.
+    /// The events that a detector watches; of a sequence those of the last step.
     #[must_use]
     pub fn filter_of(&self, detector: &Detector) -> FilterIx {
         match (detector, detector.series()) {
             (Detector::Event { filter }, _) => *filter,
             (_, Some(series)) => self.series[usize::from(series.0)].filter,
             (_, None) => FilterIx(u16::MAX),
+        }
+    }
+
+    /// The time of the profile at which a milestone begins.
+    #[must_use]
+    pub fn begins_on(&self, detector: &Detector) -> Option<crate::event::Field> {
+        let series = self.series.get(usize::from(detector.series()?.0))?;
+        match &series.measure {
+            Measure::Course(course) => match course.begin {
+                Begin::On(field) => Some(field),
+                Begin::At(_) => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// All filters that a detector reads.
+    #[must_use]
+    pub fn filters_of(&self, detector: &Detector) -> Vec<FilterIx> {
+        let series = detector.series().and_then(|series| self.series.get(usize::from(series.0)));
+        match series.map(|series| &series.measure) {
+            Some(Measure::Steps(steps)) => steps.clone(),
+            // A date of the profile passes with the watermark of profiles.
+            Some(Measure::Course(course)) if matches!(course.begin, Begin::On(_)) => {
+                course.filters().chain([self.filter_of(detector)]).collect()
+            }
+            Some(Measure::Course(course)) => course.filters().collect(),
+            _ => vec![self.filter_of(detector)],
         }
     }
 

@@ -58,6 +58,9 @@ pub fn observed(value: Exact, unit: Unit) -> Observed {
         baseline_window: None,
         band: None,
         factors: Vec::new(),
+        step: None,
+        missing: Vec::new(),
+        buckets: Vec::new(),
     }
 }
 

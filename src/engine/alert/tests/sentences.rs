@@ -7,8 +7,8 @@ use crate::engine::alert::{Observed, Unit};
 use crate::engine::number::Exact;
 use crate::event::{Field, Kind};
 use crate::rules::program::{
-    Clear, Combine, Comparator, Condition, CountAs, Decimal, Detector, FilterIx, Literal, Match, Measure,
-    Output, Path, Program, Rung, SeriesIx, Test, Variable, Window,
+    Begin, Bucket, Clear, Combine, Comparator, Condition, CountAs, Course, CourseSteps, Decimal, Detector,
+    Filter, FilterIx, Literal, Match, Measure, Output, Path, Program, Rung, SeriesIx, Test, Variable, Window,
 };
 
 const DAY_MS: i64 = 86_400_000;
@@ -198,4 +198,107 @@ fn of_several_conditions_those_count_that_decide() {
     let mut one_met = seen.clone();
     one_met[1].met = false;
     check(&program, &one_met, ["9 a in 1 hour (at least 5)", "-", "4 a or fewer in 1 hour"]);
+}
+
+/// A rule of one condition over these filters and this measure.
+fn over(condition: Condition, filters: Vec<Filter>, measure: Measure) -> Program {
+    let mut rule = rule("r", vec![condition]);
+    rule.clear = vec![if_not_met()];
+    program(rule, filters, vec![series(0, measure)])
+}
+
+#[test]
+fn a_sequence_tells_its_steps_in_order() {
+    let page = |name: &str, test: Test| {
+        let mut own = filter(Kind::Usage, &["page.viewed"]);
+        own.matches.0[0].push((Path::Property(name.into()), test));
+        own
+    };
+    let filters = vec![
+        filter(Kind::Usage, &["search.performed"]),
+        page("page", Test::StartsWith(vec!["help".into()])),
+        page("page", Test::AnyOf(vec![Literal::Text("cancel".into())])),
+    ];
+    let steps = [0, 1, 2].map(FilterIx).to_vec();
+    let sequence = Detector::Sequence { series: SeriesIx(0), within_ms: DAY_MS };
+    check(
+        &over(condition("", sequence), filters, Measure::Steps(steps)),
+        &[observed(Exact::whole(2 * 3_600_000), Unit::Ms)],
+        [
+            "search.performed, then page.viewed (page help…), then page.viewed (page cancel) in 2h (less than 1 day)",
+            "search.performed, then page.viewed (page help…), then page.viewed (page cancel) no longer holds",
+            "search.performed, then page.viewed (page help…), then page.viewed (page cancel) in 1 day or more, or in another order",
+        ],
+    );
+}
+
+#[test]
+fn a_milestone_tells_what_is_late_since_when() {
+    let filters =
+        || vec![filter(Kind::Usage, &["onboarding.started"]), filter(Kind::Usage, &["onboarding.completed"])];
+    let due =
+        |days: i64, step: Option<u8>| Rung { step, ..rung(Comparator::Gte, Decimal::whole(days * DAY_MS)) };
+    let names = vec!["profile".into(), "report".into()];
+    let steps = CourseSteps { filter: FilterIx(0), field: Path::Property("step".into()), names };
+    let course = |begin: Begin, steps: Option<CourseSteps>| {
+        let expect = matches!(begin, Begin::At(_)).then_some(FilterIx(1));
+        Measure::Course(Box::new(Course { begin, expect, closing: Vec::new(), steps }))
+    };
+    let milestone = |rungs: Vec<Rung>| condition("", Detector::Milestone { series: SeriesIx(0), rungs });
+    let seen = |days: i64| Observed {
+        onset: Some(at("2026-01-05T10:00:00Z")),
+        ..observed(Exact::whole(days * DAY_MS), Unit::Ms)
+    };
+    check(
+        &over(milestone(vec![due(3, None)]), filters(), course(Begin::At(FilterIx(0)), None)),
+        &[seen(3)],
+        [
+            "no onboarding.completed 3d after onboarding.started (due in 3 days)",
+            "nothing is due after onboarding.started any more",
+            "onboarding.completed within 3 days of 2026-01-05 10:00",
+        ],
+    );
+    let stepwise = Observed {
+        current: Some(Exact::whole(1)),
+        previous: Some(Exact::whole(2)),
+        step: Some(1),
+        missing: vec![1],
+        ..seen(4)
+    };
+    check(
+        &over(milestone(vec![due(3, Some(1))]), filters(), course(Begin::At(FilterIx(0)), Some(steps))),
+        &[stepwise],
+        [
+            "no step report 4d after onboarding.started (due in 3 days), 1 of 2 steps done",
+            "nothing is due after onboarding.started any more",
+            "step report within 3 days of 2026-01-05 10:00",
+        ],
+    );
+    check(
+        &over(milestone(vec![due(-30, None)]), filters(), course(Begin::On(Field::RenewalDate), None)),
+        &[seen(-30)],
+        [
+            "it is 30 days before account.renewal_date, or later",
+            "nothing is due after account.renewal_date any more",
+            "-",
+        ],
+    );
+}
+
+#[test]
+fn a_cadence_tells_each_bucket() {
+    let window = Window::Buckets { bucket: Bucket::Week, count: 3 };
+    let rungs = vec![rung(Comparator::Lt, Decimal::whole(2))];
+    let cadence = Detector::Cadence { series: SeriesIx(0), window, rungs };
+    let seen =
+        Observed { buckets: [1, 0, 1].map(Exact::whole).to_vec(), ..observed(Exact::whole(1), Unit::Count) };
+    check(
+        &over(condition("", cadence), vec![filter(Kind::Usage, &["login.succeeded"])], Measure::Count),
+        &[seen],
+        [
+            "1, 0, 1 login.succeeded in the last 3 weeks (less than 2 each)",
+            "login.succeeded >= 2 in one of the last 3 weeks",
+            "2 login.succeeded or more in one of the last 3 weeks",
+        ],
+    );
 }
