@@ -217,9 +217,11 @@ fn traits_are_few() {
         })
         .collect();
     traits.sort();
-    // The four seams of the runtime; where mappings are kept; headers of a record; what takes the values that decoders
-    // find; and the value of a path, of an event or of outputs.
-    assert_eq!(traits, ["Clock", "Finder", "Headers", "MappingLog", "Sink", "Source", "Store", "Subject"]);
+    // The four seams of the runtime, and a store that is read while it is written; where mappings are kept; headers of a
+    // record; what takes the values that decoders find; and the value of a path, of an event or of outputs.
+    let expected =
+        ["Clock", "Finder", "Headers", "MappingLog", "SharedStore", "Sink", "Source", "Store", "Subject"];
+    assert_eq!(traits, expected);
 }
 
 #[test]
