@@ -1,3 +1,4 @@
+mod detectors;
 mod diff;
 mod mistakes;
 mod reference;

@@ -1,0 +1,236 @@
+//! Golden answers for the mistakes of the detectors that have much to say.
+
+use expect_test::expect;
+
+use super::told;
+
+#[test]
+fn levels_and_scores() {
+    const LEVEL: &str =
+        "    level: {topic: usage, measure: {last: properties.used}, relative_to: account.tier, gte: 80%}";
+    const SCORE: &str = "    score: {topic: usage, range: [0, 90], direction: higher_is_worse, half_life: 3d, gt: 40, points: [{name: a, by: properties.reason, add: {x: 1}}], bands: {low: 40, high: 90}}";
+    const COUNT: &str = "    count: {topic: usage, where: {event: login.failed}, within: 10m, gte: 3}";
+    let with = |line: &str, from: &str, to: &str| {
+        assert_eq!(line.matches(from).count(), 1, "`{from}` must stand once");
+        line.replace(from, to)
+    };
+    let edits = [
+        with(LEVEL, "account.tier", "account.limits"),
+        with(LEVEL, "account.tier", "\"account.limits[seats]\""),
+        with(LEVEL, "account.tier", "account.teir"),
+        with(LEVEL, "account.tier", "account.plan"),
+        with(LEVEL, "{last: properties.used}", "count"),
+        with(LEVEL, "relative_to", "within: 7d, relative_to"),
+        with(LEVEL, "{last: properties.used}", "{last: properties.feature}"),
+        with(LEVEL, "gte: 80%", "once_per: properties.period_start, gte: 80%"),
+        with(COUNT, "within", "measure: {last: properties.used}, within"),
+        with(SCORE, "[0, 90]", "[90, 0]"),
+        with(SCORE, "high: 90", "high: 80"),
+        with(SCORE, "3d", "3s"),
+        with(SCORE, "by: properties.reason, add: {x: 1}", "add: 1"),
+        with(SCORE, "by: properties.reason", "by: properties.used"),
+        with(SCORE, "by: properties.reason, add: {x: 1}", "rule: burst, add: 1"),
+        with(SCORE, "by: properties.reason, add: {x: 1}", "if: {ticket.unanswered: {gte: 2}}, add: 1"),
+        with(SCORE, "higher_is_worse", "up"),
+        with(SCORE, "{x: 1}", "{x: 2000000}"),
+        with(SCORE, "gt: 40", "lt: 40"),
+    ];
+    let edits: Vec<(&str, &str)> = edits.iter().map(|edit| (COUNT, edit.as_str())).collect();
+    told(
+        &edits,
+        &expect![[r#"
+        a.yaml:22:74: relative_to does not fit a map of numbers [E03]
+          hint: name the entry, such as `account.limits[limit]` for `entity: [account, limit]`
+        a.yaml:22:74: the entity has no `seats` to look up in account.limits [E08]
+          hint: write `entity: [account, seats]`
+        a.yaml:22:74: `account.teir` is nothing to be a share of [E06]
+          relative_to takes account.<number>, account.<map>[X] or account.<list>; hint: did you mean `account.tier`?
+        a.yaml:22:74: relative_to does not fit a string [E03]
+        a.yaml:22:12: level has no `within` [E02]
+          hint: name the window, or write `measure: {last: …}`
+        a.yaml:22:69: within does not fit a level on last [E08]
+          it judges the newest value, however old that is
+        a.yaml:22:43: last does not fit a string [E03]
+          hint: use `distinct`
+        a.yaml:22:88: this build has no `once_per` yet [E08]
+          hint: leave it out; each rung is announced once an alert
+        a.yaml:22:66: this build has no `last outside level` yet [E08]
+          hint: use `count`, `distinct` or `sum`
+        a.yaml:22:34: a range is a lower and a higher number [E09]
+          hint: write `[0, 200]`
+        a.yaml:22:158: the bands do not cover the range [E09]
+          each ends higher than the one before, the last with the end of the range
+        a.yaml:22:82: half_life is under a minute [E05]
+        a.yaml:22:103: points have one of `if`, `by`, `rule` [E08]
+        a.yaml:22:117: by does not fit a number [E03]
+          hint: use `if`
+        a.yaml:22:113: this build has no `rule` yet [E08]
+          hint: leave these points out
+        a.yaml:22:118: this build has no `ticket.unanswered` yet [E08]
+          hint: leave the test out
+        a.yaml:22:54: `up` is no direction [E04]
+          higher_is_worse higher_is_better
+        a.yaml:22:145: 2000000 is beyond 1000000 [E05]
+        a.yaml:22:86: unknown key `lt` in score [E01]
+          score takes topic where range direction half_life points bands imported gt gte; hint: did you mean `gt`?
+    "#]],
+    );
+}
+
+#[test]
+fn sequences() {
+    const COUNT: &str = "    count: {topic: usage, where: {event: login.failed}, within: 10m, gte: 3}";
+    const STEP: &str = "{topic: usage, where: {event: login.failed}}";
+    let sequence =
+        |steps: &[&str], rest: &str| format!("    sequence: {{steps: [{}]{rest}}}", steps.join(", "));
+    let edits = [
+        sequence(&[STEP], ", within: 1h"),
+        sequence(&[STEP; 6], ", within: 1h"),
+        sequence(&[STEP, STEP], ""),
+        sequence(&[STEP, STEP], ", within: 64d"),
+        sequence(&[STEP, STEP], ", withn: 1h"),
+        sequence(&[STEP, "{topic: usage, were: {event: login.failed}}"], ", within: 1h"),
+        sequence(&[STEP, "{topic: usage, where: {event: login.failed, usr_id: u1}}"], ", within: 1h"),
+        sequence(&[STEP, STEP], ", within: 1h, gte: 3"),
+        format!("{}\n    guard: {{min_days: 2}}", sequence(&[STEP, STEP], ", within: 1h")),
+    ];
+    let mut edits: Vec<(&str, &str)> = edits.iter().map(|edit| (COUNT, edit.as_str())).collect();
+    let endless = format!("{}\n", sequence(&[STEP, STEP], ", within: 1h"));
+    let whole = format!("{COUNT}\n  expires_after: 2h\n");
+    edits.push((&whole, &endless));
+    let inside = "    - name: pricing\n      sequence: {within: 1h, steps: [{topic: usage}, {topic: usage}]}\n    - name: other\n      compare:\n";
+    edits.push(("    - name: pricing\n      compare:\n", inside));
+    told(
+        &edits,
+        &expect![[r#"
+        a.yaml:22:23: a sequence has 2 to 5 steps, this has 1 [E05]
+        a.yaml:22:23: a sequence has 2 to 5 steps, this has 6 [E05]
+        a.yaml:22:15: sequence has no `within` [E02]
+        a.yaml:22:125: within 64d is not between 1s and 63d [E05]
+        a.yaml:22:15: sequence has no `within` [E02]
+        a.yaml:22:117: unknown key `withn` in sequence [E01]
+          sequence takes steps within; hint: did you mean `within`?
+        a.yaml:22:85: unknown key `were` in step [E01]
+          step takes topic where; hint: did you mean `where`?
+        a.yaml:22:114: usage has no field `usr_id` [E06]
+          hint: did you mean `user_id`?
+        a.yaml:22:129: unknown key `gte` in sequence [E01]
+          sequence takes steps within
+        a.yaml:23:13: min_days does not fit a sequence [E08]
+          it counts days with matches; hint: leave it out
+        a.yaml:13:3: rule `burst` watches a sequence and never ends [E02]
+          hint: add `clear` or `expires_after`
+        a.yaml:13:3: active rule `burst` has neither clear nor expires_after [E02]
+          hint: name one, or set `status: shadow`
+        a.yaml:52:7: a sequence does not stand inside all [E08]
+          hint: use count with `gte: 1`
+    "#]],
+    );
+}
+
+#[test]
+fn milestones() {
+    const COUNT: &str = "    count: {topic: usage, where: {event: login.failed}, within: 10m, gte: 3}";
+    const START: &str = "{topic: usage, where: {event: onboarding.started}}";
+    const STEPS: &str = "{topic: usage, where: {event: onboarding.step_completed}, field: properties.step, names: [one, two]}";
+    let milestone = |rest: &str| format!("    milestone: {{{rest}}}\n    guard: {{stall: ignore}}");
+    let edits = [
+        milestone(&format!("start: {START}, due: 3d")),
+        milestone(&format!("start: {START}, expect: {START}")),
+        milestone(&format!("start: {START}, expect: {START}, due: -3d")),
+        milestone(&format!("start: {START}, expect: {START}, due: 3d, ladder: []")),
+        milestone(&format!("start: {START}, expct: {START}, due: 3d")),
+        milestone("start: account.renewal_date, expect: {topic: usage}, due: -3d"),
+        milestone("start: account.renewal_dat, due: -3d"),
+        milestone("start: account.tier, due: -3d"),
+        milestone("start: account.renewal_date, due: -401d"),
+        milestone(&format!(
+            "start: {START}, steps: {STEPS}, ladder: [{{due: 1d, severity: info, step: tow}}]"
+        )),
+        milestone(&format!("start: {START}, steps: {STEPS}, ladder: [{{due: 1d, severity: info}}]")),
+        milestone(&format!(
+            "start: {START}, steps: {STEPS}, ladder: [{{due: 2d, severity: info, step: one}}, {{due: 1d, severity: info, step: two}}]"
+        )),
+        milestone(&format!(
+            "start: {START}, expect: {START}, due: 3d, steps: {}",
+            STEPS.replace("two", "one")
+        )),
+        milestone(&format!(
+            "start: {START}, expect: {START}, due: 3d, steps: {}",
+            STEPS.replace("properties.step", "properties.used")
+        )),
+        milestone(&format!("start: {START}, expect: {START}, due: 3d, gte: 3")),
+    ];
+    let edits: Vec<(&str, &str)> = edits.iter().map(|edit| (COUNT, edit.as_str())).collect();
+    told(
+        &edits,
+        &expect![[r#"
+            a.yaml:22:16: this milestone has no end [E08]
+              hint: add `expect`, or a `step` to every rung
+            a.yaml:22:16: milestone has no `due` [E02]
+              hint: write `due: 3d`, or a ladder
+            a.yaml:22:141: due -3d is not between 1m and 400d [E05]
+              hint: only a date of the profile is known ahead
+            a.yaml:22:141: milestone has both `due` and `ladder` [E08]
+            a.yaml:22:16: this milestone has no end [E08]
+              hint: add `expect`, or a `step` to every rung
+            a.yaml:22:76: unknown key `expct` in milestone [E01]
+              milestone takes start expect due ladder steps; hint: did you mean `expect`?
+            a.yaml:22:54: expect does not fit a milestone that starts on a date [E08]
+              hint: leave it out, or name steps
+            a.yaml:22:24: `account.renewal_dat` is nothing to start from [E06]
+              start takes a filter, or a date of the profile, such as account.renewal_date; hint: did you mean `account.renewal_date`?
+            a.yaml:22:24: start does not fit a whole number [E03]
+            a.yaml:22:51: -401d is longer than 400d [E05]
+            a.yaml:22:226: no step `tow` [E07]
+              hint: did you mean `two`?
+            a.yaml:22:16: this milestone has no end [E08]
+              hint: add `expect`, or a `step` to every rung
+            a.yaml:22:193: the rungs do not go from mild to bad [E09]
+              all compare one way, each limit is harder to reach, no severity falls
+            a.yaml:22:247: step `one` stands here twice [E11]
+            a.yaml:22:217: field does not fit a number [E03]
+            a.yaml:22:145: unknown key `gte` in milestone [E01]
+              milestone takes start expect due ladder steps
+        "#]],
+    );
+}
+
+#[test]
+fn cadences() {
+    const COUNT: &str = "    count: {topic: usage, where: {event: login.failed}, within: 10m, gte: 3}";
+    let cadence = |rest: &str| format!("    cadence: {{topic: usage, {rest}}}\n    guard: {{stall: ignore}}");
+    let edits = [
+        cadence("bucket: weeks, consecutive: 3, lt: 2"),
+        cadence("bucket: week, consecutive: 13, lt: 2"),
+        cadence("bucket: week, lt: 2"),
+        cadence("consecutive: 3, lt: 2"),
+        cadence("bucket: week, consecutive: 3"),
+        cadence("bucket: week, consecutive: 3, lt: 2, within: 7d"),
+        cadence("bucket: week, consecutive: 3, lt: 2, measure: {last: properties.used}"),
+        cadence("bucket: week, consecutive: 3, lt: 2")
+            .replace("stall: ignore", "min_current: 3, stall: ignore"),
+        cadence("bucket: week, consecutive: 3, lt: 2").replace("stall: ignore", "min_previous: 3"),
+    ];
+    let edits: Vec<(&str, &str)> = edits.iter().map(|edit| (COUNT, edit.as_str())).collect();
+    told(
+        &edits,
+        &expect![[r#"
+        a.yaml:22:37: `weeks` is no bucket [E04]
+          day week month; hint: did you mean `week`?
+        a.yaml:22:56: 13 is not between 1 and 12 [E05]
+        a.yaml:22:14: cadence has no `consecutive` [E02]
+        a.yaml:22:14: cadence has no `bucket` [E02]
+        a.yaml:22:14: cadence has 0 comparators [E08]
+          it takes one of gt gte lt lte ladder
+        a.yaml:22:66: unknown key `within` in cadence [E01]
+          cadence takes topic where measure bucket consecutive gt gte lt lte ladder
+        a.yaml:22:75: this build has no `last outside level` yet [E08]
+          hint: use `count`, `distinct` or `sum`
+        a.yaml:23:13: min_current does not fit a cadence [E08]
+          it compares two windows; hint: raise the threshold instead
+        a.yaml:22:5: this build has no `stall handling` yet [E08]
+          hint: write `guard: {stall: ignore}` in this condition
+    "#]],
+    );
+}
