@@ -9,7 +9,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use crate::engine::store::{
-    Changes, Checkpoint, CheckpointWriter, Deadline, DeadlineClock, DeadlinesOf, Marked, RestoredRow, RowKey,
+    Changes, Checkpoint, Deadline, DeadlineClock, DeadlinesOf, Marked, RestoredRow, RowKey, SharedStore,
     Store, StoreError, Usage,
 };
 use crate::event::Timestamp;
@@ -42,12 +42,12 @@ impl Held {
     ///
     /// # Errors
     /// If there is no thread for it.
-    pub(super) fn begin(&mut self, writer: CheckpointWriter, spawn: Spawn) -> std::io::Result<()> {
+    pub(super) fn begin(&mut self, store: &impl SharedStore, spawn: Spawn) -> std::io::Result<()> {
         if self.writing.is_some() {
             return Ok(());
         }
         let (send, outcome) = channel();
-        let checkpoint = Arc::clone(&self.checkpoint);
+        let (writer, checkpoint) = (store.writer(), Arc::clone(&self.checkpoint));
         let write = move || {
             let begun = Instant::now();
             let end = writer(&checkpoint).map(|()| begun.elapsed());

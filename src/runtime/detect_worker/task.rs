@@ -215,7 +215,7 @@ impl<T: SharedStore> Task<T> {
         if position > self.committed {
             return Ok(false);
         }
-        held.begin(self.store.writer(), spawn)?;
+        held.begin(&self.store, spawn)?;
         let Some(outcome) = held.outcome(wait) else { return Ok(false) };
         self.held = None;
         let place = (self.partition.partition, position);

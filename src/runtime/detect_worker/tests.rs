@@ -355,7 +355,9 @@ impl World {
             }
             let dies = fate.strikes(20);
             self.clock.pause(Duration::from_millis(20));
-            if worker.turn(Duration::from_millis(30)).is_err() || dies {
+            let end = worker.turn(Duration::from_millis(30));
+            self.assert_published(group, &worker, stores);
+            if end.is_err() || dies {
                 deaths += 1;
                 drop(worker);
                 if self.loses && fate.strikes(2) {
@@ -379,6 +381,17 @@ impl World {
             worker = self.worker(group, stores, fate);
         }
         deaths
+    }
+
+    /// No store may know of more than is published.
+    fn assert_published(&self, group: &str, worker: &Worker, stores: &[Kept]) {
+        for task in &worker.desk.tasks {
+            let place = task.partition.partition;
+            let stored = stores[usize::try_from(place).unwrap()].0.lock().unwrap().last_checkpoint().unwrap();
+            let stored = stored.map_or(0, |(position, _)| position);
+            let committed = self.log.committed(group, &task.partition).unwrap_or(0);
+            assert!(stored <= committed, "partition {place}: {stored} is stored, {committed} published");
+        }
     }
 
     fn finish(&self, worker: &mut Worker) -> Result<(), WorkerError> {
