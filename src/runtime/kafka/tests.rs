@@ -402,6 +402,12 @@ fn rows_are_visible_when_their_transaction_is_and_whoever_comes_next_fences() {
     assert_eq!(rows(&connection, &topic, None), [], "not before the transaction is over");
     first.start_commit(&[]).unwrap();
     assert!(first.commit_done(PATIENCE).unwrap());
+
+    // The first one is paused in the midst of a transaction. That this one has begun shows that the one before is complete:
+    // a broker says that a transaction is committed before its end stands in the log.
+    send(&mut first, &topic, 1, "of the zombie", 0);
+    first.acknowledged(PATIENCE, &mut Vec::new()).unwrap();
+    assert_eq!(first.in_flight(), 0);
     let found = rows(&connection, &topic, None);
     assert_eq!(found.len(), 3000);
     // The end of the transaction takes an offset, too.
@@ -411,10 +417,7 @@ fn rows_are_visible_when_their_transaction_is_and_whoever_comes_next_fences() {
     );
     assert_eq!(rows(&connection, &topic, Some(2)), [("row 2999".to_owned(), 1)]);
 
-    // The first one is paused in the midst of a transaction; another takes over.
-    send(&mut first, &topic, 1, "of the zombie", 0);
-    first.acknowledged(PATIENCE, &mut Vec::new()).unwrap();
-    assert_eq!(first.in_flight(), 0);
+    // Another takes over.
     let mut second = RowsSink::open(&connection, 1).unwrap();
     assert_eq!(rows(&connection, &topic, None).len(), 3000, "what it has left open is ended");
     first.start_commit(&[]).unwrap();
@@ -422,6 +425,8 @@ fn rows_are_visible_when_their_transaction_is_and_whoever_comes_next_fences() {
     send(&mut second, &topic, 1, "of the successor", 0);
     second.start_commit(&[]).unwrap();
     assert!(second.commit_done(PATIENCE).unwrap());
+    // Whoever opens next waits until that is complete.
+    RowsSink::open(&connection, 1).unwrap();
     let found = rows(&connection, &topic, None);
     assert_eq!((found.len(), found[3000].0.as_str()), (3001, "of the successor"));
 
