@@ -499,6 +499,19 @@ fn hits(points: &[(u8, i32)]) -> Hits {
 }
 
 #[test]
+fn points_fade_in_each_64th_of_the_half_life() {
+    let series = score();
+    let mut state = SeriesState::new(&series);
+    state.add_points(&series, Timestamp(0), &hits(&[(0, 90 * 256)]));
+    for minute in 0..300_i32 {
+        let at = Timestamp(i64::from(minute) * MINUTE);
+        let found = state.over(&series, &Window::Newest, Span::UpTo(at)).value.to_f64();
+        let expected = 90.0 * (-f64::from(minute) / 64.0).exp2();
+        assert!((found - expected).abs() <= 1.0 / 512.0 + 1e-9, "{minute}: {found}, not {expected}");
+    }
+}
+
+#[test]
 fn points_fade_by_half_and_a_factor_keeps_its_latest() {
     let series = score();
     let at = |state: &SeriesState, ms: i64| {
