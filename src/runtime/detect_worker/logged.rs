@@ -20,6 +20,9 @@ pub(super) struct Logged {
     sink: Option<Box<dyn Sink + Send>>,
     under_way: Option<Publishing>,
     due: Timestamp,
+    /// Position up to which the changelog holds our line already. Another machine went there while we were away; a marker
+    /// before it would stand behind rows that know more.
+    reached: i64,
     /// Time that processing took since the last marker, ms: a replay would take as long.
     busy_ms: i64,
 }
@@ -30,11 +33,12 @@ impl Logged {
         changelog: Arc<Changelog>,
         sink: Box<dyn Sink + Send>,
         (partition, partitions): (i32, u16),
+        reached: i64,
         now: Timestamp,
     ) -> Self {
         let share = i64::from(partition) + 1;
         let due = now.plus(changelog.interval_ms.saturating_mul(share) / i64::from(partitions.max(1)));
-        Self { changelog, partition, sink: Some(sink), under_way: None, due, busy_ms: 0 }
+        Self { changelog, partition, sink: Some(sink), under_way: None, due, reached, busy_ms: 0 }
     }
 
     /// The next marker is due as soon as there is something to mark: the last one is another version's.
@@ -69,7 +73,7 @@ impl Logged {
     ) -> Result<(), WorkerError> {
         let marked = store.marked()?;
         let position = store.last_checkpoint()?.map_or(Marked::NONE, |(position, _)| position);
-        if position <= marked.position || self.under_way.is_some() {
+        if position <= marked.position || position < self.reached || self.under_way.is_some() {
             return Ok(());
         }
         self.due = now.plus(self.changelog.interval_ms);

@@ -155,8 +155,10 @@ impl<T: Store> Job<T> {
         let foreign = situation.marker.is_some_and(|marker| marker.stamp.engine != ours.engine);
         let logged = match (changelog, sink) {
             (Some(changelog), Some(sink)) => {
-                let mut logged =
-                    Logged::new(changelog, sink, (place, self.settings.partitions), ours.written);
+                let reached = known.filter(|known| known.line == marked.line);
+                let reached = reached.map_or(Marked::NONE, |known| known.position);
+                let places = (place, self.settings.partitions);
+                let mut logged = Logged::new(changelog, sink, places, reached, ours.written);
                 if foreign {
                     logged.hurry();
                 }

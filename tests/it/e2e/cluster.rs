@@ -267,13 +267,14 @@ impl App {
         read
     }
 
-    /// The committed offsets of a group, by partition.
+    /// The committed offsets of a group, by partition. A process that was killed in a transaction keeps them undecided
+    /// until the coordinator gives that transaction up, which it looks after every ten seconds.
     pub fn committed(&self, group: &str, topic: &str, partitions: i32) -> Vec<i64> {
         let mut list = TopicPartitionList::new();
         for partition in 0..partitions {
             list.add_partition(topic, partition);
         }
-        let committed = self.consumer(group).committed_offsets(list, ASK).unwrap();
+        let committed = self.consumer(group).committed_offsets(list, LIMIT).unwrap();
         let offset = |offset| if let Offset::Offset(offset) = offset { offset } else { -1 };
         committed.elements().iter().map(|element| offset(element.offset())).collect()
     }

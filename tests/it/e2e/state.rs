@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use forewarn::engine::effects::Effects;
+use forewarn::engine::rows::row::Row;
 use forewarn::engine::store::{ChangedRow, Marked, Store};
 use forewarn::engine::{Activation, Engine, JournalRecord, Settings};
 use forewarn::event::Timestamp;
@@ -22,6 +23,12 @@ fn rows(store: &mut RocksStore) -> Vec<ChangedRow> {
         store.changes().unwrap().rows.map(Result::unwrap).filter(|(_, row)| row.is_some()).collect();
     rows.sort();
     rows
+}
+
+/// A row as people can read it.
+fn told((key, row): &ChangedRow) -> String {
+    let row = row.as_deref().map(Row::decode);
+    format!("{}: {row:?}", key.0.escape_ascii())
 }
 
 /// Rows of an engine that was never disturbed and has read everything before this position.
@@ -70,9 +77,13 @@ pub fn assert_agrees(app: &App, folder: &Path) -> usize {
         let found = rows(&mut store);
         let expected = undisturbed(app, &journal, partition, position);
         assert_eq!(found.len(), expected.len(), "partition {own} at {position}");
-        for (found, expected) in found.iter().zip(&expected) {
-            assert_eq!(found, expected, "partition {own} at {position}");
-        }
+        let differences: Vec<String> = found
+            .iter()
+            .zip(&expected)
+            .filter(|(found, expected)| found != expected)
+            .map(|(found, expected)| format!("found {}\nexpected {}", told(found), told(expected)))
+            .collect();
+        assert!(differences.is_empty(), "partition {own} at {position}:\n{}", differences.join("\n"));
         count += found.len();
     }
     count

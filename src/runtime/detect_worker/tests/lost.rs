@@ -178,6 +178,39 @@ fn a_changelog_of_another_history_is_written_anew() {
 }
 
 #[test]
+fn a_machine_that_comes_back_marks_nothing_that_another_one_has_passed() {
+    let mut world = World::logged();
+    world.history();
+    let (first, second) = (stores(&calm()), stores(&calm()));
+    world.run("calm", &first, &calm());
+    world.history();
+    world.run("calm", &second, &calm());
+    let reached: Vec<_> = world.markers("calm", 0).iter().map(|marker| marker.position).collect();
+
+    // The first one replays what the second has published, and is killed before it is through.
+    let mut late = world.worker("calm", &first, &calm());
+    let mut stored = 0;
+    while late.desk.tasks.is_empty() || late.desk.tasks.iter().any(Task::is_silent) {
+        late.turn(Duration::from_millis(30)).unwrap();
+        world.clock.pause(Duration::from_millis(INTERVAL_MS.unsigned_abs()));
+        let position = first[0].0.lock().unwrap().last_checkpoint().unwrap().unwrap().0;
+        stored += usize::from(reached.iter().all(|reached| position != *reached));
+    }
+    assert!(stored > 0, "it has stored nothing on the way");
+    drop(late);
+    for partition in 0..PARTITIONS {
+        let markers = world.markers("calm", partition);
+        assert!(markers.is_sorted_by_key(|marker| marker.position), "{markers:?}");
+    }
+
+    let third = stores(&calm());
+    world.run("calm", &third, &calm());
+    let fresh = stores(&calm());
+    world.run("again", &fresh, &calm());
+    assert_eq!(contents(&third), contents(&fresh));
+}
+
+#[test]
 fn a_corrupt_row_costs_the_store_and_nothing_else() {
     let mut world = World::logged();
     world.history();
