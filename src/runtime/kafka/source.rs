@@ -68,10 +68,12 @@ impl ConsumerContext for Rebalances {
         kind: RDKafkaRespErr,
         partitions: &mut TopicPartitionList,
     ) {
+        eprintln!("callback {kind:?} closing {} closed {}", self.with(|s| s.closing), consumer.closed());
         if self.with(|state| state.closing) {
             if let Err(error) = consumer.unassign() {
                 warn!(%error, "the last partitions could not be let go");
             }
+            eprintln!("callback done");
             return;
         }
         let concerned = list(partitions);
@@ -229,10 +231,21 @@ impl Source for KafkaSource {
 }
 
 impl Drop for KafkaSource {
-    /// Closing reports a last revocation, which nobody else would answer.
+    /// Leaves, and answers every change that was reported up to then. The client must not be closed before: closing it does
+    /// not wait for a change that it has reported meanwhile, and whoever answers that one then waits for a client that is
+    /// no more.
     fn drop(&mut self) {
-        self.consumer.context().with(|state| state.closing = true);
-        if let Err(error) = self.consumer.unassign() {
+        let reported = self.consumer.context().with(|state| {
+            state.closing = true;
+            !state.changes.is_empty()
+        });
+        let answered =
+            if reported || self.told != Assignment::Unchanged { self.consumer.unassign() } else { Ok(()) };
+        self.consumer.unsubscribe();
+        while self.batch.consumer_waits() {
+            self.consumer.poll(Duration::ZERO);
+        }
+        if let Err(error) = answered {
             warn!(%error, "the partitions could not be let go");
         }
     }

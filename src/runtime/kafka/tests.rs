@@ -109,6 +109,30 @@ fn at(topic: &str, partition: i32) -> SourcePartition {
 }
 
 #[test]
+fn a_member_can_be_dropped_at_any_moment_of_its_joining() {
+    // Half milliseconds after it has begun to join: librdkafka tells the group's answer within some sixty.
+    const MOMENTS: u64 = 160;
+    let Some(connection) = connection("drops") else { return };
+    let topics = [topic(&connection, "in", 2)];
+    let (send, dropped) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for moment in 0..MOMENTS {
+            let mut source = KafkaSource::open(&connection, Group::Intake, 0, &topics).unwrap();
+            // In every other round a change is told and never carried out; in the others none is even told.
+            if moment % 2 == 0 {
+                source.poll(Duration::from_millis(1), &mut |_| ()).unwrap();
+            }
+            std::thread::park_timeout(Duration::from_millis(moment / 2));
+            drop(source);
+            send.send(moment).unwrap();
+        }
+    });
+    for moment in 0..MOMENTS {
+        assert_eq!(dropped.recv_timeout(PATIENCE), Ok(moment), "it does not come back");
+    }
+}
+
+#[test]
 fn a_member_reads_in_order_commits_and_goes_on_where_it_was() {
     let Some(connection) = connection("reads") else { return };
     let topic = topic(&connection, "in", 2);

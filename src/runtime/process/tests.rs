@@ -8,7 +8,7 @@ use crate::event::SourcePartition;
 use crate::journal::System;
 use crate::runtime::kafka::admin::TopicPlan;
 use crate::runtime::sink::{Outgoing, Sink};
-use crate::runtime::source::{Assignment, Source};
+use crate::runtime::source::Source;
 use crate::runtime::system::{SystemTopics, publish_system};
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -144,11 +144,6 @@ fn records_become_alerts_and_a_process_goes_on_where_it_was() {
     let memory = RocksMemory::new(1 << 20, 1 << 20);
     let journal = [config.topics.journal.clone()];
     let mut group = KafkaSource::open(&first.connection, Group::Detect, 0, &journal).unwrap();
-    // A member that is closed while it joins may wait for ever.
-    let deadline = Instant::now() + PATIENCE;
-    while group.poll(Duration::from_millis(50), &mut |_| {}).unwrap() == Assignment::Unchanged {
-        assert!(Instant::now() < deadline, "the group was not joined");
-    }
     for partition in 0..3 {
         let mut store = RocksStore::open(state.path(), partition, 3, &memory).unwrap();
         let position = crate::engine::store::Store::last_checkpoint(&mut store).unwrap().map(|(at, _)| at);
