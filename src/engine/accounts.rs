@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use crate::event::Event;
+use crate::event::{Event, Field, Value};
 
 use super::alert::Reason;
 use super::census::Entry;
 use super::dealings::Held;
 use super::judge::Cause;
+use super::matches::find;
 use super::profile::Profile;
 use super::rows::key::{KeyParts, account_range};
 use super::scene::Case;
@@ -41,12 +42,15 @@ impl Engine {
             "account.updated" => {
                 let new = Profile::of(event);
                 let row = self.rows.get_or_insert(&account_key(account), turn.store)?;
-                let older = row.profile.as_ref().is_some_and(|known| known.version > new.version);
-                if !older {
-                    let known = row.profile.is_some();
+                let known = row.profile.as_ref();
+                if known.is_none_or(|known| known.version <= new.version) {
+                    let zone =
+                        |fields: &[(Field, Value<'static>)]| find(Some(fields), Field::Timezone).cloned();
+                    let moved = known.and_then(|known| zone(&known.fields)) != zone(&new.fields);
+                    let known = known.is_some();
                     row.profile = Some(Arc::new(new));
                     self.judge_references(account, known, turn)?;
-                    self.after_profile(account, turn)?;
+                    self.after_profile(account, moved, turn)?;
                 }
             }
             "user.updated" => {
@@ -191,7 +195,7 @@ impl Engine {
     /// in it begins with it (`rules.md` §7, level, absence, milestone). `known`: there was a profile before.
     fn judge_references(&mut self, account: &str, known: bool, turn: &mut Turn<'_>) -> Result<(), StepError> {
         let plan = Arc::clone(&self.plan);
-        for rule in &plan.referring {
+        for (rule, touched) in &plan.referring {
             let keys = match &plan.rule(*rule).entity.part {
                 None => vec![account_key(account)],
                 Some(part) => self.listed(&part.name, account, turn)?,
@@ -200,7 +204,7 @@ impl Engine {
                 self.with_row(&key, turn, |scene| {
                     let is_known = known || scene.row.first_event().is_some();
                     scene.prepare_known(*rule, is_known);
-                    scene.look_at(Case { rule: *rule, episode: 0 }, Cause::Moved);
+                    scene.look_at(Case { rule: *rule, episode: 0 }, Cause::Moved(touched));
                     vec![*rule]
                 })?;
             }
@@ -208,9 +212,18 @@ impl Engine {
         Ok(())
     }
 
-    /// A new profile may have changed who owns the account's open alerts, and what holds others back.
-    pub(super) fn after_profile(&mut self, account: &str, turn: &mut Turn<'_>) -> Result<(), StepError> {
+    /// A new profile may have changed who owns the account's open alerts, and what holds others back. `moved`: the
+    /// account has another time zone.
+    pub(super) fn after_profile(
+        &mut self,
+        account: &str,
+        moved: bool,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), StepError> {
         let mut keys: Vec<RowKey> = Vec::new();
+        if moved {
+            keys.push(account_key(account));
+        }
         for entity in self.plan.entities.iter().filter(|entity| entity.account) {
             let kind = entity.part.as_ref().map_or("account", |part| &part.name);
             keys.extend(self.task.open.range(account_range(kind, account)).cloned());

@@ -147,13 +147,15 @@ pub struct Reception {
     pub rules: Vec<RuleIx>,
 }
 
-/// The cases that an event touches.
+/// What an event changed in a row.
 #[derive(Debug, Default)]
 struct Touched {
-    /// Those to be judged, in the order of the touches.
+    /// What must be judged, in the order of the touches.
     cases: Vec<Case>,
-    /// Those that it is evidence of.
+    /// Cases that it is evidence of.
     proven: Vec<Case>,
+    /// Series that took it in.
+    series: Vec<SeriesIx>,
 }
 
 /// Hash of the values of some fields.
@@ -237,14 +239,14 @@ impl Scene<'_> {
                 reception.applied |= self.take(*touch, arrival, &mut touched);
             }
         }
-        let mut cases = touched.cases;
+        let Touched { mut cases, series, .. } = touched;
         cases.sort_by_key(|case| (case.rule, case.episode));
         cases.dedup();
         for case in cases {
-            if self.is_disproved(case, event.time) {
+            if self.is_disproved(case, event.time, &series) {
                 self.disprove(case);
             }
-            self.look_at(case, Cause::Event(&arrival.seen));
+            self.look_at(case, Cause::Event(&arrival.seen, &series));
         }
         self.forget_episodes(&reception.rules);
         reception
@@ -325,6 +327,8 @@ impl Scene<'_> {
                 {
                     state.anchor = state.anchor.max(Some(arrival.seen.event.time));
                 }
+                let condition = &self.plan.rule(rule).conditions[usize::from(place)];
+                touched.series.extend(condition.detector.series());
                 touched.cases.push(case);
                 true
             }
@@ -367,17 +371,24 @@ impl Scene<'_> {
         let plan = self.plan;
         let own = &plan.program.series[usize::from(series.0)];
         let state = self.row.series_mut(own);
-        let mut proves = true;
+        let (mut is_late, mut proves) = (false, true);
         if let Measure::Score(scoring) = &own.measure {
             let hits = hits(scoring, &arrival.seen);
             state.add_points(own, event.time, &hits);
             // An event without points moves only the time for which the score stands.
             proves = !hits.is_empty();
-        } else if state.add(own, &sample, day, floor) == Taken::Late {
+        } else {
+            is_late = state.add(own, &sample, day, floor) == Taken::Late;
+        }
+        let judges =
+            || plan.judges[usize::from(series.0)].iter().map(|rule| Case { rule: *rule, episode: 0 });
+        // An absence keeps its last match only; an older one may still have been in the silence that it told of.
+        let is_absence = matches!(own.window, Window::Newest);
+        if is_late && !(is_absence && judges().any(|case| self.is_disproved(case, event.time, &[series]))) {
             return false;
         }
-        for rule in &plan.judges[usize::from(series.0)] {
-            let case = Case { rule: *rule, episode: 0 };
+        touched.series.push(series);
+        for case in judges() {
             touched.cases.push(case);
             if proves {
                 self.prove(case, arrival.proof, touched);
@@ -410,6 +421,7 @@ impl Scene<'_> {
         let plan = self.plan;
         let own = &plan.program.series[usize::from(series.0)];
         self.row.series_mut(own).reset(own, time, day);
+        touched.series.push(series);
         for rule in &plan.judges[usize::from(series.0)] {
             let case = Case { rule: *rule, episode: 0 };
             if let Some(episode) = self.episode_mut(case)
@@ -478,6 +490,7 @@ impl Scene<'_> {
         if taken == Taken::Late {
             return false;
         }
+        touched.series.push(series);
         for rule in &plan.judges[usize::from(series.0)] {
             let shape = (plan.rule(*rule).conditions.len(), plan.rule(*rule).clear.len());
             let Some(state) = self.row.firing.rule_mut(plan.rule(*rule).key) else { continue };
@@ -505,6 +518,7 @@ impl Scene<'_> {
             return false;
         }
         let begins = before.is_none() && state.course_start().is_some();
+        touched.series.push(series);
         for rule in &plan.judges[usize::from(series.0)] {
             let case = Case { rule: *rule, episode: 0 };
             if let Some(episode) = self.episode_mut(case)
@@ -593,6 +607,7 @@ impl Scene<'_> {
     pub fn withdraw(&mut self, leaves: &Arrival<'_, '_>) -> Vec<RuleIx> {
         let (event, plan) = (leaves.seen.event, self.plan);
         let mut rules: Vec<RuleIx> = Vec::new();
+        let mut touched: Vec<SeriesIx> = Vec::new();
         for (_, touch) in leaves.touches {
             let series = match touch {
                 Touch::Add(series) => series,
@@ -623,6 +638,7 @@ impl Scene<'_> {
                     _ => state.remove(own, &sample, day),
                 }
             }
+            touched.push(*series);
             rules.extend_from_slice(&plan.judges[usize::from(series.0)]);
         }
         rules.sort_unstable();
@@ -631,7 +647,7 @@ impl Scene<'_> {
             let case = Case { rule: *rule, episode: 0 };
             if let Some(episode) = self.episode_mut(case) {
                 episode.disprove(&leaves.proof);
-                self.look_at(case, Cause::Moved);
+                self.look_at(case, Cause::Moved(&touched));
             }
         }
         rules

@@ -1,10 +1,10 @@
 //! From verdicts to activations: when an episode of a rule begins, goes on and ends (`rules.md` §6, §7; `contracts.md` §5.1).
 
 use crate::event::{Timestamp, Value};
-use crate::rules::program::{Clear, Combine, Condition, Detector, Path, Rule, Severity, Window};
+use crate::rules::program::{Clear, Combine, Condition, Detector, Path, Rule, SeriesIx, Severity, Window};
 
 use super::alert::Observed;
-use super::detect::Judged;
+use super::detect::{Judged, Prompt};
 use super::firing::{Activation, Fate};
 use super::matches::{Seen, Subject};
 use super::plan::is_negative;
@@ -14,10 +14,10 @@ use super::series::Span;
 /// Why a rule is judged.
 #[derive(Debug, Clone, Copy)]
 pub enum Cause<'a, 'e> {
-    /// An event touched it.
-    Event(&'a Seen<'a, 'e>),
-    /// Something else than an event at hand touched it: a ticket moved, a profile changed.
-    Moved,
+    /// An event touched it, by these series.
+    Event(&'a Seen<'a, 'e>, &'a [SeriesIx]),
+    /// Something else than an event at hand touched it, by these series: a ticket moved, a profile changed.
+    Moved(&'a [SeriesIx]),
     /// The watermark reached this mark.
     Mark(Timestamp),
     /// A new or changed rule looks for the first time: what holds now is not announced.
@@ -27,18 +27,21 @@ pub enum Cause<'a, 'e> {
 impl Scene<'_> {
     /// Judges a case and lets its episode begin, go on or end.
     pub fn look_at(&mut self, case: Case, cause: Cause<'_, '_>) {
-        let (clock, on_mark) = match cause {
-            Cause::Mark(mark) => (mark, true),
-            _ => (self.watermark(case.rule), false),
+        let (clock, prompt) = match cause {
+            Cause::Mark(mark) => (mark, Prompt::Mark),
+            Cause::Event(_, touched) | Cause::Moved(touched) => {
+                (self.watermark(case.rule), Prompt::Touched(touched))
+            }
+            Cause::Baseline => (self.watermark(case.rule), Prompt::All),
         };
         self.tally(case.rule).evaluations += 1;
-        if matches!(cause, Cause::Event(_)) {
+        if matches!(cause, Cause::Event(..)) {
             self.raise_peak(case);
         }
         if self.is_calm(case) {
             return;
         }
-        let judged = self.judge(case, clock, on_mark);
+        let judged = self.judge(case, clock, prompt);
         if judged.is_empty() {
             return;
         }
@@ -171,7 +174,9 @@ impl Scene<'_> {
         let captured = match cause {
             // The firing event of a sequence is its newest match, which need not be the one at hand.
             _ if observed.iter().zip(&rule.conditions).any(told) => None,
-            Cause::Event(seen) if !rule.conditions.iter().all(is_negative) => Some(self.capture(case, seen)),
+            Cause::Event(seen, _) if !rule.conditions.iter().all(is_negative) => {
+                Some(self.capture(case, seen))
+            }
             _ => None,
         };
         let Some(episode) = self.episode_mut(case) else { return };
@@ -259,8 +264,9 @@ impl Scene<'_> {
         }
     }
 
-    /// Whether a late event at `time` makes false what a negative condition fired for (`rules.md` §6, late disproof).
-    pub fn is_disproved(&mut self, case: Case, time: Timestamp) -> bool {
+    /// Whether a late event at `time`, which came into these series, makes false what a negative condition fired for
+    /// (`rules.md` §6, late disproof).
+    pub fn is_disproved(&mut self, case: Case, time: Timestamp, touched: &[SeriesIx]) -> bool {
         let rule = self.rule(case);
         let Some(activation) = self.episode(case).and_then(|episode| episode.activation) else {
             return false;
@@ -269,11 +275,10 @@ impl Scene<'_> {
             return false;
         }
         let still = self.look(case, activation.at, |view, episode| {
-            view.on_mark = true;
             let reached: Vec<bool> = (0..rule.conditions.len())
                 .map(|place| {
                     !is_negative(&rule.conditions[place])
-                        || view.judge(rule, place, episode, activation.at).reached
+                        || view.still_reached((rule, place), episode, (time, touched), activation.at)
                 })
                 .collect();
             holds(rule, &reached, episode)

@@ -4,9 +4,11 @@ use crate::event::{Timestamp, Value};
 use crate::rules::program::{Detector, Person, RuleIx, Severity, Variable};
 
 use super::alert::{Action, Alert, Evidence, Observed, Occasion, alert_id, build, dedup_key};
+use super::detect::Prompt;
 use super::firing::{Fate, OpenAlert, Said};
 use super::matches::find;
 use super::number::Exact;
+use super::plan::is_negative;
 use super::scene::{Case, Scene, variables_hold};
 
 /// Shortest time between two `updated` revisions, ms.
@@ -60,7 +62,9 @@ impl Scene<'_> {
         episode.member = true;
         episode.opened = Some(now);
         let key = dedup_key(&rule.family, &rule.entity.kind(), self.entity, &dedup);
-        let id = alert_id(&self.settings.application_id, &key, self.settings.partition, self.offset);
+        let ordinal = self.task.openings.count(self.offset, &key);
+        let id =
+            alert_id(&self.settings.application_id, &key, (self.settings.partition, self.offset), ordinal);
         self.row.firing.alerts.push(OpenAlert {
             family,
             dedup,
@@ -219,7 +223,7 @@ impl Scene<'_> {
     pub fn observe(&mut self, case: Case) -> Vec<Observed> {
         let clock = self.watermark(case.rule);
         let mut observed: Vec<Observed> =
-            self.judge(case, clock, false).into_iter().map(|judged| judged.observed).collect();
+            self.judge(case, clock, Prompt::All).into_iter().map(|judged| judged.observed).collect();
         if let Some(episode) = self.episode(case) {
             for (seen, state) in observed.iter_mut().zip(&episode.conditions) {
                 seen.met &= state.held;
@@ -276,16 +280,16 @@ impl Scene<'_> {
         );
     }
 
-    /// A late event disproves what a case fired for.
+    /// A late event disproves what a case fired for: its negative conditions; growth stays what it is.
     pub fn disprove(&mut self, case: Case) {
-        let observed = self.observe(case);
+        let (rule, observed) = (self.rule(case), self.observe(case));
         let was_member = self.episode(case).is_some_and(|episode| episode.member);
         self.leave(case);
         if let Some(episode) = self.episode_mut(case) {
-            episode.conditions.iter_mut().for_each(|state| {
-                state.since = None;
-                state.held = false;
-            });
+            let own = episode.conditions.iter_mut().zip(&rule.conditions);
+            for (state, _) in own.filter(|(_, condition)| is_negative(condition)) {
+                (state.since, state.held) = (None, false);
+            }
         }
         self.deactivate(case, &observed);
         if was_member {

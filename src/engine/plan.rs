@@ -7,8 +7,8 @@ use hashbrown::HashMap;
 
 use crate::event::{Field, FieldSet, Kind, Text};
 use crate::rules::program::{
-    Begin, Clear, Condition, Detector, Entity, Filter, FilterIx, Guards, Literal, Measure, Output, Path,
-    Person, Program, Rule, RuleIx, Rung, SeriesIx, Test, Variable, Window,
+    Begin, Clear, Comparator, Condition, Detector, Entity, Filter, FilterIx, Guards, Literal, Measure,
+    Output, Path, Person, Program, Rule, RuleIx, Rung, SeriesIx, Test, Variable, Window,
 };
 
 use super::alert::captured_paths;
@@ -78,6 +78,17 @@ pub struct Steady {
     pub owner: u64,
 }
 
+/// What turns a count into a ratio to its first threshold; whole thresholds stand between two integers.
+#[derive(Debug, Clone, Copy)]
+pub struct Near {
+    /// Where firing begins, times a factor that makes it whole.
+    border: u64,
+    /// What a count is multiplied with before it is divided by the border: the same factor, times [`peaks::ONE`].
+    ones: u64,
+    /// The highest count that does not fire.
+    most_calm: u64,
+}
+
 /// What the engine wants to know of a rule beyond the program.
 #[derive(Debug, Clone)]
 pub struct RulePlan {
@@ -96,6 +107,8 @@ pub struct RulePlan {
     pub negative: bool,
     /// How many conditions and clear items it has.
     pub shape: (u8, u8),
+    /// How near a count brings it to firing, if it is a rule of one upward count.
+    pub near: Option<Near>,
     /// If nothing comes of most events while its alert is open.
     pub steady: Option<Steady>,
 }
@@ -115,8 +128,8 @@ pub struct Plan {
     pub rules: Vec<RulePlan>,
     /// By series: the rules that judge it.
     pub judges: Vec<Vec<RuleIx>>,
-    /// Rules that judge a share of something of the profile, or count from a time in it.
-    pub referring: Vec<RuleIx>,
+    /// Rules that judge a share of something of the profile, or count from a time in it, and the series of which they do.
+    pub referring: Vec<(RuleIx, Vec<SeriesIx>)>,
     /// By filter: whether its matches move when a ticket's attributes change.
     pub moves: Vec<bool>,
     /// By filter: whether every event that [`Plan::filters`] names it for matches it.
@@ -195,21 +208,39 @@ impl Plan {
         rungs_of(self.rule(rule)).iter().any(|rung| value.holds(rung.op, rung.limit))
     }
 
-    /// A count by the first threshold of a rule of one count, as rows keep their peaks ([`peaks::fixed`]).
+    /// How near a count brings a rule of one upward count to firing, as rows keep it ([`peaks::fixed`], `contracts.md` §8.1).
     #[must_use]
     pub fn ratio(&self, rule: RuleIx, count: u64) -> u16 {
-        let Some(limit) = rungs_of(self.rule(rule)).first().map(|rung| rung.limit) else { return 0 };
-        let Ok(mantissa) = u64::try_from(limit.mantissa) else { return 0 };
-        let scaled = count.saturating_mul(10_u64.pow(u32::from(limit.scale)));
-        let ratio = scaled.saturating_mul(u64::from(peaks::ONE)).checked_div(mantissa).unwrap_or(0);
+        let Some(near) = self.rule_plan(rule).near else { return 0 };
+        let fires = count > near.most_calm;
+        let of_nothing = u64::from(peaks::ONE) * if fires { 2 } else { 0 };
+        let ratio = count.saturating_mul(near.ones).checked_div(near.border).unwrap_or(of_nothing);
         let ratio = u16::try_from(ratio).unwrap_or(u16::MAX).min(10 * peaks::ONE);
-        if scaled > mantissa { ratio.max(peaks::ONE + 1) } else { ratio }
+        if fires { ratio.max(peaks::ONE + 1) } else { ratio.min(peaks::ONE) }
     }
 
     /// The same of an exact value, rounded down to a whole number first.
     #[must_use]
     pub fn ratio_of(&self, rule: RuleIx, value: Exact) -> u16 {
         u64::try_from(value.num / value.den).map_or(0, |count| self.ratio(rule, count))
+    }
+
+    fn near_of(&self, rule: &Rule) -> Option<Near> {
+        let [Condition { detector: Detector::Count { series, rungs, .. }, .. }] = rule.conditions.as_slice()
+        else {
+            return None;
+        };
+        let Rung { op, limit, .. } = rungs.first()?;
+        let (mantissa, scale) = (u64::try_from(limit.mantissa).ok()?, 10_u64.pow(u32::from(limit.scale)));
+        let measure = &self.program.series[usize::from(series.0)].measure;
+        let counts = matches!(measure, Measure::Count | Measure::Distinct(_)) && mantissa % scale == 0;
+        let (half, most_calm) = match op {
+            Comparator::Gt => (0, mantissa / scale),
+            Comparator::Gte => (if counts { scale } else { 0 }, mantissa.div_ceil(scale).checked_sub(1)?),
+            Comparator::Lt | Comparator::Lte => return None,
+        };
+        let border = (2 * mantissa).saturating_sub(half);
+        Some(Near { border, ones: 2 * scale * u64::from(peaks::ONE), most_calm })
     }
 
     fn steady_of(&self, rule: &Rule) -> Option<Steady> {
@@ -381,14 +412,16 @@ impl Plan {
             for (number, attach) in (0_u8..).zip(&rule.alert.attach) {
                 self.add_use(attach.filter, entity, Touch::Attach(place, number));
             }
-            let refers = |condition: &Condition| {
+            let refers = |detector: &&Detector| {
                 matches!(
-                    condition.detector,
+                    detector,
                     Detector::Level { relative_to: Some(_), .. } | Detector::Absence { arm: Some(_), .. }
-                ) || program.begins_on(&condition.detector).is_some()
+                ) || program.begins_on(detector).is_some()
             };
-            if rule.conditions.iter().any(refers) {
-                self.referring.push(place);
+            let detectors = rule.conditions.iter().map(|condition| &condition.detector);
+            let referring: Vec<SeriesIx> = detectors.filter(refers).filter_map(Detector::series).collect();
+            if !referring.is_empty() {
+                self.referring.push((place, referring));
             }
             self.rules.push(RulePlan {
                 kinds,
@@ -401,6 +434,7 @@ impl Plan {
                     u8::try_from(rule.conditions.len()).unwrap_or(u8::MAX),
                     u8::try_from(rule.clear.len()).unwrap_or(u8::MAX),
                 ),
+                near: self.near_of(rule),
                 steady: self.steady_of(rule),
             });
         }
@@ -525,4 +559,53 @@ fn paths_to_capture(rules: &[Rule], rule: &Rule) -> Vec<Path> {
     paths.sort();
     paths.dedup();
     paths
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::Plan;
+    use crate::engine::number::Exact;
+    use crate::engine::peaks::{ONE, fixed};
+    use crate::rules::program::RuleIx;
+    use crate::rules::{Options, load};
+
+    /// The plan of one rule that counts so.
+    fn plan(measure: &str, threshold: &str) -> Plan {
+        let text = format!(
+            "{{version: 1, name: one, rules: [{{id: r, title: t, why: w, status: shadow, severity: info, family: f, \
+             entity: account, policy: {{cooldown: 0s}}, alert: {{summary: s}}, clear: {{if: {{met: false}}}}, \
+             when: {{count: {{topic: billing, measure: {measure}, within: 1h, {threshold}}}}}}}]}}"
+        );
+        let loaded = load(&[("r.yaml", &text)], Options::default()).unwrap_or_else(|why| panic!("{why}"));
+        Plan::new(Arc::new(loaded.program_of(&["r"], None).unwrap()))
+    }
+
+    #[track_caller]
+    fn check(measure: &str, threshold: &str, value: i64, expected: u16) {
+        let plan = plan(measure, threshold);
+        let value = Exact::whole(value);
+        let found = plan.ratio_of(RuleIx(0), value);
+        assert_eq!(found, expected, "{measure} {threshold}");
+        assert_eq!(found > ONE, plan.is_reached(RuleIx(0), value), "above one means firing");
+    }
+
+    #[test]
+    fn whole_thresholds_of_counts_stand_between_integers() {
+        check("count", "gte: 5", 4, fixed(4.0 / 4.5));
+        check("count", "gte: 5", 5, fixed(5.0 / 4.5));
+        check("count", "gt: 10", 10, ONE);
+        check("count", "gt: 10", 11, fixed(1.1));
+        check("{distinct: user_id}", "gte: 2", 1, fixed(1.0 / 1.5));
+        check("{distinct: user_id}", "gte: 2", 90, fixed(10.0));
+        check("count", "ladder: [{gte: 3, severity: info}, {gte: 9, severity: error}]", 2, fixed(0.8));
+    }
+
+    #[test]
+    fn sums_are_measured_against_the_threshold_itself() {
+        check("{sum: amount_minor}", "gte: 100", 99, fixed(0.99));
+        check("{sum: amount_minor}", "gte: 100", 100, ONE + 1);
+        check("{sum: amount_minor}", "gt: 100", 100, ONE);
+    }
 }

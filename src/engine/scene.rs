@@ -10,7 +10,7 @@ use super::alert::{EntityRef, Observed, Scope};
 use super::calendar::Calendar;
 use super::conduct::Ties;
 use super::dealings::Dealings;
-use super::detect::{Judged, View};
+use super::detect::{Judged, Prompt, View};
 use super::effects::{Effects, RuleTally};
 use super::firing::Episode;
 use super::matches::{number_holds, test_holds};
@@ -113,10 +113,10 @@ impl<'a> Scene<'a> {
 
     /// Judges all conditions of a case; `clock` is where the watermark stands for it.
     #[must_use]
-    pub fn judge(&mut self, case: Case, clock: Timestamp, on_mark: bool) -> Vec<Judged> {
+    pub fn judge(&mut self, case: Case, clock: Timestamp, prompt: Prompt<'_>) -> Vec<Judged> {
         let rule = self.rule(case);
         self.look(case, clock, |view, episode| {
-            (0..rule.conditions.len()).map(|place| view.verdict(rule, place, episode, on_mark)).collect()
+            (0..rule.conditions.len()).map(|place| view.verdict(rule, place, episode, prompt)).collect()
         })
         .unwrap_or_default()
     }

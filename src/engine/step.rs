@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::event::{Event, Field, FieldSet, Kind, Timestamp, Value};
 use crate::journal::coverage::Admission;
 use crate::journal::{Cursor, Entry, Frame, System};
-use crate::rules::program::{FilterIx, Program};
+use crate::rules::program::{FilterIx, Program, SeriesIx};
 
 use super::conduct::Ties;
 use super::effects::{Effects, Outcome};
@@ -68,6 +68,10 @@ impl Engine {
             Entry::System(system) => self.obey(system, &mut turn)?,
         }
         self.position = record.offset + 1;
+        if self.settings.is_live() {
+            // The next record has another offset.
+            self.task.openings.forget();
+        }
         Ok(())
     }
 
@@ -296,7 +300,10 @@ impl Engine {
                 self.with_row(&account_key(account), turn, |scene| {
                     let seen = Seen { profile: scene.profile, ..seen };
                     for rule in &rules {
-                        scene.look_at(Case { rule: *rule, episode: 0 }, Cause::Event(&seen));
+                        let conditions = &scene.plan.rule(*rule).conditions;
+                        let touched: Vec<SeriesIx> =
+                            conditions.iter().filter_map(|condition| condition.detector.series()).collect();
+                        scene.look_at(Case { rule: *rule, episode: 0 }, Cause::Event(&seen, &touched));
                     }
                     rules
                 })?;

@@ -14,8 +14,8 @@ use crate::rules::program::{Series, Window};
 use super::census::Census;
 use super::store::RowKey;
 
-/// Version of these bytes.
-const FORMAT: u8 = 1;
+/// Version of these bytes. Those of version 1 end before the openings.
+const FORMAT: u8 = 2;
 /// Most labels of evidence that are told apart; later ones are left out.
 const LABELS_MAX: usize = 4096;
 
@@ -63,6 +63,53 @@ impl SeriesAge {
     }
 }
 
+/// What the journal record at hand has opened, so that two alerts of one key and record can be told apart.
+///
+/// In a replay all ticks up to the next line count as one record; that is why it is kept with the task.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Openings {
+    offset: i64,
+    /// Hash of the dedup key, and how many alerts of it were opened.
+    keys: BTreeMap<u64, u32>,
+}
+
+impl Openings {
+    /// Counts an opening; how many of the same key the record opened before.
+    pub fn count(&mut self, offset: i64, dedup_key: &str) -> u32 {
+        if offset != self.offset {
+            self.offset = offset;
+            self.keys.clear();
+        }
+        let own = self.keys.entry(xxhash_rust::xxh3::xxh3_64(dedup_key.as_bytes())).or_default();
+        *own += 1;
+        *own - 1
+    }
+
+    fn encode(&self, out: &mut Vec<u8>) {
+        put_signed(out, self.offset);
+        put_varint(out, self.keys.len() as u64);
+        for (key, opened) in &self.keys {
+            out.extend_from_slice(&key.to_le_bytes());
+            put_varint(out, u64::from(*opened));
+        }
+    }
+
+    fn decode(reader: &mut Reader<'_>) -> Result<Self, FormatError> {
+        let mut openings = Self { offset: reader.signed()?, keys: BTreeMap::new() };
+        for _ in 0..reader.count()? {
+            let key = reader.take(8)?.try_into().map_err(|_| FormatError::Truncated)?;
+            let opened = u32::try_from(reader.varint()?).map_err(|_| FormatError::Malformed("openings"))?;
+            openings.keys.insert(u64::from_le_bytes(key), opened);
+        }
+        Ok(openings)
+    }
+
+    /// Forgets what no record can ask for any more.
+    pub fn forget(&mut self) {
+        self.keys.clear();
+    }
+}
+
 /// The state of a task.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Task {
@@ -88,6 +135,8 @@ pub struct Task {
     pub quarantined: BTreeSet<i64>,
     /// Where entities stand with each rule.
     pub census: Census,
+    /// What the last record that opened alerts has opened.
+    pub openings: Openings,
     /// Labels of evidence: rows point into this list.
     labels: Vec<(u64, Box<str>)>,
     label_places: HashMap<u64, u16, FixedState>,
@@ -240,6 +289,7 @@ impl Task {
             put_text(&mut out, label);
         }
         self.census.encode(&mut out);
+        self.openings.encode(&mut out);
         out
     }
 
@@ -249,9 +299,9 @@ impl Task {
     /// If the bytes are not what it wrote, or those of a later build.
     pub fn decode(bytes: &[u8]) -> Result<Self, FormatError> {
         let mut reader = Reader::new(bytes);
-        match reader.byte()? {
-            FORMAT => {}
-            version => return Err(FormatError::Version(version)),
+        let version = reader.byte()?;
+        if !(1..=FORMAT).contains(&version) {
+            return Err(FormatError::Version(version));
         }
         let mut task = Self::new();
         for _ in 0..reader.count()? {
@@ -282,6 +332,9 @@ impl Task {
             task.push_label(u64::from_le_bytes(hash), reader.text()?);
         }
         task.census = Census::decode(&mut reader)?;
+        if version > 1 {
+            task.openings = Openings::decode(&mut reader)?;
+        }
         Ok(task)
     }
 }
@@ -332,6 +385,12 @@ mod tests {
         task.body.push(("f".into(), "text".into()));
         task.open.insert(crate::engine::store::RowKey([1, 2].into()));
         task.census.admit(9);
+        let mut first = task.encode();
+        first.truncate(first.len() - 2);
+        first[0] = 1;
+        assert_eq!(Task::decode(&first).unwrap(), task, "openings came with version 2");
+        assert_eq!((task.openings.count(4, "a"), task.openings.count(4, "b")), (0, 0));
+        assert_eq!((task.openings.count(5, "b"), task.openings.count(5, "b")), (0, 1));
         assert_eq!(Task::decode(&task.encode()).unwrap(), task);
         assert!(Task::decode(&[9]).is_err());
     }

@@ -186,3 +186,48 @@ fn an_unknown_topic_is_told_with_the_known_ones() {
     let error = harness().line(&line).unwrap_err().to_string();
     assert!(error.starts_with("line 1: topic `clicks` is not known\n  known are usage error-log"), "{error}");
 }
+
+/// Declined, paid and declined again within one record, or on two ticks between two lines: each alert has its own id.
+#[test]
+fn one_record_may_open_a_key_twice() {
+    let rules = r"
+version: 1
+name: own
+defaults: {status: shadow, policy: {cooldown: 0s}}
+rules:
+- id: declined
+  title: t
+  why: w
+  severity: warning
+  family: declined
+  entity: account
+  when: {event: {topic: billing, where: {type: invoice.payment_failed}}}
+  clear: {event: {topic: billing, where: {type: invoice.paid}}}
+  alert: {summary: s}
+";
+    let loaded = load(&[("own.yaml", rules)], Options::default()).unwrap();
+    let program = Arc::new(loaded.program_of(&["declined"], None).unwrap());
+    let inputs = (sources(&[]), Scorer::english().unwrap());
+    let mut harness = Harness::new(program, MemoryStore::new(), inputs).unwrap();
+    harness.gather(4);
+    for (id, name) in ["payment_failed", "paid", "payment_failed", "paid"].into_iter().enumerate() {
+        let time = 1_767_571_200_000 + i64::try_from(id).unwrap();
+        let text = format!(
+            r#"{{"topic":"billing","timestamp":1767571200000,"value":{{"type":"invoice.{name}","event_id":"e{id}","event_time":{time},"account_id":"acme"}}}}"#
+        );
+        harness.line(&Line::parse(&text).unwrap()).unwrap();
+    }
+    let said: Vec<(String, String)> = harness
+        .take()
+        .alerts
+        .iter()
+        .map(|alert| {
+            let text = |name| alert.data.entry(name).unwrap().as_text().unwrap().to_owned();
+            (text("action"), text("alert_id"))
+        })
+        .collect();
+    let actions: Vec<&str> = said.iter().map(|(action, _)| &**action).collect();
+    assert_eq!(actions, ["opened", "resolved", "opened", "resolved"]);
+    assert_eq!((&said[0].1, &said[2].1), (&said[1].1, &said[3].1));
+    assert_ne!(said[0].1, said[2].1);
+}

@@ -10,15 +10,26 @@ use super::EntityRef;
 const DEDUP_KEY_MAX: usize = 255;
 
 /// `alert_id` of the alert that a journal record opens (`contracts.md` §5): 26 characters.
+///
+/// One record may open a key more than once, where nothing cools down. `ordinal` counts these openings from 0; those
+/// after the first have it, as a u32, behind the offset in what is hashed.
 #[must_use]
-pub fn alert_id(application_id: &str, dedup_key: &str, partition: u16, offset: i64) -> String {
-    let mut input = Vec::with_capacity(application_id.len() + dedup_key.len() + 12);
+pub fn alert_id(
+    application_id: &str,
+    dedup_key: &str,
+    (partition, offset): (u16, i64),
+    ordinal: u32,
+) -> String {
+    let mut input = Vec::with_capacity(application_id.len() + dedup_key.len() + 16);
     input.extend_from_slice(application_id.as_bytes());
     input.push(0);
     input.extend_from_slice(dedup_key.as_bytes());
     input.push(0);
     input.extend_from_slice(&partition.to_be_bytes());
     input.extend_from_slice(&offset.to_be_bytes());
+    if ordinal > 0 {
+        input.extend_from_slice(&ordinal.to_be_bytes());
+    }
     let mut bytes = [0; 16];
     bytes[..2].copy_from_slice(&partition.to_be_bytes());
     bytes[2..].copy_from_slice(&xxh3_128(&input).to_be_bytes()[..14]);
@@ -117,8 +128,15 @@ mod tests {
     #[test]
     fn alert_ids_have_these_vectors() {
         let key = "engagement-decline/account/acme";
-        assert_eq!(alert_id("risk-eu-1", key, 7, 481_516), "aad5oisohdudarcczwubgvkgnm");
-        assert_eq!(alert_id("replay", "f/user/acme/u1", 0, 0), "aaaf6kvxccgy2bctmxghktj5yy");
+        assert_eq!(alert_id("risk-eu-1", key, (7, 481_516), 0), "aad5oisohdudarcczwubgvkgnm");
+        assert_eq!(alert_id("replay", "f/user/acme/u1", (0, 0), 0), "aaaf6kvxccgy2bctmxghktj5yy");
+    }
+
+    #[test]
+    fn every_opening_of_a_record_has_its_own_id() {
+        let id = |ordinal| alert_id("replay", "f/user/acme/u1", (0, 0), ordinal);
+        assert_eq!(id(1), "aaagy2c3c4jygjye2quomzraru");
+        assert_ne!(id(1), id(2));
     }
 
     #[test]

@@ -52,14 +52,7 @@ pub(super) fn judge(
         return Judged { reached: false, observed: BLANK };
     };
     let elapsed = at.since(from);
-    let (value, unit) = match count_as {
-        CountAs::Elapsed => (elapsed, Unit::Ms),
-        CountAs::CalendarDays | CountAs::BusinessDays => {
-            let zone = view.series_zone(series);
-            let days = view.calendar.day_of(zone, at) - view.calendar.day_of(zone, from) - 1;
-            (i64::from(days.max(0)), Unit::Days)
-        }
-    };
+    let (value, unit) = silence(view, (series, count_as), from, at);
     let number = rung(rungs, Exact::whole(value));
     let for_ms = rungs.first().map_or(0, |rung| limit_ms(rung, count_as));
     let usual = view.series(series).1.and_then(|counted| counted.usual_gap_ms(for_ms));
@@ -85,6 +78,48 @@ pub(super) fn judge(
         ..BLANK
     };
     Judged { reached, observed }
+}
+
+/// How long it has been silent, as a rule counts it.
+fn silence(
+    view: &mut View<'_>,
+    (series, count_as): (SeriesIx, CountAs),
+    from: Timestamp,
+    at: Timestamp,
+) -> (i64, Unit) {
+    match count_as {
+        CountAs::Elapsed => (at.since(from), Unit::Ms),
+        CountAs::CalendarDays | CountAs::BusinessDays => {
+            let zone = view.series_zone(series);
+            let days = view.calendar.day_of(zone, at) - view.calendar.day_of(zone, from) - 1;
+            (i64::from(days.max(0)), Unit::Days)
+        }
+    }
+}
+
+/// Whether a match at `time` leaves it long enough until `at`.
+fn outlasts(
+    view: &mut View<'_>,
+    condition: &Condition,
+    series: SeriesIx,
+    (time, at): (Timestamp, Timestamp),
+) -> bool {
+    let (rungs, count_as, _) = parts(condition);
+    let (value, _) = silence(view, (series, count_as), time, at);
+    rung(rungs, Exact::whole(value)) > 0
+}
+
+/// Whether the silence that was long enough at `at` still was, now that a match or an `until` at `time` is known. Newer
+/// matches, after `at`, say nothing of that.
+pub(super) fn still_holds(
+    view: &mut View<'_>,
+    condition: &Condition,
+    (series, state): (SeriesIx, ConditionState),
+    (time, at): (Timestamp, Timestamp),
+) -> bool {
+    let newest = view.series(series).1.and_then(crate::engine::series::SeriesState::newest);
+    let ended = newest.is_none_or(|newest| newest <= at) && base(view, condition, series, state).is_none();
+    !ended && outlasts(view, condition, series, (time, at))
 }
 
 /// A rung's limit, ms.
@@ -113,6 +148,10 @@ pub(super) fn next_mark(
                 view.calendar.midnight(zone, day)
             }
         });
+    }
+    // It is later in the account's new zone than it was in the old one: the deadline is over already.
+    if !holds && outlasts(view, condition, series, (from, after)) {
+        return Some(after.plus(1));
     }
     // A guard that fails now is looked at again with the days, like everything that holds.
     if holds {

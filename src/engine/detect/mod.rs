@@ -26,6 +26,17 @@ use super::rows::row::Row;
 use super::series::{Measured, SeriesState, Span, pane_end_after};
 use super::task::SeriesAge;
 
+/// What calls for a judgement; it decides which conditions may become true.
+#[derive(Debug, Clone, Copy)]
+pub enum Prompt<'a> {
+    /// The watermark stands on a mark of the rule.
+    Mark,
+    /// An event came into these series. A count that it did not touch would only look at the past again.
+    Touched(&'a [SeriesIx]),
+    /// Whatever there is, is looked at.
+    All,
+}
+
 /// All that a judgement reads.
 pub struct View<'a> {
     /// The rules.
@@ -87,14 +98,14 @@ const BLANK: Observed = Observed {
 
 impl View<'_> {
     /// Judges a condition now: on a mark of the watermark, or because an event touches it (`rules.md` §6).
-    pub fn verdict(&mut self, rule: &Rule, place: usize, episode: &Episode, on_mark: bool) -> Judged {
+    pub fn verdict(&mut self, rule: &Rule, place: usize, episode: &Episode, prompt: Prompt<'_>) -> Judged {
         let condition = &rule.conditions[place];
-        self.on_mark = on_mark;
-        match self.judgement_time(condition, place, episode, on_mark) {
-            Some(at) => self.judge(rule, place, episode, at),
+        self.on_mark = matches!(prompt, Prompt::Mark);
+        match self.judgement_time(condition, place, episode, prompt) {
+            Ok(at) => self.judge(rule, place, episode, at),
             // Not its turn: what is false stays false.
-            None => {
-                let mut judged = self.judge(rule, place, episode, self.watermark);
+            Err(at) => {
+                let mut judged = self.judge(rule, place, episode, at);
                 judged.reached = false;
                 judged.observed.met = false;
                 judged.observed.guard = None;
@@ -112,41 +123,48 @@ impl View<'_> {
         rungs.iter().all(|rung| !value.holds(rung.op, rung.limit))
     }
 
-    /// For which time a condition is judged now; `None`: it is not its turn.
+    /// For which time a condition is judged now.
+    ///
+    /// # Errors
+    /// If it is not its turn: the time for which it can be described.
     fn judgement_time(
         &mut self,
         condition: &Condition,
         place: usize,
         episode: &Episode,
-        on_mark: bool,
-    ) -> Option<Timestamp> {
+        prompt: Prompt<'_>,
+    ) -> Result<Timestamp, Timestamp> {
         let clock = self.watermark;
         let holds = episode.conditions.get(place).is_some_and(|state| state.since.is_some());
         let active = holds || episode.member;
-        let Some(series) = condition.detector.series() else { return Some(clock) };
+        let Some(series) = condition.detector.series() else { return Ok(clock) };
         let newest = self.series(series).1.and_then(SeriesState::newest);
         let later = newest.map_or(clock, |newest| newest.max(clock));
         // What is due is due when the watermark says so, not when an event lies ahead.
         if matches!(condition.detector, Detector::Milestone { .. }) && !active {
-            return Some(clock);
+            return Ok(clock);
         }
-        let Some(window) = condition.detector.window() else { return Some(later) };
+        let Some(window) = condition.detector.window() else { return Ok(later) };
         let waits = is_negative(condition) || compares_days(condition);
-        match window {
-            Window::Days { .. } if waits => (active || on_mark).then_some(clock),
-            Window::Buckets { .. } if !active => {
+        let on_mark = self.on_mark;
+        let turn = |is_turn: bool, at| if is_turn { Ok(at) } else { Err(clock) };
+        match (window, prompt) {
+            (Window::Days { .. }, _) if waits => turn(active || on_mark, clock),
+            (Window::Buckets { .. }, _) if !active => {
                 let ends =
                     on_mark && cadence::of(condition).is_some_and(|own| cadence::is_end(self, own, clock));
-                ends.then_some(clock)
+                turn(ends, clock)
             }
             _ if active => {
                 self.on_mark &= later == clock;
-                Some(later)
+                Ok(later)
             }
-            _ if waits => (on_mark && pane_end_from(window, clock) == Some(clock)).then_some(clock),
-            // Growth begins with an event: a mark, which may be another condition's, would only look at the past again.
-            _ if on_mark => None,
-            _ => newest,
+            _ if waits => turn(on_mark && pane_end_from(window, clock) == Some(clock), clock),
+            // Growth begins with an event: a mark, which may be another condition's, would only look at the past again,
+            // and so would an event that came into another condition's series.
+            (_, Prompt::Mark) => Err(clock),
+            (_, Prompt::Touched(touched)) if !touched.contains(&series) => Err(later),
+            _ => newest.ok_or(clock),
         }
     }
 
@@ -178,6 +196,27 @@ impl View<'_> {
         }
         judged.observed.met = judged.reached && judged.observed.guard.is_none();
         judged
+    }
+
+    /// Whether a negative condition that was true at `at` still was, now that what happened at `time` has come into
+    /// `touched`.
+    pub fn still_reached(
+        &mut self,
+        (rule, place): (&Rule, usize),
+        episode: &Episode,
+        (time, touched): (Timestamp, &[SeriesIx]),
+        at: Timestamp,
+    ) -> bool {
+        let condition = &rule.conditions[place];
+        if condition.detector.series().is_none_or(|series| !touched.contains(&series)) {
+            return true;
+        }
+        if let Detector::Absence { series, .. } = &condition.detector {
+            let state = episode.conditions.get(place).copied().unwrap_or_default();
+            return absence::still_holds(self, condition, (*series, state), (time, at));
+        }
+        self.on_mark = true;
+        self.judge(rule, place, episode, at).reached
     }
 
     /// When the passing of the watermark may change the verdict on a condition, after `after`.
@@ -263,6 +302,17 @@ impl View<'_> {
     fn began(&self, ix: SeriesIx) -> Option<Timestamp> {
         let began = self.ages.get(&self.series(ix).0.key).map_or(Timestamp::MIN, |age| age.began);
         self.known_since(ix).map(|since| since.max(began))
+    }
+
+    /// When a row becomes old enough for a guard, as far as a window that slides is judged then: at a pane end.
+    pub fn of_age(&self, rule: &Rule, condition: &Condition) -> Option<Timestamp> {
+        let (Detector::Count { window, .. }, Some(min_age)) =
+            (&condition.detector, condition.guards.min_age_ms)
+        else {
+            return None;
+        };
+        let since = self.entity_since(rule.entity.account && rule.entity.part.is_none())?;
+        pane_end_from(window, since.plus(min_age))
     }
 
     fn too_young(&self, rule: &Rule, condition: &Condition, at: Timestamp) -> Option<Reason> {

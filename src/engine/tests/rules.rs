@@ -6,7 +6,7 @@ use crate::rules::{Case, Loaded, Options, Outcome, What, load, profile_record};
 
 use super::driver::{Output, World, event_of};
 
-pub(super) fn rule_sets() -> [Loaded; 3] {
+pub(super) fn rule_sets() -> [Loaded; 4] {
     let shipped = [
         ("lookups.yaml", include_str!("../../../rules/lookups.yaml")),
         ("main.yaml", include_str!("../../../rules/main.yaml")),
@@ -16,7 +16,8 @@ pub(super) fn rule_sets() -> [Loaded; 3] {
         load(files, Options::default()).unwrap_or_else(|mistakes| panic!("{mistakes}"))
     };
     let policies = [("policies.yaml", include_str!("policies.yaml"))];
-    [set(&shipped), set(&small), set(&policies)]
+    let joined = [("joined.yaml", include_str!("joined.yaml"))];
+    [set(&shipped), set(&small), set(&policies), set(&joined)]
 }
 
 pub(super) fn run(program: Program, case: &Case) -> World {

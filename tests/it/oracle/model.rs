@@ -3,10 +3,15 @@
 //! Dull on purpose; it shares nothing with the engine. Times are whole minutes, so it looks at whole minutes only.
 //! Meaning of the rules: `rules.yaml` beside this file.
 
+mod watch;
+
 use std::collections::BTreeMap;
+
+use self::watch::WATCHES;
 
 /// A minute, as milliseconds.
 pub const MINUTE: i64 = 60_000;
+const SECOND: i64 = 1_000;
 /// Allowed lateness of every source.
 pub const LATENESS: i64 = 10 * MINUTE;
 
@@ -20,6 +25,8 @@ pub struct Known {
     pub part: &'static str,
     pub time: i64,
     pub occurrences: i64,
+    /// Of an invoice.
+    pub amount: i64,
 }
 
 /// What the oracle expects on the alerts topic.
@@ -32,10 +39,13 @@ pub struct Expected {
 }
 
 /// What it remembers of a rule in a row: only what can't be recomputed from events.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, as the rules name it")]
 #[derive(Debug, Default)]
 struct Episode {
-    /// The condition holds, since this event time.
+    /// The condition holds, guards apart.
     active: bool,
+    /// A guard fails.
+    guarded: bool,
     /// Cleared while it held: silent until it was false.
     disarmed: bool,
     /// Journal time of the opening, while open.
@@ -50,6 +60,8 @@ struct Episode {
     clear_since: Option<i64>,
     /// Absence: the deadline for which it fired.
     fired_for: i64,
+    /// `locked`: its first condition held when it was judged last.
+    failing: bool,
 }
 
 #[derive(Debug, Default)]
@@ -66,12 +78,14 @@ const COUNT_EXPIRES: i64 = 120 * MINUTE;
 const COUNT_COOLDOWN: i64 = 60 * MINUTE;
 const PANES_WINDOW: i64 = 60 * MINUTE;
 const PANES_CLEAR_FOR: i64 = 30 * MINUTE;
-const PANES_EXPIRES: i64 = 12 * 60 * MINUTE;
+const PANES_EXPIRES: i64 = 4 * 60 * MINUTE;
 const PANES_COOLDOWN: i64 = 120 * MINUTE;
-const DECLINE_EXPIRES: i64 = 24 * 60 * MINUTE;
-const SILENCE_FOR: i64 = 6 * 60 * MINUTE;
-const SILENCE_EXPIRES: i64 = 48 * 60 * MINUTE;
-const SILENCE_COOLDOWN: i64 = 12 * 60 * MINUTE;
+const DECLINE_EXPIRES: i64 = 8 * 60 * MINUTE;
+const SILENCE_FOR: i64 = 3 * 60 * MINUTE;
+const SILENCE_EXPIRES: i64 = 9 * 60 * MINUTE;
+const SILENCE_COOLDOWN: i64 = 5 * 60 * MINUTE;
+const LOCKED_QUIET: i64 = 2 * 60 * MINUTE;
+const LOCKED_EXPIRES: i64 = 5 * 60 * MINUTE;
 
 fn kind(name: &str) -> &'static str {
     match name {
@@ -91,41 +105,58 @@ impl Oracle {
         *newest = (*newest).max(event.time);
         self.known.push(event.clone());
         match event.name {
-            "login.failed" => self.judge_count(now, event.account, event.part, false, &event),
+            "login.failed" => {
+                self.judge_count(now, event.account, event.part, false, &event);
+                self.judge_locked(now, event.account, true);
+            }
             "login.succeeded" => {
                 self.judge_count(now, event.account, event.part, true, &event);
                 self.touch_silence(now, event.account, event.time);
+                self.touch_locked(now, event.account, event.time);
             }
             "connection.failed" => self.judge_panes(now, event.account, event.part, None),
             "connection.restored" => self.judge_panes_again(now, event.account, event.part, Some(event.time)),
             "invoice.payment_failed" => self.declined(now, &event),
             _ => self.paid(now, &event),
         }
+        for watch in WATCHES.into_iter().filter(|watch| watch.name == event.name) {
+            self.judge_watch(now, watch, event.account);
+        }
     }
 
-    /// Journal time has reached this whole minute; all sources are caught up.
+    /// Journal time has reached this whole minute; all sources are caught up. Since the last events, which come right after
+    /// a tick, there was one a second.
     pub fn tick(&mut self, now: i64) {
+        self.journal_timers(now - MINUTE + SECOND);
         self.watermark = now - LATENESS;
-        let rows: Vec<_> = self.episodes.keys().copied().collect();
-        for (rule, account, part) in rows {
+        for (rule, account, part) in self.lively() {
             match rule {
                 "count" => self.judge_count_again(now, account, part),
                 "panes" => self.judge_panes_again(now, account, part, None),
                 "silence" => self.judge_silence(now, account),
-                _ => {}
+                "locked" => self.judge_locked(now, account, false),
+                _ => self.judge_watch_again(now, rule, account),
             }
         }
         self.journal_timers(now);
     }
 
+    /// Cases that time alone can change: absences, and what is true or open.
+    fn lively(&self) -> Vec<(&'static str, &'static str, &'static str)> {
+        let lively = self.episodes.iter().filter(|((rule, ..), episode)| {
+            episode.active || episode.opened.is_some() || matches!(*rule, "silence" | "locked")
+        });
+        lively.map(|(key, _)| *key).collect()
+    }
+
     fn say(&mut self, now: i64, rule: &'static str, entity: String, action: &'static str) {
-        self.expected.push(Expected { at: now, rule, entity, action });
+        self.expected.push(Expected { at: now / MINUTE * MINUTE, rule, entity, action });
     }
 
     fn entity(rule: &str, account: &str, part: &str) -> String {
         match rule {
-            "silence" | "declined" => account.to_owned(),
-            _ => format!("{account}/{part}"),
+            "count" | "panes" => format!("{account}/{part}"),
+            _ => account.to_owned(),
         }
     }
 
@@ -140,7 +171,7 @@ impl Oracle {
     fn gate(&mut self, now: i64, key: (&'static str, &'static str, &'static str), cooldown: i64) {
         let episode = self.episodes.entry(key).or_default();
         let cool = episode.last_opened.is_some_and(|last| now < last + cooldown);
-        if episode.active && !episode.disarmed && episode.opened.is_none() && !cool {
+        if episode.active && !episode.guarded && !episode.disarmed && episode.opened.is_none() && !cool {
             episode.opened = Some(now);
             episode.last_opened = Some(now);
             episode.clear_since = None;
@@ -340,31 +371,43 @@ impl Oracle {
         let last = self.newest(&["login.succeeded"], account, "").unwrap();
         let watermark = self.watermark;
         let episode = self.episodes.entry(key).or_default();
-        if episode.active && watermark - last < SILENCE_FOR {
+        // False at the time for which it fired? It may be true for a later one.
+        let disproved = episode.active && time <= episode.fired_for && episode.fired_for - time < SILENCE_FOR;
+        if disproved || (episode.active && watermark - last < SILENCE_FOR) {
             episode.active = false;
             episode.disarmed = false;
-            let action = if time <= episode.fired_for { "withdrawn" } else { "resolved" };
-            self.close(now, key, action);
+            self.close(now, key, if disproved { "withdrawn" } else { "resolved" });
+        }
+        let episode = self.episodes.entry(key).or_default();
+        if !episode.active && watermark - last >= SILENCE_FOR {
+            episode.active = true;
+            episode.began = now;
+            episode.fired_for = watermark;
+            self.gate(now, key, SILENCE_COOLDOWN);
         }
     }
 
     // --- timers on journal time
 
     fn journal_timers(&mut self, now: i64) {
-        let keys: Vec<_> = self.episodes.keys().copied().collect();
-        for key in keys {
+        for key in self.lively() {
             let (expires, cooldown) = match key.0 {
                 "count" => (COUNT_EXPIRES, COUNT_COOLDOWN),
                 "panes" => (PANES_EXPIRES, PANES_COOLDOWN),
                 "silence" => (SILENCE_EXPIRES, SILENCE_COOLDOWN),
-                _ => (DECLINE_EXPIRES, 0),
+                "locked" => (LOCKED_EXPIRES, 0),
+                "declined" => (DECLINE_EXPIRES, 0),
+                watched => {
+                    let watch = WATCHES.iter().find(|watch| watch.rule == watched).unwrap();
+                    (watch.expires, watch.cooldown)
+                }
             };
             let episode = self.episodes.entry(key).or_default();
             if episode.opened.is_some_and(|opened| now >= opened + expires) {
                 if key.0 == "declined" {
                     episode.active = false;
                 } else {
-                    episode.disarmed = true;
+                    episode.disarmed = episode.active;
                 }
                 self.close(now, key, "expired");
             }

@@ -177,7 +177,7 @@ pub fn alert() -> Alert {
     let program = quiet_exit();
     let key =
         dedup_key("engagement-decline", "account", EntityRef { account: Some("acme"), part: None }, &[]);
-    let id = alert_id("risk-eu-1", &key, 7, 481_516);
+    let id = alert_id("risk-eu-1", &key, (7, 481_516), 0);
     build(&occasion(&program, &id, &profile(), &seen(), &evidence()))
 }
 
