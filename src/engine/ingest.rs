@@ -201,8 +201,18 @@ pub fn sample_of(own: &Series, seen: &impl Subject, event: &Event<'_>) -> Option
         Some(path) => Some(Sampled::of(&own.measure, seen.value(path)?.as_ref())?),
         None => None,
     };
+    let base = base_of(event);
+    let value = match own.measure {
+        Measure::ShareOf(_) => Some(Sampled::Amount(i64::from(base.weight))),
+        _ => value,
+    };
+    Some(Sample { value, ..base })
+}
+
+/// An event that is counted and nothing else.
+fn base_of(event: &Event<'_>) -> Sample {
     let weight = if event.kind == Kind::ErrorLog { event.occurrences() } else { 1 };
-    Some(Sample { time: event.time, weight, value })
+    Sample { time: event.time, weight, value: None }
 }
 
 /// What an event gives a score.
@@ -257,6 +267,7 @@ impl Scene<'_> {
         for (_, touch) in arrival.touches {
             match touch {
                 Touch::Add(series)
+                | Touch::Base(series)
                 | Touch::Reset(series)
                 | Touch::Step(series, _)
                 | Touch::Course(series, _) => {
@@ -312,7 +323,9 @@ impl Scene<'_> {
 
     fn take(&mut self, touch: Touch, arrival: &Arrival<'_, '_>, touched: &mut Touched) -> bool {
         match touch {
-            Touch::Add(series) => self.add(series, arrival, touched),
+            Touch::Add(series) | Touch::Base(series) => {
+                self.add(series, touch == Touch::Base(series), arrival, touched)
+            }
             Touch::Reset(series) => {
                 self.reset(series, arrival.seen.event.time, touched);
                 true
@@ -361,12 +374,25 @@ impl Scene<'_> {
 
     fn floor(&self, series: SeriesIx) -> Floor {
         let own = &self.plan.program.series[usize::from(series.0)];
-        Floor(self.watermarks[self.plan.filter(own.filter).kind as usize])
+        let reached = |filter: FilterIx| self.watermarks[self.plan.filter(filter).kind as usize];
+        let base = match own.measure {
+            Measure::ShareOf(base) => base,
+            _ => own.filter,
+        };
+        Floor(reached(own.filter).min(reached(base)))
     }
 
-    fn add(&mut self, series: SeriesIx, arrival: &Arrival<'_, '_>, touched: &mut Touched) -> bool {
+    /// Takes a match into a series: as what it measures, or as what it counts a share of.
+    fn add(
+        &mut self,
+        series: SeriesIx,
+        is_base: bool,
+        arrival: &Arrival<'_, '_>,
+        touched: &mut Touched,
+    ) -> bool {
         let event = arrival.seen.event;
-        let Some(sample) = self.sample(series, &arrival.seen, event) else { return false };
+        let sample = if is_base { Some(base_of(event)) } else { self.sample(series, &arrival.seen, event) };
+        let Some(sample) = sample else { return false };
         let (day, floor) = (self.local_day(series, event.time), self.floor(series));
         let plan = self.plan;
         let own = &plan.program.series[usize::from(series.0)];
@@ -610,7 +636,7 @@ impl Scene<'_> {
         let mut touched: Vec<SeriesIx> = Vec::new();
         for (_, touch) in leaves.touches {
             let series = match touch {
-                Touch::Add(series) => series,
+                Touch::Add(series) | Touch::Base(series) => series,
                 Touch::Step(series, step) => {
                     let steps = steps_of(*series, leaves.touches);
                     if u32::from(*step) == steps.trailing_zeros() {
@@ -629,7 +655,10 @@ impl Scene<'_> {
                 _ => continue,
             };
             let own = &plan.program.series[usize::from(series.0)];
-            let Some(sample) = self.sample(*series, &leaves.seen, event) else { continue };
+            let is_base = *touch == Touch::Base(*series);
+            let sample =
+                if is_base { Some(base_of(event)) } else { self.sample(*series, &leaves.seen, event) };
+            let Some(sample) = sample else { continue };
             let day = self.local_day(*series, event.time);
             if self.row.series(own.key).is_some() {
                 let state = self.row.series_mut(own);

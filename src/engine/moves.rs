@@ -73,7 +73,11 @@ impl Engine {
                 let counts = uses.filter(|it| {
                     matches!(
                         it.touch,
-                        Touch::Add(_) | Touch::Step(..) | Touch::Course(..) | Touch::Attach(..)
+                        Touch::Add(_)
+                            | Touch::Base(_)
+                            | Touch::Step(..)
+                            | Touch::Course(..)
+                            | Touch::Attach(..)
                     )
                 });
                 let touches: Vec<(FilterIx, Touch)> = counts.map(|it| (*ix, it.touch)).collect();

@@ -22,6 +22,8 @@ use super::peaks;
 pub enum Touch {
     /// It counts in a series.
     Add(SeriesIx),
+    /// It is what a series counts a share of.
+    Base(SeriesIx),
     /// It restarts a series.
     Reset(SeriesIx),
     /// It is a step of a sequence: its number, from 0.
@@ -215,14 +217,20 @@ impl Plan {
         let fires = count > near.most_calm;
         let of_nothing = u64::from(peaks::ONE) * if fires { 2 } else { 0 };
         let ratio = count.saturating_mul(near.ones).checked_div(near.border).unwrap_or(of_nothing);
-        let ratio = u16::try_from(ratio).unwrap_or(u16::MAX).min(10 * peaks::ONE);
-        if fires { ratio.max(peaks::ONE + 1) } else { ratio.min(peaks::ONE) }
+        near_ratio(u16::try_from(ratio).unwrap_or(u16::MAX), fires)
     }
 
-    /// The same of an exact value, rounded down to a whole number first.
+    /// The same of an exact value.
     #[must_use]
     pub fn ratio_of(&self, rule: RuleIx, value: Exact) -> u16 {
-        u64::try_from(value.num / value.den).map_or(0, |count| self.ratio(rule, count))
+        let Some((near, rung)) = self.rule_plan(rule).near.zip(rungs_of(self.rule(rule)).first()) else {
+            return 0;
+        };
+        let fires = value.holds(rung.op, rung.limit);
+        let of_nothing = i128::from(peaks::ONE) * if fires { 2 } else { 0 };
+        let border = value.den.saturating_mul(i128::from(near.border));
+        let ratio = value.num.max(0).saturating_mul(i128::from(near.ones)).checked_div(border);
+        near_ratio(u16::try_from(ratio.unwrap_or(of_nothing)).unwrap_or(u16::MAX), fires)
     }
 
     fn near_of(&self, rule: &Rule) -> Option<Near> {
@@ -274,7 +282,9 @@ impl Plan {
 
     fn count_of(&self, series: SeriesIx) -> Option<Count> {
         let is_days = |window: &Window| matches!(window, Window::Days { .. });
-        if is_days(&self.program.series[usize::from(series.0)].window) {
+        let own = &self.program.series[usize::from(series.0)];
+        let counts = matches!(own.measure, Measure::Count | Measure::Sum(_) | Measure::Distinct(_));
+        if is_days(&own.window) || !counts {
             return None;
         }
         let rules = &self.judges[usize::from(series.0)];
@@ -388,7 +398,12 @@ impl Plan {
                     let steps = course.steps.iter().map(|steps| steps.filter);
                     steps.for_each(|filter| add(filter, Touch::Course(place, Role::Step)));
                 }
-                _ => add(series.filter, Touch::Add(place)),
+                measure => {
+                    add(series.filter, Touch::Add(place));
+                    if let Measure::ShareOf(base) = measure {
+                        add(*base, Touch::Base(place));
+                    }
+                }
             }
         }
     }
@@ -455,6 +470,12 @@ impl Plan {
             }
         }
     }
+}
+
+/// A ratio in the bounds that rows keep: at most one, unless it fires.
+fn near_ratio(ratio: u16, fires: bool) -> u16 {
+    let ratio = ratio.min(10 * peaks::ONE);
+    if fires { ratio.max(peaks::ONE + 1) } else { ratio.min(peaks::ONE) }
 }
 
 /// The rungs of a rule of one count.

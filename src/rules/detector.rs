@@ -141,7 +141,7 @@ impl<'n> Compiler<'n> {
         let filtered = self.filter(&table, subject);
         let within = self.within(&table, 63);
         let reset = table.optional("reset").map(|node| self.filter_node("reset", node, subject));
-        let measuring = self.windowed_measure(&table, filtered?.kind)?;
+        let measuring = self.windowed_measure(&table, filtered?.kind, subject)?;
         let rungs = self.rungs(&table, measuring.durations)?;
         let (filtered, (span_ms, _)) = (filtered?, within?);
         let upward = rungs.iter().all(|rung| rung.op.is_upward());
@@ -343,7 +343,7 @@ impl<'n> Compiler<'n> {
         let difference = table.optional("as").map_or(Some(false), |node| {
             node.choice("form of a change", &[("change", false), ("difference", true)], &mut self.mistakes)
         });
-        let measuring = self.windowed_measure(&table, filtered?.kind)?;
+        let measuring = self.windowed_measure(&table, filtered?.kind, subject)?;
         let rungs = self.rungs(&table, measuring.durations && difference?)?;
         let (filtered, (span_ms, _), difference) = (filtered?, within?, difference?);
         against?;
@@ -395,6 +395,8 @@ impl<'n> Compiler<'n> {
             mistakes.report(node.span, Code::E05, "significance is not between 0 and 1");
         }
         let days = table.optional("min_days").and_then(|node| node.integer(1..=63, mistakes));
+        let events = table.optional("min_events").and_then(|node| node.integer(1..=1_000_000_000, mistakes));
+        guards.min_events = events.and_then(|events| u32::try_from(events).ok());
         guards.min_days = days.and_then(|days| u32::try_from(days).ok());
         guards.min_age_ms = table.optional("min_age").and_then(|node| value::span_ms(node, mistakes));
         let dispersion = [("poisson", false), ("own", true)];
@@ -459,6 +461,8 @@ fn described(judged: &Judged) -> String {
     match &judged.measure {
         Some(Measure::Sum(_)) => format!("a {} on sum", judged.name),
         Some(Measure::Distinct(_)) => format!("a {} on distinct", judged.name),
+        Some(Measure::Mean(_)) => format!("a {} on mean", judged.name),
+        Some(Measure::ShareOf(_)) => format!("a {} on share_of", judged.name),
         _ => {
             format!("{} {}", if matches!(judged.name, "event" | "absence") { "an" } else { "a" }, judged.name)
         }
@@ -472,7 +476,7 @@ const GUARDS: [(&str, Fits); 11] = [
     ("min_current", is_compare),
     ("min_previous", has_before),
     ("min_difference", is_compare),
-    ("min_events", always),
+    ("min_events", is_relative),
     ("min_days", has_matches),
     ("min_accounts", always),
     ("significance", is_test_of_counts),
@@ -513,6 +517,14 @@ fn is_test_of_counts(judged: &Judged) -> Result<(), (&'static str, &'static str)
         (Detector::Compare { .. }, Some(Measure::Count)) => Ok(()),
         (Detector::Compare { .. }, _) => Err(("it tests counts", "use `min_current`, `min_days`")),
         _ => Err(("it tests counts of two windows", "leave it out")),
+    }
+}
+
+fn is_relative(judged: &Judged) -> Result<(), (&'static str, &'static str)> {
+    match (&judged.detector, &judged.measure) {
+        (Detector::Cadence { .. }, _) => Err(("it looks at a whole window", "leave it out")),
+        (_, Some(Measure::ShareOf(_) | Measure::Mean(_))) => Ok(()),
+        _ => Err(("it counts what a share or mean is of", "use a higher threshold")),
     }
 }
 

@@ -36,7 +36,7 @@ impl<'n> Compiler<'n> {
         let table = node.table("level", &known, &mut self.mistakes)?;
         let filtered = self.filter(&table, subject);
         let relative_to = table.optional("relative_to").map(|node| self.reference(node, subject));
-        let measuring = self.measure(&table, filtered?.kind)?;
+        let measuring = self.measure(&table, filtered?.kind, subject)?;
         let window = self.level_window(&table, &measuring.measure)?;
         let rungs = self.rungs(&table, measuring.durations && relative_to.is_none())?;
         let relative_to = match relative_to {

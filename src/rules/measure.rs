@@ -2,7 +2,7 @@
 
 use crate::document::{Code, DAY_MS, Node, Table, duration_text};
 use crate::event::{FieldType, Kind};
-use crate::rules::compile::Compiler;
+use crate::rules::compile::{Compiler, Subject};
 use crate::rules::matches::{COMPARATORS, type_name};
 use crate::rules::missing;
 use crate::rules::program::{Comparator, Decimal, Measure, Rung, Severity, Window};
@@ -31,7 +31,7 @@ pub struct Measuring {
 
 impl<'n> Compiler<'n> {
     /// Reads `measure`; `count` where it is absent.
-    pub fn measure(&mut self, table: &Table<'n>, kind: Kind) -> Option<Measuring> {
+    pub fn measure(&mut self, table: &Table<'n>, kind: Kind, subject: &Subject<'n>) -> Option<Measuring> {
         let Some(node) = table.optional("measure") else {
             return Some(Measuring { measure: Measure::Count, durations: false });
         };
@@ -45,6 +45,14 @@ impl<'n> Compiler<'n> {
         if let Some(field) = own.optional("last") {
             let named = self.measured_number("last", field, kind)?;
             return Some(Measuring { durations: named.durations, measure: Measure::Last(named.path) });
+        }
+        if let Some(field) = own.optional("mean") {
+            let named = self.measured_number("mean", field, kind)?;
+            return Some(Measuring { durations: named.durations, measure: Measure::Mean(named.path) });
+        }
+        if let Some(node) = own.optional("share_of") {
+            let base = self.filter_node("share_of", node, subject)?;
+            return Some(Measuring { durations: false, measure: Measure::ShareOf(base.filter) });
         }
         match (own.optional("sum"), own.optional("distinct")) {
             (Some(_), Some(_)) => {
@@ -64,8 +72,13 @@ impl<'n> Compiler<'n> {
     }
 
     /// Reads the measure of a window that lies behind: the newest value alone does not reach back.
-    pub fn windowed_measure(&mut self, table: &Table<'n>, kind: Kind) -> Option<Measuring> {
-        let measuring = self.measure(table, kind)?;
+    pub fn windowed_measure(
+        &mut self,
+        table: &Table<'n>,
+        kind: Kind,
+        subject: &Subject<'n>,
+    ) -> Option<Measuring> {
+        let measuring = self.measure(table, kind, subject)?;
         if matches!(measuring.measure, Measure::Last(_)) {
             let span = table.optional("measure").map_or(table.span, |node| node.span);
             missing::refuse("measure", "last outside level", span, &mut self.mistakes);

@@ -2,6 +2,7 @@
 
 mod cadences;
 mod milestones;
+mod ratios;
 mod sequences;
 
 use std::collections::BTreeMap;

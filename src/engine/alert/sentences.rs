@@ -264,6 +264,7 @@ pub(super) fn noun(scope: &Scope<'_>, condition: &Condition) -> String {
             format!("{} of {events}", path_text(path))
         }
         Some(Measure::Mean(path)) => format!("mean {} of {events}", path_text(path)),
+        Some(Measure::ShareOf(base)) => format!("{events} of {}", filter_text(scope, *base)),
         Some(Measure::Last(path)) => format!("newest {} of {events}", path_text(path)),
         _ => events,
     }

@@ -32,9 +32,11 @@ pub(super) fn of(condition: &Condition) -> Option<Cadence<'_>> {
 }
 
 impl Cadence<'_> {
-    fn value(&self, view: &View<'_>, number: i32) -> Exact {
+    /// The measure of a bucket; none of a mean or share of nothing.
+    fn value(&self, view: &View<'_>, number: i32) -> Option<Exact> {
         let window = Window::Buckets { bucket: self.bucket, count: self.run };
-        view.measured(self.series, &window, Span::Bucket(number)).value
+        let measured = view.measured(self.series, &window, Span::Bucket(number));
+        view.known(self.series, &measured)
     }
 
     /// The local midnight at which a bucket begins.
@@ -53,7 +55,7 @@ impl Cadence<'_> {
         let began = view.began(self.series);
         let begin = began.map(|began| self.at(view, began))?;
         let numbers = (first - BEFORE).max(begin.saturating_add(1))..first;
-        let mut before: Vec<Exact> = numbers.map(|number| self.value(view, number)).collect();
+        let mut before: Vec<Exact> = numbers.filter_map(|number| self.value(view, number)).collect();
         before.sort_by(|one, other| one.order(*other));
         before.get(before.len().checked_sub(1)? / 2).copied()
     }
@@ -63,7 +65,9 @@ pub(super) fn judge(view: &mut View<'_>, condition: &Condition, at: Timestamp) -
     let Some(own) = of(condition) else { return Judged { reached: false, observed: BLANK } };
     let running = own.at(view, at);
     let first = running - i32::from(own.run);
-    let buckets: Vec<Exact> = (first..running).map(|number| own.value(view, number)).collect();
+    // A bucket without value meets nothing.
+    let buckets: Option<Vec<Exact>> = (first..running).map(|number| own.value(view, number)).collect();
+    let buckets = buckets.unwrap_or_default();
     let nearest = |one: &Exact, other: &Exact| one.order(*other);
     let value = if is_upward(own.rungs) {
         buckets.iter().copied().min_by(nearest)
@@ -91,7 +95,7 @@ pub(super) fn judge(view: &mut View<'_>, condition: &Condition, at: Timestamp) -
         rung: number,
         onset: Some(from),
         last_seen: view.series(own.series).1.and_then(crate::engine::series::SeriesState::newest),
-        current: Some(own.value(view, running)),
+        current: own.value(view, running),
         previous: median,
         window: Some((from, to)),
         buckets,
@@ -106,7 +110,7 @@ pub(super) fn next_mark(view: &mut View<'_>, condition: &Condition, after: Times
     let newest = view.series(own.series).1?.newest()?;
     let running = own.at(view, after.plus(-view.spread_ms));
     let first = running - i32::from(own.run) - BEFORE - 1;
-    let shows = (first..=running).any(|number| own.value(view, number).num != 0);
+    let shows = (first..=running).any(|number| own.value(view, number).is_some_and(|value| value.num != 0));
     if newest <= after && !shows {
         return None;
     }

@@ -5,8 +5,9 @@ use crate::engine::number::Exact;
 use crate::engine::series::{Measured, Span};
 use crate::engine::significance::{self, Tail};
 use crate::event::Timestamp;
-use crate::rules::program::{Condition, Detector, Rung, SeriesIx, Window};
+use crate::rules::program::{Condition, Detector, Measure, Rung, SeriesIx, Window};
 
+use super::count::enough_events;
 use super::{BLANK, Judged, View, at_least, is_upward, pane_end_from, rung, span_ms};
 
 /// Both windows: their measures and bounds.
@@ -32,27 +33,21 @@ pub(super) fn judge(
 ) -> Judged {
     let (rungs, difference) = parts(condition);
     let pair = pair(view, (series, window), is_upward(rungs), at);
-    let (current, previous) = (pair.current.value, pair.previous.value);
-    let gap = current.minus(previous);
-    let one = Exact { num: previous.den, den: previous.den };
-    let base = if previous.order(one).is_lt() { one } else { previous };
-    let value = if difference { Some(gap) } else { gap.over(base) };
+    let (current, previous) = (view.known(series, &pair.current), view.known(series, &pair.previous));
+    let gap = current.zip(previous).map(|(current, previous)| current.minus(previous));
+    let value = if difference {
+        gap
+    } else {
+        gap.zip(previous).and_then(|(gap, previous)| gap.over(base(view, series, previous)))
+    };
     let number = value.map_or(0, |value| rung(rungs, value));
     let reached = number > 0;
     let mut guard = None;
     if reached {
-        let from = pair.baseline.0;
-        let end = match window {
-            Window::Days { .. } => {
-                let zone = view.series_zone(series);
-                let day = view.calendar.day_of(zone, from);
-                Some(view.calendar.midnight(zone, day + 1))
-            }
-            _ => pane_end_from(window, from.plus(1)),
-        };
-        guard = view.unknown_before(series, from, |since| end.is_some_and(|end| since < end));
+        guard = view.unknown_at(series, window, pair.baseline.0);
     }
     let p_value = p_value(condition, rungs, &pair);
+    let gap = gap.unwrap_or(Exact::whole(0));
     if reached && guard.is_none() && !significant(condition, &pair, gap, p_value) {
         guard = Some(Reason::NotSignificant);
     }
@@ -65,8 +60,8 @@ pub(super) fn judge(
         onset: Some(pair.window.0),
         events: Some(pair.current.events),
         accounts: Some(u64::from(pair.current.events > 0)),
-        current: Some(current),
-        previous: Some(previous),
+        current,
+        previous,
         measure_unit: unit,
         p_value,
         window: Some(pair.window),
@@ -74,6 +69,13 @@ pub(super) fn judge(
         ..BLANK
     };
     Judged { reached, observed }
+}
+
+/// What a change is a share of: counts and sums have a floor of 1, what is relative itself has none.
+fn base(view: &View<'_>, series: SeriesIx, previous: Exact) -> Exact {
+    let relative = matches!(view.series(series).0.measure, Measure::Mean(_) | Measure::ShareOf(_));
+    let one = Exact { num: previous.den, den: previous.den };
+    if !relative && previous.order(one).is_lt() { one } else { previous }
 }
 
 fn pair(view: &mut View<'_>, (series, window): (SeriesIx, &Window), upward: bool, at: Timestamp) -> Pair {
@@ -118,6 +120,8 @@ fn significant(condition: &Condition, pair: &Pair, gap: Exact, p_value: Option<f
     let accounts = guards.min_accounts.is_none_or(|bound| bound <= u32::from(pair.current.events > 0));
     p && days
         && accounts
+        && enough_events(condition, &pair.current)
+        && enough_events(condition, &pair.previous)
         && at_least(pair.current.value, guards.min_current)
         && at_least(pair.previous.value, guards.min_previous)
         && at_least(size, guards.min_difference)

@@ -22,15 +22,16 @@ pub(super) fn judge(
             (view.measured(series, window, view.sliding(upward, at)), bounds)
         }
     };
-    let (value, cap) = level::share(view, condition, measured.value);
+    let known = view.known(series, &measured);
+    let (value, cap) = level::share(view, condition, known);
     let number = value.map_or(0, |value| rung(rungs, value));
     let reached = number > 0;
     let mut guard = None;
     if reached && !upward {
-        guard = view
-            .unknown_before(series, bounds.0, |since| since <= bounds.0 || covers(window, since, bounds.0));
+        guard = view.unknown_at(series, window, bounds.0);
     }
-    if reached && guard.is_none() && !enough_days(view, condition, series, &measured) {
+    let enough = enough_events(condition, &measured);
+    if reached && guard.is_none() && !(enough && enough_days(view, condition, series, &measured)) {
         guard = Some(Reason::NotSignificant);
     }
     let unit = view.measure_unit(series);
@@ -46,7 +47,7 @@ pub(super) fn judge(
         value,
         unit: if cap.is_some() { Unit::Share } else { unit },
         measure_unit: unit,
-        current: cap.map(|_| measured.value),
+        current: cap.and(known),
         previous: cap,
         rung: number,
         onset: if upward { onset } else { Some(bounds.0) },
@@ -56,11 +57,6 @@ pub(super) fn judge(
         ..BLANK
     };
     Judged { reached, observed }
-}
-
-/// Whether the row's first event lies in the pane in which the window begins.
-fn covers(window: &Window, since: Timestamp, from: Timestamp) -> bool {
-    pane_end_from(window, from.plus(1)).is_some_and(|end| since < end)
 }
 
 fn over_days(
@@ -77,6 +73,11 @@ fn over_days(
     }
     let bounds = (view.calendar.midnight(zone, today - length), view.calendar.midnight(zone, today));
     (view.measured(series, window, Span::DaysComplete { last_complete_day: today - 1, days }), bounds)
+}
+
+/// Guard `min_events`: what a share or mean is of.
+pub(super) fn enough_events(condition: &Condition, measured: &Measured) -> bool {
+    condition.guards.min_events.is_none_or(|bound| measured.events >= u64::from(bound))
 }
 
 /// Guards `min_days` and `min_accounts`: a row of one account has one.
@@ -123,7 +124,7 @@ pub(super) fn next_mark(
     pane_end_from(window, change.max(after.plus(1)))
 }
 
-/// Whether an upward count reaches a rung at the later of its newest match and the watermark.
+/// Whether an upward count holds at the later of its newest match and the watermark.
 fn holds_at(
     view: &mut View<'_>,
     condition: &Condition,
@@ -132,10 +133,6 @@ fn holds_at(
 ) -> bool {
     let newest = view.series(series).1.and_then(SeriesState::newest);
     let at = newest.map_or(after, |newest| newest.max(after));
-    let measured = match window {
-        Window::Days { days } => over_days(view, (series, window, *days), (true, at)).0,
-        _ => view.measured(series, window, Span::UpTo(at)),
-    };
-    let (value, _) = level::share(view, condition, measured.value);
-    value.is_some_and(|value| rung(condition.detector.rungs(), value) > 0)
+    let judged = judge(view, (condition, condition.detector.rungs()), (series, window), at);
+    judged.reached && judged.observed.guard.is_none()
 }

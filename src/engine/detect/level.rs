@@ -18,7 +18,7 @@ pub(super) fn judge(
     let newest = view.series(series).1.and_then(SeriesState::newest);
     let Some(newest) = newest else { return Judged { reached: false, observed: BLANK } };
     let measured = view.measured(series, &Window::Newest, Span::UpTo(newest));
-    let (value, cap) = share(view, condition, measured.value);
+    let (value, cap) = share(view, condition, Some(measured.value));
     let number = value.map_or(0, |value| rung(condition.detector.rungs(), value));
     let unit = view.measure_unit(series);
     let observed = Observed {
@@ -42,13 +42,13 @@ pub(super) fn judge(
 pub(super) fn share(
     view: &View<'_>,
     condition: &Condition,
-    measured: Exact,
+    measured: Option<Exact>,
 ) -> (Option<Exact>, Option<Exact>) {
     let Detector::Level { relative_to: Some(reference), .. } = &condition.detector else {
-        return (Some(measured), None);
+        return (measured, None);
     };
     let cap = of_profile(view, reference);
-    (cap.and_then(|cap| measured.over(cap)), cap)
+    (cap.and_then(|cap| measured?.over(cap)), cap)
 }
 
 /// What a reference stands for now; nothing that is not above zero.

@@ -119,8 +119,9 @@ impl View<'_> {
     pub fn is_below(&self, series: SeriesIx, window: &Window, rungs: &[Rung]) -> bool {
         let (own, Some(state)) = self.series(series) else { return true };
         let Some(newest) = state.newest() else { return true };
-        let value = state.over(own, window, Span::UpTo(newest)).value;
-        rungs.iter().all(|rung| !value.holds(rung.op, rung.limit))
+        let measured = state.over(own, window, Span::UpTo(newest));
+        let value = SeriesState::known(&own.measure, &measured);
+        value.is_none_or(|value| rungs.iter().all(|rung| !value.holds(rung.op, rung.limit)))
     }
 
     /// For which time a condition is judged now.
@@ -253,6 +254,11 @@ impl View<'_> {
         state.map_or(Measured::NOTHING, |state| state.over(series, window, span))
     }
 
+    /// The measure of what was seen, if it has a value.
+    fn known(&self, ix: SeriesIx, measured: &Measured) -> Option<Exact> {
+        SeriesState::known(&self.series(ix).0.measure, measured)
+    }
+
     /// How a window that slides is measured at a time: of negative conditions, on a mark, the panes that end there.
     fn sliding(&self, upward: bool, at: Timestamp) -> Span {
         if !upward && self.on_mark { Span::EndingAt(at) } else { Span::UpTo(at) }
@@ -298,6 +304,20 @@ impl View<'_> {
         if is_known { None } else { Some(Reason::InsufficientHistory) }
     }
 
+    /// Whether a window that begins at `from` reaches back to before its series or row began; the day, or pane, of the row's
+    /// first event counts as a whole.
+    fn unknown_at(&mut self, ix: SeriesIx, window: &Window, from: Timestamp) -> Option<Reason> {
+        let end = match window {
+            Window::Days { .. } => {
+                let zone = self.series_zone(ix);
+                let day = self.calendar.day_of(zone, from);
+                Some(self.calendar.midnight(zone, day + 1))
+            }
+            _ => pane_end_from(window, from.plus(1)),
+        };
+        self.unknown_before(ix, from, |since| since <= from || end.is_some_and(|end| since < end))
+    }
+
     /// Since when both the entity is known and its series taken in.
     fn began(&self, ix: SeriesIx) -> Option<Timestamp> {
         let began = self.ages.get(&self.series(ix).0.key).map_or(Timestamp::MIN, |age| age.began);
@@ -329,6 +349,7 @@ impl View<'_> {
             Some(crate::rules::program::Path::Field(field)) => field.spec().name,
             Some(crate::rules::program::Path::Property(name)) => name,
             _ if matches!(series.measure, crate::rules::program::Measure::Score(_)) => return Unit::Number,
+            _ if matches!(series.measure, crate::rules::program::Measure::ShareOf(_)) => return Unit::Share,
             _ => return Unit::Count,
         };
         match series.measure {

@@ -75,13 +75,14 @@ impl Cells {
         let cell = &mut self.cells[place];
         let taken = cell.events.min(events);
         cell.events -= taken;
-        let empty = cell.events == 0;
         let mut gone = 0;
         if let Some(sum) = self.sums.get_mut(place) {
             let before = *sum;
-            *sum = if empty { 0 } else { before.saturating_sub(amount.unwrap_or(0)) };
+            *sum = before.saturating_sub(amount.unwrap_or(0));
             gone = i128::from(before) - i128::from(*sum);
         }
+        // What is counted of a share may stand in a cell without anything that it is a share of.
+        let empty = cell.events == 0 && self.sums.get(place).is_none_or(|sum| *sum == 0);
         if empty {
             self.cells.remove(place);
             if !self.sums.is_empty() {
@@ -114,6 +115,13 @@ impl Cells {
     pub(super) fn within(&self, from: i64, to: i64) -> &[Cell] {
         let (lo, hi) = self.bounds(from, to);
         &self.cells[lo..hi]
+    }
+
+    /// The cells of `from..=to` whose sum is not zero.
+    pub(super) fn summed_within(&self, from: i64, to: i64) -> Vec<Cell> {
+        let (lo, hi) = self.bounds(from, to);
+        let sums = self.sums.get(lo..hi).unwrap_or_default();
+        self.cells[lo..hi].iter().zip(sums).filter(|(_, sum)| **sum != 0).map(|(cell, _)| *cell).collect()
     }
 
     /// Totals over `from..=to`.

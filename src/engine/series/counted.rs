@@ -2,7 +2,7 @@
 
 use crate::event::Timestamp;
 use crate::event::bytes::{FormatError, Reader};
-use crate::rules::program::Series;
+use crate::rules::program::{Measure, Series};
 
 use crate::engine::number::Exact;
 
@@ -103,7 +103,12 @@ impl Counted {
         (from, to): (i64, i64),
         (value, events): (Exact, u64),
     ) -> Measured {
-        let seen = self.cells.within(from, to);
+        // A share speaks of what it counts, not of what it is a share of.
+        let summed = match series.measure {
+            Measure::ShareOf(_) => Some(self.cells.summed_within(from, to)),
+            _ => None,
+        };
+        let seen = summed.as_deref().unwrap_or_else(|| self.cells.within(from, to));
         let start = |index: i64| grain.span_ms.map(|span| pane_start(span, index));
         let is_days = grain.span_ms.is_none();
         let spread = series.extras.dispersion.then(|| Spread {

@@ -72,7 +72,7 @@ impl Sampled {
                 crate::event::bytes::put_value(&mut bytes, value);
                 Some(Self::Hash(xxhash_rust::xxh3::xxh3_64(&bytes)))
             }
-            Measure::Sum(_) | Measure::Last(_) => millionths(value).map(Self::Amount),
+            Measure::Sum(_) | Measure::Mean(_) | Measure::Last(_) => millionths(value).map(Self::Amount),
             _ => None,
         }
     }
@@ -87,6 +87,19 @@ pub fn millionths(value: &Value<'_>) -> Option<i64> {
         #[expect(clippy::cast_precision_loss, reason = "the unit is far below 2^53")]
         Value::Double(double) => Some((double * SUM_UNIT as f64).round() as i64),
         _ => None,
+    }
+}
+
+/// Weight and amount of a sample in a cell; `None`: it lacks what is measured. Of a share, the samples with a value count,
+/// and the others are what it is a share of.
+fn cell_parts(measure: &Measure, sample: &Sample) -> Option<(u32, Option<i64>)> {
+    match (measure, sample.value) {
+        (Measure::Sum(_), Some(Sampled::Amount(amount))) => Some((sample.weight, Some(amount))),
+        (Measure::Mean(_), Some(Sampled::Amount(amount))) => Some((1, Some(amount))),
+        (Measure::Sum(_) | Measure::Mean(_), _) => None,
+        (Measure::ShareOf(_), Some(_)) => Some((0, Some(i64::from(sample.weight)))),
+        (Measure::ShareOf(_), None) => Some((sample.weight, Some(0))),
+        _ => Some((sample.weight, None)),
     }
 }
 
@@ -129,9 +142,10 @@ pub enum Span {
 /// What a window shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Measured {
-    /// The measure: a count, the number of different values, or a sum.
+    /// The measure; of a mean or share of nothing 0, which is no value: there are no `events`.
     pub value: Exact,
-    /// The matches (occurrences, in error logs). Of a ring at most as many as it keeps.
+    /// The matches (occurrences, in error logs); of a share what it is a share of, of a mean what has the field. Of a ring
+    /// at most as many as it keeps.
     pub events: u64,
     /// Day windows: local days with matches. Else 0: `first` and `last` tell.
     pub days: u32,
@@ -257,14 +271,12 @@ impl SeriesState {
             },
             Self::Points(_) | Self::Steps(_) | Self::Course(_) => Taken::Applied,
             Self::Counted(counted) => {
-                let amount = match (&series.measure, sample.value) {
-                    (Measure::Sum(_), Some(Sampled::Amount(amount))) => Some(amount),
-                    (Measure::Sum(_), _) => return Taken::Applied,
-                    _ => None,
+                let Some((weight, amount)) = cell_parts(&series.measure, sample) else {
+                    return Taken::Applied;
                 };
                 let grain = Grain::of(series);
                 let cell = grain.cell(sample.time, day);
-                counted.add(&grain, cell, (sample.time, sample.weight, amount), floor)
+                counted.add(&grain, cell, (sample.time, weight, amount), floor)
             }
             Self::Distinct(distinct) => {
                 let Some(Sampled::Hash(hash)) = sample.value else { return Taken::Applied };
@@ -369,12 +381,9 @@ impl SeriesState {
             Self::Ring(ring) => ring.remove(sample.time),
             Self::Newest(_) | Self::Last(_) | Self::Points(_) | Self::Steps(_) | Self::Course(_) => {}
             Self::Counted(counted) => {
-                let amount = match (&series.measure, sample.value) {
-                    (Measure::Sum(_), Some(Sampled::Amount(amount))) => Some(amount),
-                    (Measure::Sum(_), _) => return,
-                    _ => None,
-                };
-                counted.remove(Grain::of(series).cell(sample.time, day), sample.weight, amount);
+                if let Some((weight, amount)) = cell_parts(&series.measure, sample) {
+                    counted.remove(Grain::of(series).cell(sample.time, day), weight, amount);
+                }
             }
             Self::Distinct(distinct) => {
                 if let Some(Sampled::Hash(hash)) = sample.value {
@@ -427,10 +436,16 @@ impl SeriesState {
                 let grain = Grain::of(series);
                 let Some((from, to)) = grain.range(window, span) else { return Measured::NOTHING };
                 let total = counted.total(from, to);
-                let value = match (&series.measure, Exact::ratio(total.sum, i128::from(SUM_UNIT))) {
-                    (Measure::Sum(_), Some(sum)) => sum,
-                    _ => count(total.events),
+                let unit = i128::from(SUM_UNIT);
+                let value = match &series.measure {
+                    Measure::Sum(_) => Exact::ratio(total.sum, unit),
+                    Measure::Mean(_) => {
+                        Exact::ratio(total.sum, unit.saturating_mul(i128::from(total.events)))
+                    }
+                    Measure::ShareOf(_) => Exact::ratio(total.sum, i128::from(total.events)),
+                    _ => Some(count(total.events)),
                 };
+                let value = value.unwrap_or(Exact::whole(0));
                 counted.measured(series, &grain, (from, to), (value, total.events))
             }
             Self::Distinct(distinct) => {
@@ -440,6 +455,15 @@ impl SeriesState {
                 let value = count(distinct.count(from, to));
                 distinct.counted.measured(series, &grain, (from, to), (value, events))
             }
+        }
+    }
+
+    /// The measure of what was seen; none of a mean or share of nothing.
+    #[must_use]
+    pub const fn known(measure: &Measure, measured: &Measured) -> Option<Exact> {
+        match measure {
+            Measure::Mean(_) | Measure::ShareOf(_) if measured.events == 0 => None,
+            _ => Some(measured.value),
         }
     }
 

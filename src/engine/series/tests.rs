@@ -1,5 +1,6 @@
 //! Borders of the rule language's windows, and models that recompute everything from all samples.
 
+use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
@@ -188,6 +189,51 @@ fn sums_are_exact_in_millionths() {
     let seen = state.over(&series, &window, Span::DaysSoFar { today: 1 });
     assert_eq!(seen.value, Exact::ratio(3_300_000, 1_000_000).unwrap());
     assert_eq!(seen.events, 3);
+}
+
+/// What a share counts; what it is a share of is [`at`].
+fn counted(ms: i64) -> Sample {
+    Sample { value: Some(Sampled::Amount(1)), ..at(ms) }
+}
+
+#[test]
+fn a_share_is_exact_and_has_no_value_of_nothing() {
+    let window = Window::Panes { span_ms: HOUR };
+    let series = series(window, Measure::ShareOf(FilterIx(1)));
+    let mut state = filled(&series, &[counted(0), counted(1), counted(MINUTE)]);
+    let seen = |state: &SeriesState| {
+        let measured = state.over(&series, &window, Span::UpTo(Timestamp(5 * MINUTE)));
+        (SeriesState::known(&series.measure, &measured), measured.events, measured.last)
+    };
+    let minute = Some(Timestamp(MINUTE));
+    assert_eq!(seen(&state), (None, 0, minute));
+    for ms in [0, MINUTE, 2 * MINUTE, 2 * MINUTE, 3 * MINUTE, 3 * MINUTE, 3 * MINUTE] {
+        state.add(&series, &at(ms), None, OPEN);
+    }
+    assert_eq!(seen(&state), (Exact::ratio(3, 7), 7, minute));
+    assert_eq!(seen(&reread(&state)), seen(&state));
+    // What moves to another row leaves the rest of its pane where it is, whichever of the two it is.
+    state.remove(&series, &at(0), None);
+    state.remove(&series, &counted(1), None);
+    assert_eq!(seen(&state), (Exact::ratio(2, 6), 6, minute));
+    state.remove(&series, &counted(MINUTE), None);
+    assert_eq!(seen(&state), (Exact::ratio(1, 6), 6, Some(Timestamp(0))));
+}
+
+#[test]
+fn occurrences_weigh_in_shares_and_not_in_means() {
+    let window = Window::Panes { span_ms: HOUR };
+    let up_to = Span::UpTo(Timestamp(0));
+    let share = series(window, Measure::ShareOf(FilterIx(1)));
+    let many =
+        |weight: u32, amount: Option<i64>| Sample { weight, value: amount.map(Sampled::Amount), ..at(0) };
+    let state = filled(&share, &[many(3, Some(3)), many(3, None), many(9, None)]);
+    assert_eq!(state.value(&share, &window, up_to), Exact::ratio(3, 12).unwrap());
+    let mean = series(window, Measure::Mean(Path::Property("spent".into())));
+    let state = filled(&mean, &[many(9, Some(1_500_000)), many(1, Some(2_000_000)), many(1, None)]);
+    let measured = state.over(&mean, &window, up_to);
+    assert_eq!((measured.value.order(Exact::ratio(7, 4).unwrap()), measured.events), (Ordering::Equal, 2));
+    assert_eq!(SeriesState::known(&mean.measure, &Measured::NOTHING), None);
 }
 
 #[test]

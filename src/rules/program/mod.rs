@@ -83,6 +83,7 @@ impl Program {
         let series = detector.series().and_then(|series| self.series.get(usize::from(series.0)));
         match series.map(|series| &series.measure) {
             Some(Measure::Steps(steps)) => steps.clone(),
+            Some(Measure::ShareOf(base)) => vec![self.filter_of(detector), *base],
             // A date of the profile passes with the watermark of profiles.
             Some(Measure::Course(course)) if matches!(course.begin, Begin::On(_)) => {
                 course.filters().chain([self.filter_of(detector)]).collect()

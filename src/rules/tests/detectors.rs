@@ -234,3 +234,41 @@ fn cadences() {
     "#]],
     );
 }
+
+#[test]
+fn shares_and_means() {
+    const COUNT: &str = "    count: {topic: usage, where: {event: login.failed}, within: 10m, gte: 3}";
+    let measure = |measure: &str, rest: &str| {
+        format!("    count: {{topic: usage, measure: {{{measure}}}, within: 10m, gte: 30%}}{rest}")
+    };
+    let guard = "\n    guard: {min_events: 5}";
+    let edits = [
+        measure("mean: properties.feature", ""),
+        measure("mean: properties.usd", ""),
+        measure("share_of: usage", ""),
+        measure("share_of: {topic: usge}", ""),
+        measure("share_of: {where: {event: login.failed}}", ""),
+        measure("sum: properties.dwell_ms", guard),
+        measure("share_of: {topic: usage}", "\n    guard: {min_events: 0}"),
+        measure("share_of: {topic: usage}", "\n    guard: {significance: 0.01}"),
+    ];
+    let edits: Vec<(&str, &str)> = edits.iter().map(|edit| (COUNT, edit.as_str())).collect();
+    told(
+        &edits,
+        &expect![[r#"
+        a.yaml:22:43: mean does not fit a string [E03]
+          hint: use `distinct`
+        a.yaml:22:43: usage has no field `properties.usd` [E06]
+          hint: did you mean `properties.used`? Own properties go into `vocabulary.fields`
+        a.yaml:22:47: expected a map for share_of, found usage [E03]
+        a.yaml:22:55: `usge` is no topic [E04]
+          usage error_log billing ticket account outcome; hint: did you mean `usage`?
+        a.yaml:22:47: share_of has no `topic` [E02]
+        a.yaml:23:13: min_events does not fit a count on sum [E08]
+          it counts what a share or mean is of; hint: use a higher threshold
+        a.yaml:23:25: 0 is not between 1 and 1000000000 [E05]
+        a.yaml:23:13: significance does not fit a count on share_of [E08]
+          it tests counts of two windows; hint: leave it out
+    "#]],
+    );
+}

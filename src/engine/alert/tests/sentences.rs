@@ -302,3 +302,20 @@ fn a_cadence_tells_each_bucket() {
         ],
     );
 }
+
+#[test]
+fn a_share_names_what_it_is_of() {
+    let filters = vec![filter(Kind::Outcome, &["opened"]), filter(Kind::Outcome, &["delivered"])];
+    let window = Window::Days { days: 60 };
+    let rungs = vec![rung(Comparator::Lte, Decimal { mantissa: 1, scale: 1 })];
+    let count = Detector::Count { series: SeriesIx(0), window, rungs };
+    check(
+        &over(condition("", count), filters, Measure::ShareOf(FilterIx(1))),
+        &[observed(Exact::ratio(1, 12).unwrap(), Unit::Share)],
+        [
+            "8% opened of delivered in 60 days (at most 10%)",
+            "opened of delivered > 10% in 60 days",
+            "more than 10% of opened of delivered in 60 days",
+        ],
+    );
+}
