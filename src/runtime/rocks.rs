@@ -225,7 +225,11 @@ fn rows_options(memory: &RocksMemory) -> Options {
     let mut table = table_options(memory);
     table.set_bloom_filter(10.0, false);
     table.set_data_block_index_type(DataBlockIndexType::BinaryAndHash);
-    options(&table)
+    let mut options = options(&table);
+    // The same for what is not flushed yet.
+    options.set_memtable_prefix_bloom_ratio(0.03);
+    options.set_memtable_whole_key_filtering(true);
+    options
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "for map_err")]

@@ -1,16 +1,20 @@
-//! Records by the hundred, straight from librdkafka's queue: the cost of a call is paid once a batch.
+//! librdkafka's queues themselves: records by the hundred, so that the cost of a call is paid once a batch, and reports of a
+//! producer as soon as they come.
 //!
-//! The only file with unsafe code. Everything here upholds three facts: the client outlives its queues, a message is read
-//! only between its consumption and its destruction, and what a message points to belongs to librdkafka throughout.
-#![expect(unsafe_code, reason = "the safe wrapper has no call for consuming batches")]
+//! The only file with unsafe code. Everything here upholds four facts: the client outlives its queues, a message is read
+//! only between its consumption and its destruction, what a message points to belongs to librdkafka throughout, and a
+//! callback is taken back before what it is given goes away.
+#![expect(unsafe_code, reason = "the safe wrapper has no call for consuming batches, nor for waiting")]
 
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use std::ops::Deref;
 use std::ptr;
-use std::sync::Arc;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::producer::{BaseProducer, Producer as _, ProducerContext};
 use rdkafka_sys as sys;
 
 use crate::event::{SourcePartition, Timestamp};
@@ -199,6 +203,80 @@ impl<C: ConsumerContext + 'static> Drop for BatchQueue<C> {
                 // SAFETY: our own reference, and the client is still alive.
                 unsafe { sys::rd_kafka_queue_destroy(queue) };
             }
+        }
+    }
+}
+
+/// A producer whose reports can be waited for: its own poll takes all the time that it is given, whatever comes, and burns
+/// what is shorter than a millisecond.
+pub struct Reporting<C: ProducerContext + 'static> {
+    queue: *mut sys::rd_kafka_queue_t,
+    bell: Box<Bell>,
+    producer: BaseProducer<C>,
+}
+
+// SAFETY: librdkafka's queues may be used from any thread, and so may the bell.
+unsafe impl<C: ProducerContext + 'static> Send for Reporting<C> {}
+
+/// Rings when a report comes into an empty queue.
+#[derive(Default)]
+struct Bell {
+    rung: Mutex<bool>,
+    changed: Condvar,
+}
+
+extern "C" fn ring(_: *mut sys::rd_kafka_t, bell: *mut c_void) {
+    // SAFETY: the bell that was given with this callback, which is taken back before the bell goes away.
+    let bell = unsafe { &*bell.cast::<Bell>() };
+    *bell.rung.lock().unwrap_or_else(PoisonError::into_inner) = true;
+    bell.changed.notify_one();
+}
+
+impl<C: ProducerContext + 'static> Reporting<C> {
+    /// Waits for the reports of this producer from now on.
+    pub fn new(producer: BaseProducer<C>) -> Self {
+        let mut bell = Box::<Bell>::default();
+        // SAFETY: the client is alive, as the producer is ours; the bell stays where it is until we are dropped.
+        let queue = unsafe {
+            let queue = sys::rd_kafka_queue_get_main(producer.client().native_ptr());
+            sys::rd_kafka_queue_cb_event_enable(queue, Some(ring), (&raw mut *bell).cast());
+            queue
+        };
+        Self { queue, bell, producer }
+    }
+
+    /// Tells the context all that is reported, after waiting for the first report, at most this long.
+    pub fn serve(&self, most: Duration) {
+        if !self.waits() && !most.is_zero() {
+            let rung = self.bell.rung.lock().unwrap_or_else(PoisonError::into_inner);
+            let rung = self.bell.changed.wait_timeout_while(rung, most, |rung| !*rung);
+            *rung.unwrap_or_else(PoisonError::into_inner).0 = false;
+        }
+        while self.waits() {
+            self.producer.poll(Duration::ZERO);
+        }
+    }
+
+    fn waits(&self) -> bool {
+        // SAFETY: the queue is ours until we are dropped.
+        unsafe { sys::rd_kafka_queue_length(self.queue) > 0 }
+    }
+}
+
+impl<C: ProducerContext + 'static> Deref for Reporting<C> {
+    type Target = BaseProducer<C>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.producer
+    }
+}
+
+impl<C: ProducerContext + 'static> Drop for Reporting<C> {
+    fn drop(&mut self) {
+        // SAFETY: our own reference, and the client is still alive; nobody rings after the first call.
+        unsafe {
+            sys::rd_kafka_queue_cb_event_enable(self.queue, None, ptr::null_mut());
+            sys::rd_kafka_queue_destroy(self.queue);
         }
     }
 }

@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer, DefaultConsumerContext};
-use rdkafka::producer::{BaseProducer, Producer};
+use rdkafka::producer::Producer as _;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::batch::BatchQueue;
 use super::changelog::ChangelogError;
-use super::sink::{Deliveries, STEP, check, failed, produce};
+use super::sink::{Deliveries, Producer, drain, failed, produce};
 use super::{Connection, REQUEST_TIMEOUT, bounds};
 use crate::event::SourcePartition;
 use crate::runtime::changelog::Kept;
@@ -25,7 +25,9 @@ const WAIT: Duration = Duration::from_millis(100);
 /// Its transactional id belongs to the partition, not to the process: who opens it next fences this one, and ends what it
 /// has left open.
 pub struct RowsSink {
-    producer: BaseProducer<Deliveries>,
+    producer: Producer,
+    /// How many records it was given.
+    sent: u64,
     /// Whether a transaction is open.
     begun: bool,
     timeout: Duration,
@@ -37,27 +39,16 @@ impl RowsSink {
     /// # Errors
     /// If a property is refused, no broker answers, or the cluster does not allow it.
     pub fn open(connection: &Connection, partition: i32) -> Result<Self, SinkError> {
-        let producer: BaseProducer<Deliveries> =
-            connection.rows_producer(partition).create_with_context(Deliveries::default()).map_err(failed)?;
+        let producer = connection.rows_producer(partition).create_with_context(Deliveries::default());
+        let producer = Producer::new(producer.map_err(failed)?);
         producer.init_transactions(REQUEST_TIMEOUT).map_err(failed)?;
-        Ok(Self { producer, begun: false, timeout: Connection::ROWS_TIMEOUT })
+        Ok(Self { producer, sent: 0, begun: false, timeout: Connection::ROWS_TIMEOUT })
     }
 
     /// Waits until the broker has all that was sent; whether it has.
     fn drain(&self, wait: Duration) -> Result<bool, SinkError> {
-        let deadline = Instant::now() + wait;
         // The client's own flush looks once in 100 ms.
-        self.producer.poll(Duration::ZERO);
-        while self.producer.in_flight_count() > 0 {
-            check(&self.producer)?;
-            if Instant::now() > deadline {
-                return Ok(false);
-            }
-            self.producer.poll(STEP);
-        }
-        self.producer.context().forget_tokens();
-        check(&self.producer)?;
-        Ok(true)
+        drain(&self.producer, self.sent, Instant::now() + wait)
     }
 }
 
@@ -67,7 +58,9 @@ impl Sink for RowsSink {
             self.producer.begin_transaction().map_err(failed)?;
             self.begun = true;
         }
-        produce(&self.producer, &record)
+        produce(&self.producer, &record)?;
+        self.sent += 1;
+        Ok(())
     }
 
     /// Acknowledges nothing, as long as the transaction may still be aborted; but it waits until all was taken.
@@ -76,7 +69,7 @@ impl Sink for RowsSink {
     }
 
     fn in_flight(&self) -> usize {
-        usize::try_from(self.producer.in_flight_count()).unwrap_or(0)
+        usize::try_from(self.sent - self.producer.context().delivered()).unwrap_or(usize::MAX)
     }
 
     /// The offsets are none of its business: it belongs to no group.

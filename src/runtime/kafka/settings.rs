@@ -158,6 +158,10 @@ impl Connection {
             &[
                 // The default of a second leaves a fast reader waiting whenever its queue was full for a moment.
                 ("fetch.queue.backoff.ms", "5"),
+                // By default the broker answers for every record that comes: some thousand answers a second, which cost
+                // more than what they carry. This wait is part of every alert's delay.
+                ("fetch.min.bytes", "65536"),
+                ("fetch.wait.max.ms", "15"),
                 ("queued.min.messages", "50000"),
                 ("queued.max.messages.kbytes", "16384"),
                 ("topic.metadata.refresh.interval.ms", "30000"),
@@ -309,6 +313,8 @@ mod tests {
         ];
         let presets = [
             "fetch.queue.backoff.ms",
+            "fetch.min.bytes",
+            "fetch.wait.max.ms",
             "queued.min.messages",
             "queued.max.messages.kbytes",
             "max.partition.fetch.bytes",

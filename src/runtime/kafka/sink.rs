@@ -11,28 +11,35 @@ use rdkafka::ClientContext;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerGroupMetadata};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Header, Message as _, OwnedHeaders};
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
+use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext};
 use tracing::warn;
 
+use super::batch::Reporting;
 use super::source::{KafkaSource, Rebalances, native};
 use super::watch::Watch;
 use super::{Connection, REQUEST_TIMEOUT};
 use crate::event::SourcePartition;
 use crate::runtime::sink::{Outgoing, Sink, SinkError};
 
-/// How long one look for deliveries waits; the client's poll takes all of it, whatever comes.
-pub(super) const STEP: Duration = Duration::from_millis(1);
+/// A producer that reports here.
+pub(super) type Producer = Reporting<Deliveries>;
+
+/// Between two looks whether the client has failed for good, which no report tells.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// What became of records, as the client reports it.
 #[derive(Debug, Default)]
 pub(super) struct Deliveries {
     reported: Mutex<Reported>,
+    /// Whether tokens are kept, or counted only.
+    keeps_tokens: bool,
     watch: Watch,
 }
 
 #[derive(Debug, Default)]
 struct Reported {
     tokens: Vec<u64>,
+    delivered: u64,
     error: Option<String>,
 }
 
@@ -41,9 +48,27 @@ impl Deliveries {
         act(&mut self.reported.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// A transaction acknowledges as a whole.
-    pub(super) fn forget_tokens(&self) {
-        self.with(|reported| reported.tokens.clear());
+    /// How many records were delivered since the client began.
+    pub(super) fn delivered(&self) -> u64 {
+        self.with(|reported| reported.delivered)
+    }
+}
+
+/// Waits until so many records were delivered since the client began; whether they were in time.
+///
+/// # Errors
+/// If one of them can't be delivered.
+pub(super) fn drain(producer: &Producer, sent: u64, deadline: Instant) -> Result<bool, SinkError> {
+    loop {
+        check(producer)?;
+        if producer.context().delivered() >= sent {
+            return Ok(true);
+        }
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Ok(false);
+        }
+        producer.serve(left.min(LOOK));
     }
 }
 
@@ -62,7 +87,12 @@ impl ProducerContext for Deliveries {
 
     fn delivery(&self, result: &DeliveryResult<'_>, token: usize) {
         self.with(|reported| match result {
-            Ok(_) => reported.tokens.push(token as u64),
+            Ok(_) => {
+                reported.delivered += 1;
+                if self.keeps_tokens {
+                    reported.tokens.push(token as u64);
+                }
+            }
             Err((error, message)) => {
                 self.watch.lost(message.topic(), error);
                 reported.error.get_or_insert_with(|| error.to_string());
@@ -72,7 +102,7 @@ impl ProducerContext for Deliveries {
 }
 
 /// The first failure, if there was one.
-pub(super) fn check(producer: &BaseProducer<Deliveries>) -> Result<(), SinkError> {
+pub(super) fn check(producer: &Producer) -> Result<(), SinkError> {
     if let Some((code, reason)) = producer.client().fatal_error() {
         return Err(SinkError(format!("{code}: {reason}")));
     }
@@ -83,7 +113,7 @@ pub(super) fn check(producer: &BaseProducer<Deliveries>) -> Result<(), SinkError
 }
 
 /// Hands a record to the client, waiting while its buffer is full.
-pub(super) fn produce(producer: &BaseProducer<Deliveries>, record: &Outgoing<'_>) -> Result<(), SinkError> {
+pub(super) fn produce(producer: &Producer, record: &Outgoing<'_>) -> Result<(), SinkError> {
     let token = usize::try_from(record.token).map_err(|_| SinkError("the token is too large".to_owned()))?;
     let mut native = BaseRecord::<[u8], [u8], usize>::with_opaque_to(record.topic, token);
     native.partition = record.partition;
@@ -101,7 +131,7 @@ pub(super) fn produce(producer: &BaseProducer<Deliveries>, record: &Outgoing<'_>
             Ok(()) => return Ok(()),
             Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
                 native = back;
-                producer.poll(STEP);
+                producer.serve(LOOK);
                 check(producer)?;
             }
             Err((error, _)) => {
@@ -114,7 +144,7 @@ pub(super) fn produce(producer: &BaseProducer<Deliveries>, record: &Outgoing<'_>
 
 /// An idempotent writer without transactions or gaps.
 pub struct PlainSink {
-    producer: BaseProducer<Deliveries>,
+    producer: Producer,
     in_flight: usize,
     /// Whose offsets it commits once its records are acknowledged: at least once instead of exactly once.
     member: Option<Arc<BaseConsumer<Rebalances>>>,
@@ -128,9 +158,10 @@ impl PlainSink {
     /// # Errors
     /// If a property is refused.
     pub fn open(connection: &Connection, role: &str) -> Result<Self, SinkError> {
-        let context = Deliveries { watch: connection.watch(role), ..Deliveries::default() };
+        let context =
+            Deliveries { watch: connection.watch(role), keeps_tokens: true, ..Deliveries::default() };
         let producer = connection.plain_producer(role).create_with_context(context).map_err(failed)?;
-        Ok(Self { producer, in_flight: 0, member: None, committing: Vec::new() })
+        Ok(Self { producer: Producer::new(producer), in_flight: 0, member: None, committing: Vec::new() })
     }
 
     /// Opens a writer that commits offsets of `source` when all that it was sent is acknowledged. A crash in between
@@ -160,12 +191,15 @@ impl Sink for PlainSink {
 
     fn acknowledged(&mut self, wait: Duration, tokens: &mut Vec<u64>) -> Result<(), SinkError> {
         let deadline = Instant::now() + wait;
-        self.producer.poll(Duration::ZERO);
-        while !self.collect(tokens) && self.in_flight > 0 && Instant::now() < deadline {
+        self.producer.serve(Duration::ZERO);
+        loop {
             check(&self.producer)?;
-            self.producer.poll(STEP);
+            let left = deadline.saturating_duration_since(Instant::now());
+            if self.collect(tokens) || self.in_flight == 0 || left.is_zero() {
+                return Ok(());
+            }
+            self.producer.serve(left.min(LOOK));
         }
-        check(&self.producer)
     }
 
     fn in_flight(&self) -> usize {
@@ -230,8 +264,8 @@ impl TransactionalSink {
     /// If a property is refused, no broker answers, or the cluster does not allow it.
     pub fn open(connection: &Connection, thread: usize, source: &KafkaSource) -> Result<Self, SinkError> {
         let context = Deliveries { watch: connection.watch("output"), ..Deliveries::default() };
-        let producer: BaseProducer<Deliveries> =
-            connection.transactional_producer(thread).create_with_context(context).map_err(failed)?;
+        let producer = connection.transactional_producer(thread).create_with_context(context);
+        let producer = Producer::new(producer.map_err(failed)?);
         producer.init_transactions(REQUEST_TIMEOUT).map_err(failed)?;
         let timeout = connection.transaction_timeout();
         let (orders, receive_order) = mpsc::channel::<Transaction>();
@@ -239,8 +273,10 @@ impl TransactionalSink {
         let thread = std::thread::Builder::new()
             .name(format!("transactions-{thread}"))
             .spawn(move || {
+                let mut sent = 0;
                 for transaction in receive_order {
-                    let result = commit(&producer, &transaction, timeout);
+                    sent += transaction.records.len() as u64;
+                    let result = commit(&producer, &transaction, sent, timeout);
                     let failed = result.is_err();
                     // Nobody listens any more: the sink is being dropped, and so is the producer then.
                     if send_result.send(result).is_err() || failed {
@@ -260,10 +296,12 @@ impl TransactionalSink {
     }
 }
 
-/// Makes one transaction. An error, a time-out included, leaves the outcome open: the producer is not used again.
+/// Makes one transaction, after whose records the client was given so many. An error, a time-out included, leaves the outcome
+/// open: the producer is not used again.
 fn commit(
-    producer: &BaseProducer<Deliveries>,
+    producer: &Producer,
     transaction: &Transaction,
+    sent: u64,
     timeout: Duration,
 ) -> Result<(), SinkError> {
     let deadline = Instant::now() + timeout;
@@ -288,16 +326,9 @@ fn commit(
         producer.send_offsets_to_transaction(&offsets, &transaction.member, timeout).map_err(failed)?;
     }
     // The client's own flush looks once in 100 ms.
-    producer.poll(Duration::ZERO);
-    while producer.in_flight_count() > 0 {
-        check(producer)?;
-        if Instant::now() > deadline {
-            return Err(SinkError("records of a transaction were not acknowledged in time".to_owned()));
-        }
-        producer.poll(STEP);
+    if !drain(producer, sent, deadline)? {
+        return Err(SinkError("records of a transaction were not acknowledged in time".to_owned()));
     }
-    producer.context().forget_tokens();
-    check(producer)?;
     producer.commit_transaction(timeout).map_err(failed)
 }
 
