@@ -14,7 +14,7 @@ use super::judge::Cause;
 use super::matches::{Seen, Subject, holds};
 use super::plan::{Role, Touch, measured_path};
 use super::scene::{Case, Scene};
-use super::series::{Chain, Floor, Hits, Part, Sample, Sampled, Taken, millionths};
+use super::series::{Chain, Floor, Hits, Part, Sample, Sampled, SeriesState, Taken, millionths};
 use super::task::Task;
 
 /// Usage events of people: automated ones match only filters that name `traffic` (`contracts.md` §2.2).
@@ -136,6 +136,8 @@ pub struct Arrival<'a, 'e> {
     pub proof: Proof,
     /// What it does to the row.
     pub touches: &'a [(FilterIx, Touch)],
+    /// What it did there before, if it is known there and only its ticket's attributes changed.
+    pub before: &'a [(FilterIx, Touch)],
 }
 
 /// What became of an event in a row.
@@ -174,7 +176,7 @@ pub fn hash_of(paths: &[Path], seen: &impl Subject) -> u64 {
 }
 
 /// The steps of a sequence that an event may be, as bits.
-fn steps_of(series: SeriesIx, touches: &[(FilterIx, Touch)]) -> u8 {
+pub fn steps_of(series: SeriesIx, touches: &[(FilterIx, Touch)]) -> u8 {
     let own = touches.iter().filter_map(|(_, touch)| match touch {
         Touch::Step(own, step) if *own == series => Some(1 << step),
         _ => None,
@@ -212,7 +214,7 @@ pub fn sample_of(own: &Series, seen: &impl Subject, event: &Event<'_>) -> Option
 /// An event that is counted and nothing else.
 fn base_of(event: &Event<'_>) -> Sample {
     let weight = if event.kind == Kind::ErrorLog { event.occurrences() } else { 1 };
-    Sample { time: event.time, weight, value: None }
+    Sample { time: event.time, weight, value: None, midnight: None }
 }
 
 /// What an event gives a score.
@@ -372,6 +374,18 @@ impl Scene<'_> {
         Some(self.calendar.day_of(zone, time))
     }
 
+    /// The midnight that began the local day of the newest match, one at `time` included, where a series needs it.
+    fn midnight_before(&mut self, series: SeriesIx, time: Timestamp) -> Option<Timestamp> {
+        let own = &self.plan.program.series[usize::from(series.0)];
+        if !own.extras.days || !matches!(own.window, Window::Exact { .. }) {
+            return None;
+        }
+        let newest = self.row.series(own.key).and_then(SeriesState::newest);
+        let zone = super::detect::zone_of(self.calendar, &own.zone, self.profile, self.user);
+        let day = self.calendar.day_of(zone, newest.map_or(time, |newest| newest.max(time)));
+        Some(self.calendar.midnight(zone, day))
+    }
+
     fn floor(&self, series: SeriesIx) -> Floor {
         let own = &self.plan.program.series[usize::from(series.0)];
         let reached = |filter: FilterIx| self.watermarks[self.plan.filter(filter).kind as usize];
@@ -392,7 +406,8 @@ impl Scene<'_> {
     ) -> bool {
         let event = arrival.seen.event;
         let sample = if is_base { Some(base_of(event)) } else { self.sample(series, &arrival.seen, event) };
-        let Some(sample) = sample else { return false };
+        let Some(mut sample) = sample else { return false };
+        sample.midnight = self.midnight_before(series, event.time);
         let (day, floor) = (self.local_day(series, event.time), self.floor(series));
         let plan = self.plan;
         let own = &plan.program.series[usize::from(series.0)];
@@ -512,7 +527,8 @@ impl Scene<'_> {
         }
         let (plan, time) = (self.plan, arrival.seen.event.time);
         let own = &plan.program.series[usize::from(series.0)];
-        let (taken, chains) = self.row.series_mut(own).add_steps(own, time, steps);
+        let gained = steps & !steps_of(series, arrival.before);
+        let (taken, chains) = self.row.series_mut(own).add_steps(own, time, (steps, gained));
         if taken == Taken::Late {
             return false;
         }
@@ -642,6 +658,7 @@ impl Scene<'_> {
                     if u32::from(*step) == steps.trailing_zeros() {
                         let own = &plan.program.series[usize::from(series.0)];
                         self.row.series_mut(own).remove_steps(event.time, steps);
+                        rules.extend_from_slice(&plan.judges[usize::from(series.0)]);
                     }
                     continue;
                 }
@@ -650,6 +667,8 @@ impl Scene<'_> {
                     if let Some(part) = part_of(own, *role, &leaves.seen) {
                         self.row.series_mut(own).remove_part(event.time, part);
                     }
+                    touched.push(*series);
+                    rules.extend_from_slice(&plan.judges[usize::from(series.0)]);
                     continue;
                 }
                 _ => continue,

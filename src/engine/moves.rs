@@ -5,9 +5,9 @@ use std::sync::Arc;
 use crate::event::{Event, Field, Kind, Value};
 use crate::rules::program::{Entity, FilterIx};
 
-use super::ingest::{Arrival, admits_traffic};
+use super::ingest::{Arrival, admits_traffic, steps_of};
 use super::matches::{Seen, Subject, holds};
-use super::plan::Touch;
+use super::plan::{Plan, Touch};
 use super::rows::key::KeyParts;
 use super::step::{Turn, key_text};
 use super::store::RowKey;
@@ -62,33 +62,21 @@ impl Engine {
         let old = Seen { event: kept, ticket: Some(&before.attributes), profile, user: None };
         let new = Seen { ticket: Some(&now.attributes), ..old };
         let proof = self.proof(kept, kept.position.source);
-        for ix in plan.filters(kept.kind, &kept.name) {
-            let filter = plan.filter(*ix);
-            if !plan.moves[usize::from(ix.0)] || !admits_traffic(kept, filter.names_traffic) {
-                continue;
+        let (was, is) = (matched(&plan, &old), matched(&plan, &new));
+        for (place, entity) in plan.entities.iter().enumerate() {
+            let (mut leaving, mut coming) = (counted(&plan, place, &was), counted(&plan, place, &is));
+            let (from, to) = (row_of(entity, &old), row_of(entity, &new));
+            let mut stays: Vec<(FilterIx, Touch)> = Vec::new();
+            if from == to {
+                stays.clone_from(&leaving);
+                leaving.retain(|touch| !is_kept(touch.1, &stays, &coming));
+                let arrives = coming.clone();
+                coming.retain(|touch| !is_kept(touch.1, &stays, &arrives));
             }
-            let (was, is) = (holds(&filter.matches, &old), holds(&filter.matches, &new));
-            for (place, entity) in plan.entities.iter().enumerate() {
-                let uses = plan.uses[usize::from(ix.0)].iter().filter(|it| usize::from(it.entity) == place);
-                let counts = uses.filter(|it| {
-                    matches!(
-                        it.touch,
-                        Touch::Add(_)
-                            | Touch::Base(_)
-                            | Touch::Step(..)
-                            | Touch::Course(..)
-                            | Touch::Attach(..)
-                    )
-                });
-                let touches: Vec<(FilterIx, Touch)> = counts.map(|it| (*ix, it.touch)).collect();
-                let (from, to) = (row_of(entity, &old, was), row_of(entity, &new, is));
-                if touches.is_empty() || from == to {
-                    continue;
-                }
-                let leaves = Arrival { seen: old, proof, touches: &touches };
-                let comes = Arrival { seen: new, proof, touches: &touches };
-                self.carry((from, &leaves), (to, &comes), turn)?;
-            }
+            let leaves = Arrival { seen: old, proof, touches: &leaving, before: &[] };
+            let comes = Arrival { seen: new, proof, touches: &coming, before: &stays };
+            let from = from.filter(|_| !leaving.is_empty());
+            self.carry((from, &leaves), (to.filter(|_| !coming.is_empty()), &comes), turn)?;
         }
         Ok(())
     }
@@ -134,10 +122,38 @@ impl Engine {
     }
 }
 
-/// The row of an entity that an event contributes to, if its filter holds.
-fn row_of(entity: &Entity, seen: &Seen<'_, '_>, holds: bool) -> Option<RowKey> {
+/// The filters that an event matches.
+fn matched(plan: &Plan, seen: &Seen<'_, '_>) -> Vec<FilterIx> {
+    let own = |ix: &&FilterIx| {
+        let filter = plan.filter(**ix);
+        admits_traffic(seen.event, filter.names_traffic) && holds(&filter.matches, seen)
+    };
+    plan.filters(seen.event.kind, &seen.event.name).iter().filter(own).copied().collect()
+}
+
+/// What matches of these filters contribute to the rows of an entity.
+fn counted(plan: &Plan, entity: usize, filters: &[FilterIx]) -> Vec<(FilterIx, Touch)> {
+    let counts = |touch: Touch| {
+        use Touch::{Add, Attach, Base, Course, Step};
+        matches!(touch, Add(_) | Base(_) | Step(..) | Course(..) | Attach(..))
+    };
+    let uses = filters.iter().flat_map(|ix| plan.uses[usize::from(ix.0)].iter().map(|it| (*ix, it)));
+    let own = uses.filter(|(_, it)| usize::from(it.entity) == entity && counts(it.touch));
+    own.map(|(ix, it)| (ix, it.touch)).collect()
+}
+
+/// Whether what an event is to a row stays as it is. The steps that it may be of a sequence are one thing: it fills one.
+fn is_kept(touch: Touch, before: &[(FilterIx, Touch)], now: &[(FilterIx, Touch)]) -> bool {
+    let is_among = |touches: &[(FilterIx, Touch)]| touches.iter().any(|(_, own)| *own == touch);
+    match touch {
+        Touch::Step(series, _) => steps_of(series, before) == steps_of(series, now),
+        _ => is_among(before) && is_among(now),
+    }
+}
+
+/// The row of an entity to which an event belongs.
+fn row_of(entity: &Entity, seen: &Seen<'_, '_>) -> Option<RowKey> {
     let part = entity.part.as_ref().and_then(|part| seen.value(&part.path));
     let text = part.as_deref().map(key_text);
-    let parts = KeyParts::of(entity, seen.event.account.as_deref(), text.as_deref());
-    parts.filter(|_| holds).map(|parts| parts.encode())
+    KeyParts::of(entity, seen.event.account.as_deref(), text.as_deref()).map(|parts| parts.encode())
 }

@@ -284,7 +284,7 @@ impl Plan {
         let is_days = |window: &Window| matches!(window, Window::Days { .. });
         let own = &self.program.series[usize::from(series.0)];
         let counts = matches!(own.measure, Measure::Count | Measure::Sum(_) | Measure::Distinct(_));
-        if is_days(&own.window) || !counts {
+        if is_days(&own.window) || own.extras.days || !counts {
             return None;
         }
         let rules = &self.judges[usize::from(series.0)];

@@ -381,7 +381,7 @@ impl Engine {
             self.register(&key, &parts, turn)?;
             self.with_row(&key, turn, |scene| {
                 let seen = Seen { user: scene.user, ..*seen };
-                let reception = scene.receive(&Arrival { seen, proof, touches: &touches });
+                let reception = scene.receive(&Arrival { seen, proof, touches: &touches, before: &[] });
                 applied |= reception.applied;
                 reception.rules
             })?;

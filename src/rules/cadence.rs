@@ -37,7 +37,7 @@ impl<'n> Compiler<'n> {
                 keep_days: 0,
                 negative: true,
                 reset: None,
-                extras: Extras { gaps_for_ms: 0, dispersion: guards.own_dispersion },
+                extras: Extras::of(guards),
                 subject,
             },
         );

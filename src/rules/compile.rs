@@ -187,6 +187,7 @@ impl<'n> Compiler<'n> {
         let zone = match measured.window {
             Window::Days { .. } | Window::Buckets { .. } => measured.subject.zone.clone(),
             _ if matches!(measured.measure, Measure::Course(_)) => measured.subject.zone.clone(),
+            _ if measured.extras.days => measured.subject.zone.clone(),
             _ => ZoneSource::Account,
         };
         let mut series = Series {
@@ -237,6 +238,7 @@ fn widen(own: &mut Series, further: &Series) {
     own.keep_days = own.keep_days.max(further.keep_days);
     own.negative |= further.negative;
     own.extras.dispersion |= further.extras.dispersion;
+    own.extras.days |= further.extras.days;
     own.extras.gaps_for_ms = match (own.extras.gaps_for_ms, further.extras.gaps_for_ms) {
         (0, gaps) | (gaps, 0) => gaps,
         (one, other) => one.min(other),

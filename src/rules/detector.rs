@@ -167,7 +167,7 @@ impl<'n> Compiler<'n> {
                 keep_days,
                 negative: !upward,
                 reset,
-                extras: Extras { gaps_for_ms: 0, dispersion: guards.own_dispersion },
+                extras: Extras::of(guards),
                 subject,
             },
         );
@@ -219,6 +219,7 @@ impl<'n> Compiler<'n> {
                 extras: Extras {
                     gaps_for_ms: if guards.usual_gap.is_some() { shortest } else { 0 },
                     dispersion: false,
+                    days: count_as != CountAs::Elapsed,
                 },
                 subject,
             },
@@ -362,7 +363,7 @@ impl<'n> Compiler<'n> {
                 keep_days,
                 negative: !upward || keep_days > 0,
                 reset: None,
-                extras: Extras { gaps_for_ms: 0, dispersion: guards.own_dispersion },
+                extras: Extras::of(guards),
                 subject,
             },
         );

@@ -54,7 +54,7 @@ impl<'n> Compiler<'n> {
                 keep_days: if let Window::Days { days } = window { days } else { 0 },
                 negative: !upward && !newest,
                 reset: None,
-                extras: Extras { gaps_for_ms: 0, dispersion: guards.own_dispersion },
+                extras: Extras::of(guards),
                 subject,
             },
         );

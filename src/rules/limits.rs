@@ -67,7 +67,7 @@ fn series_bytes(series: &Series) -> u64 {
         return 8 * (9 + steps as u64);
     }
     let panes = match series.window {
-        Window::Exact { keep, .. } => return 4 * u64::from(keep),
+        Window::Exact { keep, .. } => return 4 * (u64::from(keep) + u64::from(series.extras.days)),
         Window::Newest if matches!(series.measure, Measure::Last(_)) => return 16,
         Window::Newest if matches!(series.measure, Measure::Score(_)) => {
             return points_bytes(&series.measure);

@@ -84,10 +84,10 @@ pub(super) fn enough_events(condition: &Condition, measured: &Measured) -> bool 
 fn enough_days(view: &mut View<'_>, condition: &Condition, series: SeriesIx, measured: &Measured) -> bool {
     let accounts = condition.guards.min_accounts.is_none_or(|bound| bound <= u32::from(measured.events > 0));
     let Some(bound) = condition.guards.min_days else { return accounts };
-    let days = match (measured.first, measured.last) {
-        (Some(first), Some(last)) => {
+    let days = match (measured.oldest, measured.last) {
+        (Some(oldest), Some(last)) => {
             let zone = view.series_zone(series);
-            let days = [first, last].map(|time| view.calendar.day_of(zone, time));
+            let days = [oldest, last].map(|time| view.calendar.day_of(zone, time));
             1 + u32::from(days[0] != days[1])
         }
         _ => measured.days,

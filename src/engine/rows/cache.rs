@@ -517,7 +517,7 @@ mod tests {
     }
 
     fn touch(row: &mut Row, time: i64) {
-        let sample = Sample { time: Timestamp(time), weight: 1, value: None };
+        let sample = Sample { time: Timestamp(time), weight: 1, value: None, midnight: None };
         row.series_mut(&series()).add(&series(), &sample, None, Floor(Timestamp::MIN));
     }
 

@@ -121,6 +121,7 @@ impl Counted {
             events,
             days: if is_days { u32::try_from(seen.len()).unwrap_or(u32::MAX) } else { 0 },
             first: seen.first().and_then(|cell| start(cell.index)),
+            oldest: seen.first().and_then(|cell| start(cell.index)),
             last: seen.last().and_then(|cell| start(cell.index)),
             first_day: seen.first().filter(|_| is_days).and_then(|cell| i32::try_from(cell.index).ok()),
             spread,

@@ -29,7 +29,7 @@ impl Last {
         }
         let value = Exact { num: i128::from(self.value), den: i128::from(SUM_UNIT) };
         let newest = Some(self.marks.newest);
-        Measured { value, events: 1, first: newest, last: newest, ..Measured::NOTHING }
+        Measured { value, events: 1, first: newest, oldest: newest, last: newest, ..Measured::NOTHING }
     }
 
     pub(super) fn encode(&self, out: &mut Vec<u8>) {

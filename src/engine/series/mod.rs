@@ -51,6 +51,9 @@ pub struct Sample {
     pub weight: u32,
     /// The measured field's value; a measure of a field takes no sample without it.
     pub value: Option<Sampled>,
+    /// The midnight at which the local day of the newest match began, this one included: an exact window then keeps the
+    /// newest match of an earlier day ([`crate::rules::program::Extras::days`]).
+    pub midnight: Option<Timestamp>,
 }
 
 /// The value of a measured field.
@@ -147,10 +150,12 @@ pub struct Measured {
     /// The matches (occurrences, in error logs); of a share what it is a share of, of a mean what has the field. Of a ring
     /// at most as many as it keeps.
     pub events: u64,
-    /// Day windows: local days with matches. Else 0: `first` and `last` tell.
+    /// Day windows: local days with matches. Else 0: `oldest` and `last` tell.
     pub days: u32,
     /// Start of the oldest contributing pane, or the exact time (the onset); `None` for day windows and without matches.
     pub first: Option<Timestamp>,
+    /// The same as `first`, but of a ring also the match of an earlier day that is kept beside those that count.
+    pub oldest: Option<Timestamp>,
     /// Start of the newest contributing pane, or the exact time.
     pub last: Option<Timestamp>,
     /// Day windows: the oldest contributing local day.
@@ -166,6 +171,7 @@ impl Measured {
         events: 0,
         days: 0,
         first: None,
+        oldest: None,
         last: None,
         first_day: None,
         spread: None,
@@ -263,7 +269,7 @@ impl SeriesState {
             return Taken::Applied;
         }
         match self {
-            Self::Ring(ring) => ring.add(&series.window, sample.time),
+            Self::Ring(ring) => ring.add(&series.window, sample.time, sample.midnight),
             Self::Newest(newest) => newest.add(series.extras.gaps_for_ms, sample.time, floor),
             Self::Last(last) => match sample.value {
                 Some(Sampled::Amount(amount)) => last.add(sample.time, amount, floor),
@@ -287,12 +293,17 @@ impl SeriesState {
         }
     }
 
-    /// Takes in an event that is one of these steps of a sequence, as bits; the chains that it completes, the shortest
-    /// first.
-    pub fn add_steps(&mut self, series: &Series, time: Timestamp, steps: u8) -> (Taken, Vec<Chain>) {
+    /// Takes in an event that is one of these steps of a sequence, as bits; the chains that it completes as one of those
+    /// `gained`, the shortest first.
+    pub fn add_steps(
+        &mut self,
+        series: &Series,
+        time: Timestamp,
+        (steps, gained): (u8, u8),
+    ) -> (Taken, Vec<Chain>) {
         match (self, &series.measure, &series.window) {
             (Self::Steps(own), Measure::Steps(filters), Window::Exact { span_ms, .. }) => {
-                own.add((time, steps), (filters.len(), *span_ms))
+                own.add((time, steps), gained, (filters.len(), *span_ms))
             }
             _ => (Taken::Applied, Vec::new()),
         }
@@ -499,7 +510,7 @@ impl SeriesState {
     #[must_use]
     pub fn next_change(&self, series: &Series, window: &Window, span: Span) -> Option<Timestamp> {
         match self {
-            Self::Ring(ring) => ring.next_change(window, span),
+            Self::Ring(ring) => ring.next_change(window, span, series.extras.days),
             Self::Newest(_) | Self::Last(_) | Self::Points(_) | Self::Steps(_) | Self::Course(_) => None,
             Self::Counted(counted) => counted.next_change(&Grain::of(series), span),
             Self::Distinct(distinct) => distinct.counted.next_change(&Grain::of(series), span),

@@ -22,7 +22,7 @@ fn shape(window: &Window) -> (i64, usize) {
 }
 
 impl Ring {
-    pub(super) fn add(&mut self, window: &Window, time: Timestamp) -> Taken {
+    pub(super) fn add(&mut self, window: &Window, time: Timestamp, midnight: Option<Timestamp>) -> Taken {
         let (span_ms, keep) = shape(window);
         self.marks.newest = self.marks.newest.max(time);
         let edge = self.marks.newest.plus(-span_ms);
@@ -30,6 +30,13 @@ impl Ring {
             return Taken::Late;
         }
         let gone = self.times.partition_point(|old| *old <= edge);
+        if let Some(midnight) = midnight {
+            self.times.drain(..gone);
+            let place = self.times.partition_point(|old| *old <= time);
+            self.times.insert(place, time);
+            self.forget_older(keep, midnight);
+            return Taken::Applied;
+        }
         self.times.drain(..gone.max(self.times.len().saturating_sub(keep)));
         let place = self.times.partition_point(|old| *old <= time);
         if self.times.len() < keep {
@@ -40,6 +47,18 @@ impl Ring {
             self.times[seat] = time;
         }
         Taken::Applied
+    }
+
+    /// Keeps the last times, and while those are all of the day that began at `midnight` the newest one before it.
+    fn forget_older(&mut self, keep: usize, midnight: Timestamp) {
+        let spare = self.times.len().saturating_sub(keep);
+        let earlier = self.times.partition_point(|time| *time < midnight);
+        if spare > 0 && (1..=spare).contains(&earlier) {
+            self.times.drain(earlier..spare);
+            self.times.drain(..earlier - 1);
+        } else {
+            self.times.drain(..spare);
+        }
     }
 
     pub(super) fn remove(&mut self, time: Timestamp) {
@@ -54,30 +73,39 @@ impl Ring {
         self.times.drain(..gone);
     }
 
+    /// The times in a window, its end, and how long it is.
     fn seen(&self, window: &Window, span: Span) -> Option<(&[Timestamp], Timestamp, i64)> {
-        let (span_ms, keep) = shape(window);
+        let (span_ms, _) = shape(window);
         let (Span::UpTo(t) | Span::EndingAt(t)) = span else { return None };
         let edge = t.plus(-span_ms);
         let from = self.times.partition_point(|time| *time <= edge);
         let to = self.times.partition_point(|time| *time <= t).max(from);
-        Some((&self.times[from.max(to.saturating_sub(keep))..to], t, span_ms))
+        Some((&self.times[from..to], t, span_ms))
+    }
+
+    /// Those of them that count: the last ones.
+    fn counted<'t>(window: &Window, seen: &'t [Timestamp]) -> &'t [Timestamp] {
+        &seen[seen.len().saturating_sub(shape(window).1)..]
     }
 
     pub(super) fn over(&self, window: &Window, span: Span) -> Measured {
         let Some((seen, ..)) = self.seen(window, span) else { return Measured::NOTHING };
-        let events = seen.len() as u64;
+        let counted = Self::counted(window, seen);
+        let events = counted.len() as u64;
         Measured {
             value: count(events),
             events,
-            first: seen.first().copied(),
+            first: counted.first().copied(),
+            oldest: seen.first().copied(),
             last: seen.last().copied(),
             ..Measured::NOTHING
         }
     }
 
-    pub(super) fn next_change(&self, window: &Window, span: Span) -> Option<Timestamp> {
+    pub(super) fn next_change(&self, window: &Window, span: Span, days: bool) -> Option<Timestamp> {
         let (seen, t, span_ms) = self.seen(window, span)?;
-        let leaves = seen.first().map(|time| time.plus(span_ms));
+        let changes = if days { seen } else { Self::counted(window, seen) };
+        let leaves = changes.first().map(|time| time.plus(span_ms));
         let ahead = self.times.partition_point(|time| *time <= t);
         let enters = self.times.get(ahead).copied();
         leaves.into_iter().chain(enters).min()

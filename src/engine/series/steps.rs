@@ -22,17 +22,18 @@ pub struct Steps {
 }
 
 impl Steps {
-    /// Takes an event in; the chains of `count` steps within `within_ms` that it completes, the shortest first, at most
-    /// one for each step that it may be.
+    /// Takes an event in; the chains of `count` steps within `within_ms` that it completes as one of those `gained`, the
+    /// shortest first, at most one for each of them.
     pub(super) fn add(
         &mut self,
         (time, steps): Match,
+        gained: u8,
         (count, within_ms): (usize, i64),
     ) -> (Taken, Vec<Chain>) {
         self.marks.newest = self.marks.newest.max(time);
         let place = self.matches.partition_point(|(own, _)| *own <= time);
         self.matches.insert(place, (time, steps));
-        let chains = self.chains(place, (count, within_ms));
+        let chains = self.chains(place, gained, (count, within_ms));
         for step in 0..count {
             self.thin(1 << step);
         }
@@ -48,16 +49,17 @@ impl Steps {
         excess.take(own.saturating_sub(KEPT)).for_each(|(_, steps)| *steps &= !step);
     }
 
-    /// Takes an event back.
-    pub(super) fn remove(&mut self, event: Match) {
-        if let Some(place) = self.matches.iter().position(|own| *own == event) {
+    /// Takes an event back. Some of the steps that it may be may have been forgotten for later matches.
+    pub(super) fn remove(&mut self, (time, steps): Match) {
+        let is_rest = |own: &Match| own.0 == time && own.1 & !steps == 0;
+        let place = self.matches.iter().position(|own| *own == (time, steps));
+        if let Some(place) = place.or_else(|| self.matches.iter().position(is_rest)) {
             self.matches.remove(place);
         }
     }
 
-    /// The chains that the match at a place is part of, each step by an event of its own.
-    fn chains(&self, place: usize, (count, within_ms): (usize, i64)) -> Vec<Chain> {
-        let steps = self.matches[place].1;
+    /// The chains that the match at a place is part of as one of these steps, each step by an event of its own.
+    fn chains(&self, place: usize, steps: u8, (count, within_ms): (usize, i64)) -> Vec<Chain> {
         let own = (0..count).filter(|step| steps & (1 << step) != 0);
         let chain = |step: usize| {
             // The nearest before and behind: none other makes the chain shorter.

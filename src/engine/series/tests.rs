@@ -49,7 +49,7 @@ fn sum(window: Window) -> Series {
 }
 
 fn at(ms: i64) -> Sample {
-    Sample { time: Timestamp(ms), weight: 1, value: None }
+    Sample { time: Timestamp(ms), weight: 1, value: None, midnight: None }
 }
 
 fn with_hash(ms: i64, hash: u64) -> Sample {
@@ -417,7 +417,7 @@ fn sample_for(series: &Series, time: i64, value: u64, weight: u32) -> Sample {
         _ => None,
     };
     let weight = if matches!(series.window, Window::Exact { .. }) { 1 } else { weight };
-    Sample { time: Timestamp(time), weight, value }
+    Sample { time: Timestamp(time), weight, value, midnight: None }
 }
 
 fn run(series: &Series, start: i64, steps: &[(i64, u64, u32)]) -> Result<(), TestCaseError> {
@@ -619,7 +619,7 @@ fn a_chain_takes_each_step_from_an_event_of_its_own() {
         Measure::Steps(vec![FilterIx(0), FilterIx(1), FilterIx(2)]),
     );
     let mut state = SeriesState::new(&series);
-    let mut add = |ms: i64, steps: u8| state.add_steps(&series, Timestamp(ms), steps).1;
+    let mut add = |ms: i64, steps: u8| state.add_steps(&series, Timestamp(ms), (steps, steps)).1;
     assert_eq!(add(0, 0b001), []);
     assert_eq!(add(50, 0b011), []);
     assert_eq!(add(60, 0b100), [(Timestamp(0), Timestamp(60))], "50 is the second, so 0 is the first");
@@ -629,7 +629,11 @@ fn a_chain_takes_each_step_from_an_event_of_its_own() {
     for ms in 0..9 {
         add(200 + ms, 0b010);
     }
-    assert_eq!(state.add_steps(&series, Timestamp(199), 0b010).0, Taken::Late, "older than the eight kept");
+    assert_eq!(
+        state.add_steps(&series, Timestamp(199), (0b010, 0b010)).0,
+        Taken::Late,
+        "older than the eight kept"
+    );
     assert_eq!(reread(&state), state);
     assert!(state.is_empty_at(&series, Floor(Timestamp(308))));
     assert!(!state.is_empty_at(&series, Floor(Timestamp(307))));
@@ -640,8 +644,8 @@ fn steps_have_these_bytes() {
     let series =
         series(Window::Exact { span_ms: 100, keep: 8 }, Measure::Steps(vec![FilterIx(0), FilterIx(1)]));
     let mut state = SeriesState::new(&series);
-    state.add_steps(&series, Timestamp(100), 0b01);
-    state.add_steps(&series, Timestamp(98), 0b11);
+    state.add_steps(&series, Timestamp(100), (0b01, 0b01));
+    state.add_steps(&series, Timestamp(98), (0b11, 0b11));
     let mut bytes = Vec::new();
     state.encode(&mut bytes);
     assert_eq!(bytes, [7, 0xc8, 1, 2, 0, 1, 4, 3]);

@@ -212,6 +212,16 @@ pub struct Extras {
     pub gaps_for_ms: i64,
     /// The dispersion of daily counts is needed.
     pub dispersion: bool,
+    /// The local days of its matches are told apart, whatever its window: guard `min_days`, absences counted in days.
+    pub days: bool,
+}
+
+impl Extras {
+    /// What guards of a measure over a window need.
+    #[must_use]
+    pub const fn of(guards: &Guards) -> Self {
+        Self { gaps_for_ms: 0, dispersion: guards.own_dispersion, days: guards.min_days.is_some() }
+    }
 }
 
 /// Whose local days and hours count.
