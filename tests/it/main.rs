@@ -16,6 +16,7 @@ mod e2e;
 mod laws;
 mod monitoring;
 mod oracle;
+mod random;
 mod scenarios;
 mod store_crash;
 mod tidy;

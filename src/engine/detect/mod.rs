@@ -70,6 +70,9 @@ pub struct Judged {
     pub observed: Observed,
 }
 
+/// How many local days an account can skip, or live again, by moving to another zone: offsets lie up to 26 hours apart.
+const SKIPPED: u16 = 2;
+
 /// Nothing seen.
 const BLANK: Observed = Observed {
     met: false,
@@ -370,7 +373,8 @@ impl View<'_> {
         let newest = self.series(ix).1?.newest()?;
         let zone = self.series_zone(ix);
         let today = self.calendar.day_of(zone, after.plus(-self.spread_ms));
-        let span = Span::DaysComplete { last_complete_day: today, days: days + 1 };
+        let ahead = today + i32::from(SKIPPED);
+        let span = Span::DaysComplete { last_complete_day: ahead, days: days + 1 + 2 * SKIPPED };
         if newest <= after && self.measured(ix, window, span).events == 0 {
             return None;
         }
