@@ -3,9 +3,12 @@
 use forewarn::event::Timestamp;
 use forewarn::replay::Line;
 
-use super::{LATENESS, MINUTE, RULES, Random, START, Said, alerts_of, float, said};
+use super::{LATENESS, MINUTE, RULES, START, Said, alerts_of, float, said};
+use crate::random::{Random, only_seed, seeds};
 
 const STREAMS: u64 = 200;
+/// Of a stream: two rules on an account each.
+const CASES: u64 = 4;
 const EVENTS: usize = 60;
 const EXPIRES: i64 = 240 * MINUTE;
 const ACCOUNTS: [&str; 2] = ["acme", "globex"];
@@ -53,7 +56,7 @@ impl Event {
 }
 
 fn stream(seed: u64) -> Vec<Event> {
-    let mut random = Random(seed);
+    let mut random = Random::new(seed);
     let (mut at, mut events) = (START, Vec::<Event>::new());
     for id in 0..EVENTS {
         let pause = if random.below(10) == 0 { 200 } else { 20 };
@@ -193,10 +196,10 @@ fn expected(events: &[Event], end: i64) -> Vec<Said> {
 #[test]
 fn shares_and_means_agree_with_the_oracle() {
     let program = crate::scenarios::program(&[("rules.yaml", RULES)]);
-    let only = std::env::var("RATIO_SEED").ok().map(|seed| seed.parse::<u64>().unwrap());
+    let only = only_seed();
     let actions = ["opened", "resolved", "expired"];
     let mut opened = [0; 2];
-    for seed in only.map_or(1..STREAMS + 1, |seed| seed..seed + 1) {
+    for seed in seeds(STREAMS, CASES) {
         let events = stream(seed);
         let end = events.last().unwrap().at + 8 * 60 * MINUTE;
         let lines: Vec<Line> = events.iter().map(Event::line).collect();
@@ -217,7 +220,7 @@ fn shares_and_means_agree_with_the_oracle() {
         if only.is_some() && found != expected {
             events.iter().for_each(|event| println!("{event:?}"));
         }
-        assert_eq!(found, expected, "RATIO_SEED={seed}: the engine is on the left");
+        assert_eq!(found, expected, "ORACLE_SEED={seed}: the engine is on the left");
     }
     assert!(only.is_some() || opened.iter().all(|count| *count > 100), "{opened:?}: too tame");
 }
