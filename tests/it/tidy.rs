@@ -55,7 +55,7 @@ const CRATE_HOMES: &[(&str, &[&str])] = &[
 
 const LINES_MAX: usize = 800;
 
-/// The only file with unsafe code: it wraps the batch consume call of librdkafka.
+/// The only file with unsafe code: it wraps queues of librdkafka.
 const UNSAFE_HOME: &str = "src/runtime/kafka/batch.rs";
 
 fn root() -> &'static Path {
