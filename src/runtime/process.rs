@@ -1,8 +1,11 @@
 //! The production process: what a configuration says, put together on Kafka and RocksDB.
 
+mod topics;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use self::topics::{TOMBSTONES_MS, TopicMistakes};
 use super::changelog::Changelog;
 use super::clock::{Clock, SystemClock};
 use super::detect_worker::{DetectParts, DetectSettings, DetectWorker, OpenStore, OutputTopics};
@@ -28,58 +31,15 @@ use crate::intake::{Format, Intake, SourceSettings};
 /// Blocks that RocksDB keeps, and rows that it has not written to tables yet, bytes.
 const ROCKS_BYTES: (usize, usize) = (64 << 20, 64 << 20);
 
-/// How long the changelog keeps tombstones at least; `check_topics` holds the topic to it.
-const TOMBSTONES_MS: i64 = 86_400_000;
-
 /// The process could not begin or go on.
 #[derive(Debug, thiserror::Error)]
 pub enum ProcessError {
     /// Topics could not be made or looked at.
     #[error(transparent)]
     Admin(#[from] AdminError),
-    /// A topic is missing.
-    #[error(
-        "topic `{0}` does not exist\n  hint: `forewarn topics create` makes it, as does `forewarn run --create-topics`"
-    )]
-    NoTopic(String),
-    /// The journal or the changelog is not as configured.
-    #[error(
-        "topic `{topic}` has {found} partitions, it must have {planned} where `journal.partitions` is {configured}\n  hint: the number can't change; set `journal.partitions` to what the journal has"
-    )]
-    Partitions {
-        /// The topic.
-        topic: String,
-        /// How many it has.
-        found: i32,
-        /// How many it must have.
-        planned: i32,
-        /// How many the journal should have.
-        configured: u16,
-    },
-    /// The changelog has no partition for the system records.
-    #[error(
-        "the changelog `{topic}` has {found} partitions, it needs {needed}: one more than the journal\n  hint: add partitions to it"
-    )]
-    Changelog {
-        /// The changelog.
-        topic: String,
-        /// How many it has.
-        found: i32,
-        /// How many it needs.
-        needed: i32,
-    },
-    /// A topic has settings that correctness leans on otherwise.
-    #[error("topic `{topic}`: {setting} is {found}, it must be {planned}")]
-    Setting {
-        /// The topic.
-        topic: String,
-        /// The setting.
-        setting: String,
-        /// What it is.
-        found: String,
-        /// What it must be.
-        planned: String,
-    },
+    /// Topics are not as they must be.
+    #[error(transparent)]
+    Topics(#[from] TopicMistakes),
     /// The port for metrics and probes.
     #[error(transparent)]
     Http(#[from] HttpError),
@@ -176,42 +136,7 @@ impl Process {
             admin.create(&plans, -1)?;
         }
         let states = admin.describe(&plans)?;
-        for plan in &plans {
-            let state = states.iter().find(|state| state.name == plan.name);
-            let state = state.ok_or_else(|| ProcessError::NoTopic(plan.name.clone()))?;
-            let leans_on: &[&str] = match &plan.name {
-                name if *name == self.config.topics.journal => &["message.timestamp.type", "cleanup.policy"],
-                name if *name == self.config.topics.changelog => {
-                    if state.partitions < plan.partitions {
-                        let (topic, found, needed) = (plan.name.clone(), state.partitions, plan.partitions);
-                        return Err(ProcessError::Changelog { topic, found, needed });
-                    }
-                    &["cleanup.policy", "delete.retention.ms"]
-                }
-                _ => continue,
-            };
-            if state.partitions != plan.partitions {
-                return Err(ProcessError::Partitions {
-                    topic: plan.name.clone(),
-                    found: state.partitions,
-                    planned: plan.partitions,
-                    configured: self.config.journal.partitions,
-                });
-            }
-            for (setting, found, planned) in &state.deviations {
-                let longer = |found: &str| found.parse::<i64>().is_ok_and(|found| found >= TOMBSTONES_MS);
-                let fine = setting == "delete.retention.ms" && longer(found);
-                if leans_on.contains(&setting.as_str()) && !fine {
-                    return Err(ProcessError::Setting {
-                        topic: plan.name.clone(),
-                        setting: setting.clone(),
-                        found: found.clone(),
-                        planned: planned.clone(),
-                    });
-                }
-            }
-        }
-        Ok(())
+        Ok(topics::check(&plans, &states, (&self.config.topics, self.config.journal.partitions))?)
     }
 
     fn lives(&self, name: &str) -> Lives {
