@@ -125,7 +125,9 @@ impl Account {
 
     fn take(&mut self, event: &Event, watermark: i64) -> Vec<(&'static str, Option<i64>)> {
         self.known.push(event.clone());
-        if event.what == "c" {
+        // A start before a known end counts for nothing.
+        let is_past = self.newest("completed").is_some_and(|ended| event.time <= ended);
+        if event.what == "c" || (event.what == "started" && is_past) {
             return Vec::new();
         }
         let mut told = Vec::new();

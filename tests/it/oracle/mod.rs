@@ -21,8 +21,8 @@ use super::random::{Random, only_seed, seeds};
 const STREAMS: u64 = 3_100;
 /// Of a stream for each rule: three accounts, if no parts of them.
 const CASES: u64 = 3;
-/// A Monday, midnight.
-const START: i64 = 1_767_571_200_000;
+/// Seven hours before clocks change in Europe.
+const START: i64 = 1_774_720_800_000;
 const EVENTS: usize = 24;
 
 const ACCOUNTS: [&str; 3] = ["acme", "globex", "initech"];
@@ -34,6 +34,10 @@ const NAMES: [(&str, &str, [&str; 2]); 6] = [
     ("billing", "invoice.payment_failed", ["in_1", "in_2"]),
     ("billing", "invoice.paid", ["in_1", "in_2"]),
 ];
+
+/// Where accounts may be: windows of hours must not care.
+const ZONES: [&str; 4] = ["Europe/Berlin", "Asia/Kathmandu", "America/St_Johns", "Pacific/Auckland"];
+const PROFILES: &str = "account-profile";
 
 /// A record as it arrives: when, on which topic, and what it says.
 #[derive(Debug, Clone)]
@@ -49,6 +53,7 @@ fn stream(seed: u64) -> Vec<Arrival> {
     let accounts = 1 + random.below(3);
     let focus = random.below(4);
     let offline = random.below(2) == 0;
+    let moves = random.below(3) == 0;
     let mut at = START;
     let mut arrivals: Vec<Arrival> = Vec::new();
     for number in 0..EVENTS {
@@ -67,7 +72,10 @@ fn stream(seed: u64) -> Vec<Arrival> {
         }
         let pair = if focus < 3 && random.below(4) > 0 { focus } else { random.below(3) };
         let failed = random.below(5) > 0;
-        let (topic, name, parts) = NAMES[(pair * 2) as usize + usize::from(!failed)];
+        let (mut topic, mut name, parts) = NAMES[(pair * 2) as usize + usize::from(!failed)];
+        if moves && random.below(6) == 0 {
+            (topic, name) = (PROFILES, random.pick(&ZONES));
+        }
         // A phone that was offline brings its logins hours later: what was said of their absence is taken back.
         let bound = if offline && name == "login.succeeded" { 900 } else { 90 };
         let late = if random.below(4) == 0 { random.below(bound) as i64 * MINUTE } else { 0 };
@@ -91,6 +99,11 @@ fn stream(seed: u64) -> Vec<Arrival> {
 fn line(arrival: &Arrival) -> Line {
     let Known { id, name, account, part, time, occurrences, amount } = &arrival.event;
     let rest = match arrival.topic {
+        PROFILES => {
+            format!(
+                "\"type\":\"account.updated\",\"profile_version\":{id},\"updated_at\":{time},\"timezone\":\"{name}\""
+            )
+        }
         "usage" => format!("\"event\":\"{name}\",\"user_id\":\"{part}\""),
         "error-log" => {
             format!("\"event\":\"{name}\",\"integration\":\"{part}\",\"occurrences\":{occurrences}")
@@ -153,7 +166,9 @@ fn oracle_says(arrivals: &[Arrival], end: i64) -> Vec<Expected> {
             oracle.tick(now);
             now += MINUTE;
         }
-        oracle.event(arrival.at + 1, arrival.event.clone());
+        if arrival.topic != PROFILES {
+            oracle.event(arrival.at + 1, arrival.event.clone());
+        }
     }
     while now <= end {
         oracle.tick(now);
