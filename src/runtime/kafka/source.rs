@@ -231,22 +231,25 @@ impl Source for KafkaSource {
 }
 
 impl Drop for KafkaSource {
-    /// Leaves, and answers every change that was reported up to then. The client must not be closed before: closing it does
-    /// not wait for a change that it has reported meanwhile, and whoever answers that one then waits for a client that is
-    /// no more.
+    /// A member that has settled is closed without leaving, so that a restarted one finds its partitions again. Any other
+    /// leaves first and answers every change that was reported up to then: closing does not wait for a change that is
+    /// reported meanwhile, and whoever answers that one waits for a client that is no more.
     fn drop(&mut self) {
         let reported = self.consumer.context().with(|state| {
             state.closing = true;
             !state.changes.is_empty()
         });
-        let answered =
-            if reported || self.told != Assignment::Unchanged { self.consumer.unassign() } else { Ok(()) };
+        let told = reported || self.told != Assignment::Unchanged;
+        let has_any = self.consumer.assignment().is_ok_and(|own| own.count() > 0);
+        if has_any && !told && !self.batch.consumer_waits() {
+            return;
+        }
+        if told && let Err(error) = self.consumer.unassign() {
+            warn!(%error, "the partitions could not be let go");
+        }
         self.consumer.unsubscribe();
         while self.batch.consumer_waits() {
             self.consumer.poll(Duration::ZERO);
-        }
-        if let Err(error) = answered {
-            warn!(%error, "the partitions could not be let go");
         }
     }
 }

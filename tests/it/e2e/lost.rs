@@ -94,13 +94,14 @@ fn a_restarted_member_takes_its_own_partitions_back_at_once() {
     app.write_config("second.yaml", "intake, detect", "b", "state-b", "");
     for config in ["forewarn.yaml", "second.yaml"] {
         let text = fs::read_to_string(app.path(config)).unwrap();
-        fs::write(app.path(config), text.replace("session_timeout: 6s", "session_timeout: 100s")).unwrap();
+        fs::write(app.path(config), text.replace("session_timeout: 6s", "session_timeout: 80s")).unwrap();
     }
     let first = app.run("forewarn.yaml");
+    until("the first has all partitions", || times(&first.log(), "task opened") == 4);
     let second = app.run("second.yaml");
-    // Each has two of the four tasks when all have found their owner.
+    // Then each has two of the four.
     until("the partitions are shared", || {
-        times(&second.log(), "task opened") == 2 && times(&first.log(), "task opened") >= 2
+        times(&second.log(), "task opened") >= 2 && times(&first.log(), "task opened") >= 6
     });
     load(&app, 0);
     catch_up(&app);
