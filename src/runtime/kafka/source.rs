@@ -68,12 +68,10 @@ impl ConsumerContext for Rebalances {
         kind: RDKafkaRespErr,
         partitions: &mut TopicPartitionList,
     ) {
-        eprintln!("callback {kind:?} closing {} closed {}", self.with(|s| s.closing), consumer.closed());
         if self.with(|state| state.closing) {
             if let Err(error) = consumer.unassign() {
                 warn!(%error, "the last partitions could not be let go");
             }
-            eprintln!("callback done");
             return;
         }
         let concerned = list(partitions);
