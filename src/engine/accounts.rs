@@ -192,7 +192,7 @@ impl Engine {
     }
 
     /// What is a share of something in the profile is judged anew when the profile changes, and what counts from a time
-    /// in it begins with it (`rules.md` §7, level, absence, milestone). `known`: there was a profile before.
+    /// in it, or by its business days, goes by the new one (`rules.md` §7, level, absence, milestone). `known`: there was a profile before.
     fn judge_references(&mut self, account: &str, known: bool, turn: &mut Turn<'_>) -> Result<(), StepError> {
         let plan = Arc::clone(&self.plan);
         for (rule, touched) in &plan.referring {

@@ -20,7 +20,7 @@ const STRETCHES_MAX: usize = 20_000;
 pub struct Business<'a> {
     zone: ZoneIx,
     hours: Cow<'a, Hours>,
-    /// Days since the epoch.
+    /// Days since the epoch, in order.
     holidays: Vec<i32>,
     lulls: Vec<Lull>,
 }
@@ -30,14 +30,17 @@ impl<'a> Business<'a> {
     #[must_use]
     pub fn of(contact: &'a Contact, profile: Option<&[(Field, Value<'static>)]>, zone: ZoneIx) -> Self {
         let stated = find(profile, Field::BusinessHours).and_then(Value::as_text).and_then(Hours::parse);
-        let holidays = items(profile, Field::Holidays).iter().filter_map(|day| match day {
+        let days = items(profile, Field::Holidays).iter().filter_map(|day| match day {
             Value::Date(day) => Some(*day),
             _ => None,
         });
+        let mut holidays: Vec<i32> = days.collect();
+        holidays.sort_unstable();
+        holidays.dedup();
         Self {
             zone,
             hours: stated.map_or(Cow::Borrowed(&contact.hours), Cow::Owned),
-            holidays: holidays.collect(),
+            holidays,
             lulls: Vec::new(),
         }
     }
@@ -109,6 +112,34 @@ impl<'a> Business<'a> {
     #[must_use]
     pub fn days_after(&self, calendar: &mut Calendar, from: Timestamp, days: u16) -> Option<Timestamp> {
         self.after(calendar, from, i64::from(days) * self.hours.day_ms())
+    }
+
+    /// Whether a local day is a business day: its weekday has hours, and it is no holiday.
+    fn is_day(&self, day: i32) -> bool {
+        self.hours.has(weekday(day)) && self.holidays.binary_search(&day).is_err()
+    }
+
+    /// How many of the local days `from..to` are business days.
+    #[must_use]
+    pub fn days_in(&self, from: i32, to: i32) -> i32 {
+        let weeks = (to - from).max(0) / 7;
+        let in_week = (0..7).filter(|day| self.hours.has(*day)).count();
+        let rest = (from + 7 * weeks..to).filter(|day| self.hours.has(weekday(*day))).count();
+        let off =
+            self.holidays.iter().filter(|day| (from..to).contains(day) && self.hours.has(weekday(**day)));
+        let whole = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
+        weeks * whole(in_week) + whole(rest) - whole(off.count())
+    }
+
+    /// The first local day before which so many business days, `from` or later, are complete.
+    #[must_use]
+    pub fn day_after(&self, from: i32, days: i32) -> i32 {
+        let (mut day, mut left) = (from, days);
+        while left > 0 {
+            left -= i32::from(self.is_day(day));
+            day += 1;
+        }
+        day
     }
 }
 

@@ -7,8 +7,8 @@ use hashbrown::HashMap;
 
 use crate::event::{Field, FieldSet, Kind, Text};
 use crate::rules::program::{
-    Begin, Clear, Comparator, Condition, Detector, Entity, Filter, FilterIx, Guards, Literal, Measure,
-    Output, Path, Person, Program, Rule, RuleIx, Rung, SeriesIx, Test, Variable, Window,
+    Begin, Clear, Comparator, Condition, CountAs, Detector, Entity, Filter, FilterIx, Guards, Literal,
+    Measure, Output, Path, Person, Program, Rule, RuleIx, Rung, SeriesIx, Test, Variable, Window,
 };
 
 use super::alert::captured_paths;
@@ -130,7 +130,8 @@ pub struct Plan {
     pub rules: Vec<RulePlan>,
     /// By series: the rules that judge it.
     pub judges: Vec<Vec<RuleIx>>,
-    /// Rules that judge a share of something of the profile, or count from a time in it, and the series of which they do.
+    /// Rules that judge a share of something of the profile, count from a time in it, or by its business days, and the
+    /// series of which they do.
     pub referring: Vec<(RuleIx, Vec<SeriesIx>)>,
     /// By filter: whether its matches move when a ticket's attributes change.
     pub moves: Vec<bool>,
@@ -430,7 +431,9 @@ impl Plan {
             let refers = |detector: &&Detector| {
                 matches!(
                     detector,
-                    Detector::Level { relative_to: Some(_), .. } | Detector::Absence { arm: Some(_), .. }
+                    Detector::Level { relative_to: Some(_), .. }
+                        | Detector::Absence { arm: Some(_), .. }
+                        | Detector::Absence { count_as: CountAs::BusinessDays, .. }
                 ) || program.begins_on(detector).is_some()
             };
             let detectors = rule.conditions.iter().map(|condition| &condition.detector);

@@ -44,7 +44,7 @@ impl Scene<'_> {
             let mut marks: Vec<Timestamp> = Vec::new();
             for (condition, state) in rule.conditions.iter().zip(&episode.conditions) {
                 let holds = state.since.is_some() || episode.member;
-                marks.extend(view.next_mark(condition, *state, (holds, after)));
+                marks.extend(view.next_mark((rule, condition), *state, (holds, after)));
                 marks.extend(state.since.and_then(|_| view.of_age(rule, condition)));
                 let waits = !state.held && condition.for_ms > 0;
                 marks.extend(state.since.filter(|_| waits).map(|since| since.plus(condition.for_ms)));

@@ -242,12 +242,7 @@ impl<'n> Compiler<'n> {
             ("calendar_days", CountAs::CalendarDays),
             ("business_days", CountAs::BusinessDays),
         ];
-        let found = node.choice("way to count", &known, &mut self.mistakes)?;
-        if found == CountAs::BusinessDays {
-            missing::refuse("absence", "count_as: business_days", node.span, &mut self.mistakes);
-            return None;
-        }
-        Some(found)
+        node.choice("way to count", &known, &mut self.mistakes)
     }
 
     /// `first_event`, or a time of the profile.
@@ -314,7 +309,7 @@ impl<'n> Compiler<'n> {
         if ms % DAY_MS != 0 {
             self.mistakes
                 .report(node.span, Code::E05, format!("{} is not whole days", node.shown()))
-                .hint("count_as: calendar_days counts days");
+                .hint("count_as: calendar_days and business_days count days");
             return None;
         }
         Some(Decimal::whole(ms / DAY_MS))

@@ -28,7 +28,6 @@ pub(super) const MISSING: &[(&str, &str, &str)] = &[
     ("event", "learn", "leave it out"),
     ("compare", "against: baseline", "write `against: previous`"),
     ("topic", "topic: health", "leave the rule out"),
-    ("absence", "count_as: business_days", "write `count_as: calendar_days`"),
     ("guard", "min_accounts", "leave it out"),
     ("guard", "stall handling", "write `guard: {stall: ignore}` in this condition"),
     ("entity", "entities across accounts", "write `[account, …]`"),

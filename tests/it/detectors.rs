@@ -1,5 +1,6 @@
 //! Detectors against rules with tests, and against oracles that recompute everything from all events.
 
+mod absences;
 mod cadences;
 mod milestones;
 mod ratios;

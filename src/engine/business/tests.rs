@@ -193,3 +193,25 @@ fn who_never_opens_is_never_reached() {
     assert_eq!(business.next_open(&mut calendar, at("2026-01-05T00:00:00Z")), None);
     assert_eq!(business.after(&mut calendar, at("2026-01-05T00:00:00Z"), 1), None);
 }
+
+proptest! {
+    #[test]
+    fn business_days_are_counted_one_by_one(
+        (hours, off) in (plain(), proptest::collection::vec(0..60_i32, 0..12)),
+        (from, long, wanted) in (-10..40_i32, 0..40_i32, 0..20_i32),
+    ) {
+        let own = contact(&hours.text());
+        let monday = parse_date("2026-01-05").unwrap();
+        let off: Vec<i32> = off.into_iter().map(|day| monday + day).collect();
+        let days = Value::List(off.iter().copied().map(Value::Date).collect());
+        let profile = [(Field::Holidays, days)];
+        let business = Business::of(&own, Some(&profile), Calendar::new().zone("UTC"));
+        let is_open = |day: &i32| hours.0.contains(&usize::from(weekday(*day))) && !off.contains(day);
+        let count = |from: i32, to: i32| (from..to).filter(is_open).count();
+        let from = monday + from;
+        prop_assert_eq!(usize::try_from(business.days_in(from, from + long)).unwrap(), count(from, from + long));
+        let end = business.day_after(from, wanted);
+        prop_assert_eq!(count(from, end), usize::try_from(wanted).unwrap());
+        prop_assert!(wanted == 0 || is_open(&(end - 1)));
+    }
+}

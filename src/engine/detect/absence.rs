@@ -1,11 +1,13 @@
 //! `absence`: no match for that long.
 
 use crate::engine::alert::{Observed, Reason, Unit};
+use crate::engine::business::Business;
+use crate::engine::calendar::ZoneIx;
 use crate::engine::firing::ConditionState;
 use crate::engine::matches::find;
 use crate::engine::number::Exact;
 use crate::event::{Timestamp, Value};
-use crate::rules::program::{Condition, CountAs, Detector, Rung, SeriesIx};
+use crate::rules::program::{Condition, CountAs, Detector, Rule, Rung, SeriesIx};
 
 use super::{BLANK, Judged, View, rung};
 
@@ -40,9 +42,46 @@ fn base(
     Some((last, last.max(armed)?))
 }
 
+/// The local days that a rule counts.
+struct Days<'a> {
+    zone: ZoneIx,
+    /// Only these.
+    business: Option<Business<'a>>,
+}
+
+impl<'a> Days<'a> {
+    fn of(view: &mut View<'_>, rule: &'a Rule, count_as: CountAs) -> Self {
+        let zone = view.zone(&rule.zone);
+        let business = match count_as {
+            CountAs::BusinessDays => Some(Business::of(&rule.policy.contact, view.profile, zone)),
+            CountAs::Elapsed | CountAs::CalendarDays => None,
+        };
+        Self { zone, business }
+    }
+
+    /// How many lie completely between two times.
+    fn between(&self, view: &mut View<'_>, from: Timestamp, to: Timestamp) -> i32 {
+        let [from, to] = [from, to].map(|time| view.calendar.day_of(self.zone, time));
+        match &self.business {
+            Some(business) => business.days_in(from.saturating_add(1), to),
+            None => (to - from - 1).max(0),
+        }
+    }
+
+    /// The midnight with which so many after a time are complete.
+    fn end(&self, view: &mut View<'_>, from: Timestamp, days: i32) -> Timestamp {
+        let next = view.calendar.day_of(self.zone, from).saturating_add(1);
+        let day = match &self.business {
+            Some(business) => business.day_after(next, days),
+            None => next.saturating_add(days),
+        };
+        view.calendar.midnight(self.zone, day)
+    }
+}
+
 pub(super) fn judge(
     view: &mut View<'_>,
-    condition: &Condition,
+    (rule, condition): (&Rule, &Condition),
     series: SeriesIx,
     state: ConditionState,
     at: Timestamp,
@@ -52,7 +91,7 @@ pub(super) fn judge(
         return Judged { reached: false, observed: BLANK };
     };
     let elapsed = at.since(from);
-    let (value, unit) = silence(view, (series, count_as), from, at);
+    let (value, unit) = silence(view, (rule, count_as), from, at);
     let number = rung(rungs, Exact::whole(value));
     let for_ms = rungs.first().map_or(0, |rung| limit_ms(rung, count_as));
     let usual = view.series(series).1.and_then(|counted| counted.usual_gap_ms(for_ms));
@@ -83,16 +122,15 @@ pub(super) fn judge(
 /// How long it has been silent, as a rule counts it.
 fn silence(
     view: &mut View<'_>,
-    (series, count_as): (SeriesIx, CountAs),
+    (rule, count_as): (&Rule, CountAs),
     from: Timestamp,
     at: Timestamp,
 ) -> (i64, Unit) {
     match count_as {
         CountAs::Elapsed => (at.since(from), Unit::Ms),
         CountAs::CalendarDays | CountAs::BusinessDays => {
-            let zone = view.series_zone(series);
-            let days = view.calendar.day_of(zone, at) - view.calendar.day_of(zone, from) - 1;
-            (i64::from(days.max(0)), Unit::Days)
+            let days = Days::of(view, rule, count_as);
+            (i64::from(days.between(view, from, at)), Unit::Days)
         }
     }
 }
@@ -100,12 +138,11 @@ fn silence(
 /// Whether a match at `time` leaves it long enough until `at`.
 fn outlasts(
     view: &mut View<'_>,
-    condition: &Condition,
-    series: SeriesIx,
+    (rule, condition): (&Rule, &Condition),
     (time, at): (Timestamp, Timestamp),
 ) -> bool {
     let (rungs, count_as, _) = parts(condition);
-    let (value, _) = silence(view, (series, count_as), time, at);
+    let (value, _) = silence(view, (rule, count_as), time, at);
     rung(rungs, Exact::whole(value)) > 0
 }
 
@@ -113,13 +150,13 @@ fn outlasts(
 /// matches, after `at`, say nothing of that.
 pub(super) fn still_holds(
     view: &mut View<'_>,
-    condition: &Condition,
+    (rule, condition): (&Rule, &Condition),
     (series, state): (SeriesIx, ConditionState),
     (time, at): (Timestamp, Timestamp),
 ) -> bool {
     let newest = view.series(series).1.and_then(crate::engine::series::SeriesState::newest);
     let ended = newest.is_none_or(|newest| newest <= at) && base(view, condition, series, state).is_none();
-    !ended && outlasts(view, condition, series, (time, at))
+    !ended && outlasts(view, (rule, condition), (time, at))
 }
 
 /// A rung's limit, ms.
@@ -130,33 +167,32 @@ fn limit_ms(rung: &Rung, count_as: CountAs) -> i64 {
 
 pub(super) fn next_mark(
     view: &mut View<'_>,
-    condition: &Condition,
+    (rule, condition): (&Rule, &Condition),
     series: SeriesIx,
     (state, holds): (ConditionState, bool),
     after: Timestamp,
 ) -> Option<Timestamp> {
     let (rungs, count_as, _) = parts(condition);
     let (_, from) = base(view, condition, series, state)?;
-    let zone = view.series_zone(series);
+    let own = Days::of(view, rule, count_as);
     let mut marks: Vec<Timestamp> = Vec::new();
     for rung in rungs {
         marks.push(match count_as {
             CountAs::Elapsed => from.plus(limit_ms(rung, count_as)),
             _ => {
                 let days = i32::try_from(limit_ms(rung, count_as) / DAY_MS).unwrap_or(i32::MAX);
-                let day = view.calendar.day_of(zone, from).saturating_add(days).saturating_add(1);
-                view.calendar.midnight(zone, day)
+                own.end(view, from, days)
             }
         });
     }
     // It is later in the account's new zone than it was in the old one: the deadline is over already.
-    if !holds && outlasts(view, condition, series, (from, after)) {
+    if !holds && outlasts(view, (rule, condition), (from, after)) {
         return Some(after.plus(1));
     }
     // A guard that fails now is looked at again with the days, like everything that holds.
     if holds {
-        let today = view.calendar.day_of(zone, after.plus(-view.spread_ms));
-        marks.push(view.calendar.midnight(zone, today + 1).plus(view.spread_ms));
+        let today = view.calendar.day_of(own.zone, after.plus(-view.spread_ms));
+        marks.push(view.calendar.midnight(own.zone, today + 1).plus(view.spread_ms));
     }
     marks.into_iter().filter(|mark| *mark > after).min()
 }

@@ -178,7 +178,7 @@ impl View<'_> {
         let state = episode.conditions.get(place).copied().unwrap_or_default();
         let mut judged = match &condition.detector {
             Detector::Event { .. } => event(state, episode),
-            Detector::Absence { series, .. } => absence::judge(self, condition, *series, state, at),
+            Detector::Absence { series, .. } => absence::judge(self, (rule, condition), *series, state, at),
             Detector::Compare { series, window, .. } => {
                 compare::judge(self, condition, (*series, window), at)
             }
@@ -217,7 +217,7 @@ impl View<'_> {
         }
         if let Detector::Absence { series, .. } = &condition.detector {
             let state = episode.conditions.get(place).copied().unwrap_or_default();
-            return absence::still_holds(self, condition, (*series, state), (time, at));
+            return absence::still_holds(self, (rule, condition), (*series, state), (time, at));
         }
         self.on_mark = true;
         self.judge(rule, place, episode, at).reached
@@ -226,7 +226,7 @@ impl View<'_> {
     /// When the passing of the watermark may change the verdict on a condition, after `after`.
     pub fn next_mark(
         &mut self,
-        condition: &Condition,
+        (rule, condition): (&Rule, &Condition),
         state: ConditionState,
         (holds, after): (bool, Timestamp),
     ) -> Option<Timestamp> {
@@ -241,7 +241,7 @@ impl View<'_> {
             Detector::Milestone { series, rungs } => milestone::next_mark(self, (*series, rungs), after),
             Detector::Score { series, .. } => score::next_mark(self, *series, holds, after),
             Detector::Absence { series, .. } => {
-                absence::next_mark(self, condition, *series, (state, holds), after)
+                absence::next_mark(self, (rule, condition), *series, (state, holds), after)
             }
             Detector::Compare { series, window, .. } => compare::next_mark(self, (*series, window), after),
         }

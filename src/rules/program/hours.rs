@@ -39,6 +39,12 @@ impl Hours {
         self.0.iter().any(|span| span.days & (1 << weekday) != 0 && (span.from..span.to).contains(&minute))
     }
 
+    /// Whether a weekday (0 is Monday) has hours.
+    #[must_use]
+    pub fn has(&self, weekday: u8) -> bool {
+        self.0.iter().any(|span| span.days & (1 << weekday) != 0)
+    }
+
     /// The next minute of the day, after this one, at which a span begins or ends on some weekday; else the day's end.
     #[must_use]
     pub fn edge(&self, minute: u16) -> u16 {

@@ -520,7 +520,6 @@ fn what_this_build_lacks_is_refused_by_name() {
             ("{sum: properties.dwell_ms}", "{sum: properties.dwell_ms, distinct: user_id}"),
             ("against: previous, lte: -40%", "against: baseline, lte: -40%"),
             ("within: 10m, gte: 3}", "within: 10m, gte: 3}\n    guard: {min_accounts: 3}"),
-            ("for: 7d}", "for: 7d, count_as: business_days}"),
             ("topic: usage, where: {event: login.failed}", "topic: health"),
             ("    event: {topic: billing", "    event: {new: decline_code, topic: billing"),
             ("    all:\n", "    for: 1h\n    all:\n"),
@@ -545,8 +544,6 @@ fn what_this_build_lacks_is_refused_by_name() {
               hint: write `against: previous`
             a.yaml:23:13: this build has no `min_accounts` yet [E08]
               hint: leave it out
-            a.yaml:37:81: this build has no `count_as: business_days` yet [E08]
-              hint: write `count_as: calendar_days`
             a.yaml:22:20: this build has no `topic: health` yet [E08]
               hint: leave the rule out
             a.yaml:70:13: this build has no `new` yet [E08]
