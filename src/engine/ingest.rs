@@ -5,16 +5,15 @@ use std::hash::Hasher;
 
 use crate::event::bytes::put_value;
 use crate::event::{Event, Field, Kind, Text, Timestamp, Traffic, Value};
-use crate::rules::program::{
-    Clear, Condition, Detector, FilterIx, Measure, Path, Points, RuleIx, Scoring, Series, SeriesIx, Window,
-};
+use crate::rules::program::{Clear, Condition, Detector, FilterIx, Measure, Path, RuleIx, SeriesIx, Window};
 
 use super::firing::{ClearSeen, Proof, RuleState};
 use super::judge::Cause;
-use super::matches::{Seen, Subject, holds};
-use super::plan::{Role, Touch, measured_path};
+use super::matches::{Seen, Subject};
+use super::plan::{Role, Touch};
+use super::samples::{base_of, hits, part_of, sample_of};
 use super::scene::{Case, Scene};
-use super::series::{Chain, Floor, Hits, Part, Sample, Sampled, SeriesState, Taken, millionths};
+use super::series::{Chain, Floor, Part, Sample, SeriesState, Taken};
 use super::task::Task;
 
 /// Usage events of people: automated ones match only filters that name `traffic` (`contracts.md` §2.2).
@@ -158,6 +157,8 @@ struct Touched {
     proven: Vec<Case>,
     /// Series that took it in.
     series: Vec<SeriesIx>,
+    /// Where its value is new, and the time of the first match there.
+    new: Vec<(SeriesIx, Timestamp)>,
 }
 
 /// Hash of the values of some fields.
@@ -182,58 +183,6 @@ pub fn steps_of(series: SeriesIx, touches: &[(FilterIx, Touch)]) -> u8 {
         _ => None,
     });
     own.fold(0, |steps, step: u8| steps | step)
-}
-
-/// What an event is to a course; `None`: a step that it does not name.
-fn part_of(own: &Series, role: Role, seen: &impl Subject) -> Option<Part> {
-    let Measure::Course(course) = &own.measure else { return None };
-    match role {
-        Role::Start => Some(Part::Start),
-        Role::End => Some(Part::End),
-        Role::Step => {
-            let value = seen.value(&course.steps.as_ref()?.field)?;
-            course.number(value.as_text()?).map(Part::Step)
-        }
-    }
-}
-
-/// What an event gives a series; `None`: it lacks the measured field.
-pub fn sample_of(own: &Series, seen: &impl Subject, event: &Event<'_>) -> Option<Sample> {
-    let value = match measured_path(&own.measure) {
-        Some(path) => Some(Sampled::of(&own.measure, seen.value(path)?.as_ref())?),
-        None => None,
-    };
-    let base = base_of(event);
-    let value = match own.measure {
-        Measure::ShareOf(_) => Some(Sampled::Amount(i64::from(base.weight))),
-        _ => value,
-    };
-    Some(Sample { value, ..base })
-}
-
-/// An event that is counted and nothing else.
-fn base_of(event: &Event<'_>) -> Sample {
-    let weight = if event.kind == Kind::ErrorLog { event.occurrences() } else { 1 };
-    Sample { time: event.time, weight, value: None, midnight: None }
-}
-
-/// What an event gives a score.
-fn hits(scoring: &Scoring, seen: &impl Subject) -> Hits {
-    let imported = scoring.imported.as_ref().and_then(|path| millionths(seen.value(path)?.as_ref()));
-    // Half up.
-    let parts = |millionths: i64| (i128::from(millionths) * 512 + 1_000_000).div_euclid(2_000_000);
-    let imported = imported.map(|value| i32::try_from(parts(value)).unwrap_or(i32::MAX));
-    let given = |points: &Points| match points {
-        Points::If(matches, points) => holds(matches, seen).then_some(*points),
-        Points::By(path, values) => {
-            let value = seen.value(path)?;
-            let (_, points) = values.iter().find(|(own, _)| value.as_text() == Some(own))?;
-            Some(*points)
-        }
-    };
-    let numbered = (0_u8..).zip(&scoring.factors);
-    let points = numbered.filter_map(|(number, factor)| Some((number, given(&factor.points)?))).collect();
-    Hits { imported, points }
 }
 
 impl Scene<'_> {
@@ -276,7 +225,7 @@ impl Scene<'_> {
                     rules.extend_from_slice(&self.plan.judges[usize::from(series.0)]);
                 }
                 Touch::Match(rule, _) | Touch::Disarm(rule, _) | Touch::Clear(rule, _) => rules.push(*rule),
-                Touch::Attach(..) => {}
+                Touch::Attach(..) | Touch::Learn(_) => {}
             }
         }
         rules.sort_unstable();
@@ -328,6 +277,7 @@ impl Scene<'_> {
             Touch::Add(series) | Touch::Base(series) => {
                 self.add(series, touch == Touch::Base(series), arrival, touched)
             }
+            Touch::Learn(series) => self.learn(series, arrival, touched),
             Touch::Reset(series) => {
                 self.reset(series, arrival.seen.event.time, touched);
                 true
@@ -438,6 +388,18 @@ impl Scene<'_> {
         true
     }
 
+    /// Makes a value known.
+    fn learn(&mut self, series: SeriesIx, arrival: &Arrival<'_, '_>, touched: &mut Touched) -> bool {
+        let event = arrival.seen.event;
+        let sample = self.sample(series, &arrival.seen, event);
+        let Some(value) = sample.and_then(|sample| sample.value) else { return false };
+        let plan = self.plan;
+        let own = &plan.program.series[usize::from(series.0)];
+        let first = self.row.series_mut(own).learn(event.time, value);
+        touched.new.extend(first.map(|first| (series, first)));
+        true
+    }
+
     /// Takes a match in as evidence, once however many conditions it touches, and counts it if it is late for an open
     /// alert.
     fn prove(&mut self, case: Case, proof: Proof, touched: &mut Touched) {
@@ -484,6 +446,14 @@ impl Scene<'_> {
         let plan = self.plan;
         let own = plan.rule(rule);
         let (event, seen) = (arrival.seen.event, &arrival.seen);
+        if let Some(Detector::Event { new: Some(new), .. }) =
+            own.conditions.get(usize::from(place)).map(|condition| &condition.detector)
+        {
+            let first = touched.new.iter().find(|(series, _)| *series == new.series).map(|(_, first)| *first);
+            if first.is_none_or(|first| event.time < first.plus(new.learn_ms)) {
+                return false;
+            }
+        }
         if self.cleared_until(rule, seen).is_some_and(|cleared| cleared >= event.time) {
             return true;
         }

@@ -30,6 +30,7 @@ mod plan;
 mod profile;
 mod quick;
 pub mod rows;
+mod samples;
 mod scene;
 pub mod series;
 pub mod significance;

@@ -134,8 +134,8 @@ fn matched(plan: &Plan, seen: &Seen<'_, '_>) -> Vec<FilterIx> {
 /// What matches of these filters contribute to the rows of an entity.
 fn counted(plan: &Plan, entity: usize, filters: &[FilterIx]) -> Vec<(FilterIx, Touch)> {
     let counts = |touch: Touch| {
-        use Touch::{Add, Attach, Base, Course, Step};
-        matches!(touch, Add(_) | Base(_) | Step(..) | Course(..) | Attach(..))
+        use Touch::{Add, Attach, Base, Course, Learn, Step};
+        matches!(touch, Add(_) | Base(_) | Learn(_) | Step(..) | Course(..) | Attach(..))
     };
     let uses = filters.iter().flat_map(|ix| plan.uses[usize::from(ix.0)].iter().map(|it| (*ix, it)));
     let own = uses.filter(|(_, it)| usize::from(it.entity) == entity && counts(it.touch));

@@ -22,6 +22,8 @@ use super::peaks;
 pub enum Touch {
     /// It counts in a series.
     Add(SeriesIx),
+    /// Its value of a field becomes known.
+    Learn(SeriesIx),
     /// It is what a series counts a share of.
     Base(SeriesIx),
     /// It restarts a series.
@@ -399,6 +401,7 @@ impl Plan {
                     let steps = course.steps.iter().map(|steps| steps.filter);
                     steps.for_each(|filter| add(filter, Touch::Course(place, Role::Step)));
                 }
+                Measure::New(_) => add(series.filter, Touch::Learn(place)),
                 measure => {
                     add(series.filter, Touch::Add(place));
                     if let Measure::ShareOf(base) = measure {
@@ -460,7 +463,7 @@ impl Plan {
 
     fn index_condition(&mut self, rule: RuleIx, entity: u16, (number, condition): (u8, &Condition)) {
         match &condition.detector {
-            Detector::Event { filter } => self.add_use(*filter, entity, Touch::Match(rule, number)),
+            Detector::Event { filter, .. } => self.add_use(*filter, entity, Touch::Match(rule, number)),
             Detector::Absence { until: Some(until), .. } => {
                 self.add_use(*until, entity, Touch::Disarm(rule, number));
             }
@@ -557,9 +560,11 @@ pub const fn measured_path(measure: &Measure) -> Option<&Path> {
         Measure::Count | Measure::ShareOf(_) | Measure::Score(_) | Measure::Steps(_) | Measure::Course(_) => {
             None
         }
-        Measure::Distinct(path) | Measure::Sum(path) | Measure::Mean(path) | Measure::Last(path) => {
-            Some(path)
-        }
+        Measure::Distinct(path)
+        | Measure::New(path)
+        | Measure::Sum(path)
+        | Measure::Mean(path)
+        | Measure::Last(path) => Some(path),
         Measure::SumDistinct { of, .. } => Some(of),
     }
 }

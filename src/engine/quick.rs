@@ -6,7 +6,7 @@ use crate::rules::program::{Detector, FilterIx, OnActivate, RuleIx, Window};
 
 use super::effects::{Effects, Outcome};
 use super::firing::{Calm, Episode, Fate, Proof};
-use super::ingest::{admits_traffic, sample_of};
+use super::ingest::admits_traffic;
 use super::lifecycle::{UPDATE_GAP_MS, is_worse};
 use super::matches::{Seen, holds};
 use super::number::Exact;
@@ -15,6 +15,7 @@ use super::plan::{Count, Plan};
 use super::rows::cache::Body;
 use super::rows::flat::Flat;
 use super::rows::row::Row;
+use super::samples::sample_of;
 use super::scene::lowest;
 use super::series::{Floor, Span, Taken};
 use super::task::Task;

@@ -2,13 +2,16 @@
 
 use crate::document::{Code, DAY_MS, Node, Scalar, Span, Table, Value, duration_text};
 use crate::event::{Field, FieldType, Kind};
-use crate::rules::compile::{Compiler, Measured, Subject};
+use crate::rules::compile::{Compiler, Filtered, Measured, Subject};
 use crate::rules::measure::{SEVERITIES, needed, window_of_compare, window_of_count};
 use crate::rules::missing;
 use crate::rules::program::{
-    Comparator, CountAs, Decimal, Detector, Extras, Guards, Measure, Output, Rung, Window,
+    Comparator, CountAs, Decimal, Detector, Extras, Guards, Measure, Novelty, Output, Rung, Window,
 };
 use crate::rules::value;
+
+/// For so long after the first match, unless the rule says otherwise, nothing is new.
+const LEARN_MS: i64 = 7 * DAY_MS;
 
 /// What names and guards must know of a compiled detector.
 #[derive(Debug, Clone)]
@@ -115,11 +118,21 @@ impl Judged {
 impl<'n> Compiler<'n> {
     /// `event: {topic, where}`.
     pub fn event_detector(&mut self, node: &'n Node, subject: &Subject<'n>) -> Option<Judged> {
-        missing::refuse_keys("event", node, &mut self.mistakes);
         let table = node.table("event", &["topic", "where", "new", "learn"], &mut self.mistakes)?;
         let filtered = self.filter(&table, subject)?;
+        let new = match table.optional("new") {
+            Some(field) => Some(self.novelty((&table, field), filtered, subject)?),
+            None => None,
+        };
+        if new.is_none()
+            && let Some(learn) = table.entry("learn")
+        {
+            self.mistakes
+                .report(learn.span, Code::E08, "learn without new means nothing")
+                .hint("name the field: `new: error_code`");
+        }
         Some(Judged {
-            detector: Detector::Event { filter: filtered.filter },
+            detector: Detector::Event { filter: filtered.filter, new },
             kind: filtered.kind,
             fires: true,
             negative: false,
@@ -127,6 +140,31 @@ impl<'n> Compiler<'n> {
             measure: None,
             name: "event",
         })
+    }
+
+    /// What makes an event new: its field, and how long nothing is.
+    fn novelty(
+        &mut self,
+        (table, field): (&Table<'n>, &'n Node),
+        filtered: Filtered,
+        subject: &Subject<'n>,
+    ) -> Option<Novelty> {
+        let named = self.measured_field(field, filtered.kind)?;
+        let learn = table.optional("learn").map(|node| value::span_ms(node, &mut self.mistakes));
+        let series = self.series(
+            table.span,
+            Measured {
+                filter: filtered.filter,
+                measure: Measure::New(named.path),
+                window: Window::Newest,
+                keep_days: 0,
+                negative: false,
+                reset: None,
+                extras: Extras::default(),
+                subject,
+            },
+        );
+        Some(Novelty { series, learn_ms: learn.unwrap_or(Some(LEARN_MS))? })
     }
 
     /// `count: {topic, where, measure, within, comparator, reset}`.

@@ -147,7 +147,11 @@ fn conduct(program: &Program, detector: &Detector) -> String {
         Detector::Level { relative_to, .. } => format!("{relative_to:?}"),
         Detector::Score { bands, .. } => format!("{bands:?}"),
         Detector::Sequence { within_ms, .. } => within_ms.to_string(),
-        Detector::Event { .. }
+        Detector::Event { new: Some(new), .. } => {
+            let key = program.series.get(usize::from(new.series.0)).map(|series| series.key);
+            format!("{key:?} {}", new.learn_ms)
+        }
+        Detector::Event { new: None, .. }
         | Detector::Count { .. }
         | Detector::Cadence { .. }
         | Detector::Milestone { .. } => String::new(),

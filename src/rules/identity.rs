@@ -204,6 +204,7 @@ fn put_measure(text: &mut String, measure: &Measure, filters: &[Filter]) {
         Measure::Score(scoring) => ("score", scoring.imported.iter().collect()),
         Measure::Steps(_) => ("steps", Vec::new()),
         Measure::Course(_) => ("course", Vec::new()),
+        Measure::New(path) => ("new", vec![path]),
     };
     put(text, name);
     for path in paths {

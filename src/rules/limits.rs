@@ -7,6 +7,8 @@ use crate::rules::program::{
 
 /// A row keeps no more different values of a distinct.
 const DISTINCT_VALUES: u64 = 1024;
+/// A row knows no more values for `new`.
+const KNOWN_VALUES: u64 = 64;
 /// A value of an attachment, cut, and its length.
 const ATTACHED: u64 = 128;
 /// What any row has: its times, its newest event, its deadlines.
@@ -72,6 +74,7 @@ fn series_bytes(series: &Series) -> u64 {
         Window::Newest if matches!(series.measure, Measure::Score(_)) => {
             return points_bytes(&series.measure);
         }
+        Window::Newest if matches!(series.measure, Measure::New(_)) => return 8 + 8 * KNOWN_VALUES,
         Window::Newest => return 8 + if series.extras.gaps_for_ms > 0 { 64 } else { 0 },
         Window::Panes { .. } => 120,
         Window::Buckets { count, .. } => u64::from(count),
@@ -84,7 +87,7 @@ fn series_bytes(series: &Series) -> u64 {
         Measure::ShareOf(_) => 4 * panes,
         Measure::Last(_) => 16,
         Measure::Score(_) => points_bytes(&series.measure),
-        Measure::Steps(_) | Measure::Course(_) => 0,
+        Measure::Steps(_) | Measure::Course(_) | Measure::New(_) => 0,
         Measure::Distinct(_) => 16 * DISTINCT_VALUES,
         Measure::SumDistinct { .. } => 24 * DISTINCT_VALUES,
     }

@@ -98,7 +98,8 @@ impl<'n> Compiler<'n> {
         Some(named)
     }
 
-    fn measured_field(&mut self, node: &'n Node, kind: Kind) -> Option<Named> {
+    /// A field of the event that a measure reads.
+    pub fn measured_field(&mut self, node: &'n Node, kind: Kind) -> Option<Named> {
         let name = node.text(&mut self.mistakes)?;
         if name.starts_with("account.") {
             missing::refuse("measure", "account.* in measures", node.span, &mut self.mistakes);

@@ -24,8 +24,6 @@ pub(super) const MISSING: &[(&str, &str, &str)] = &[
     ("points", "ticket.past_sla", "leave the test out"),
     ("measure", "sum with distinct", "use `sum` or `distinct` alone"),
     ("measure", "account.* in measures", "measure a field of the event"),
-    ("event", "new", "leave it out"),
-    ("event", "learn", "leave it out"),
     ("compare", "against: baseline", "write `against: previous`"),
     ("topic", "topic: health", "leave the rule out"),
     ("guard", "min_accounts", "leave it out"),

@@ -3,6 +3,7 @@
 mod absences;
 mod cadences;
 mod milestones;
+mod novelties;
 mod ratios;
 mod sequences;
 

@@ -240,8 +240,9 @@ fn beyond(scope: &Scope<'_>, what: &str, op: Comparator, bound: Exact, unit: Uni
 pub(super) fn noun(scope: &Scope<'_>, condition: &Condition) -> String {
     let series =
         condition.detector.series().and_then(|series| scope.program.series.get(usize::from(series.0)));
+    let of = |series: SeriesIx| scope.program.series.get(usize::from(series.0)).map(|series| &series.measure);
     let (filter, measure) = match &condition.detector {
-        Detector::Event { filter } => (Some(*filter), None),
+        Detector::Event { filter, new } => (Some(*filter), new.and_then(|new| of(new.series))),
         _ => (series.map(|series| series.filter), series.map(|series| &series.measure)),
     };
     let events = match filter {
@@ -259,6 +260,7 @@ pub(super) fn noun(scope: &Scope<'_>, condition: &Condition) -> String {
             let texts: Vec<String> = steps.iter().map(|step| step_text(scope, *step)).collect();
             texts.join(", then ")
         }
+        Some(Measure::New(path)) => format!("{events} with a new {}", path_text(path)),
         Some(Measure::Distinct(path)) => format!("different {} of {events}", path_text(path)),
         Some(Measure::Sum(path) | Measure::SumDistinct { of: path, .. }) => {
             format!("{} of {events}", path_text(path))

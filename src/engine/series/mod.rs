@@ -17,6 +17,7 @@ mod ring;
 mod steps;
 #[cfg(test)]
 mod tests;
+mod values;
 
 use crate::event::bytes::{FormatError, Reader, put_signed};
 use crate::event::{Timestamp, Value};
@@ -31,6 +32,7 @@ use newest::Newest;
 use points::PointsState;
 use ring::Ring;
 use steps::Steps;
+use values::Values;
 
 pub use buckets::{bucket_of, first_day};
 pub use cells::Cell;
@@ -59,7 +61,7 @@ pub struct Sample {
 /// The value of a measured field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sampled {
-    /// Hash of the value, for `distinct`.
+    /// Hash of the value, for `distinct` and `new`.
     Hash(u64),
     /// Millionths, for `sum`.
     Amount(i64),
@@ -70,7 +72,7 @@ impl Sampled {
     #[must_use]
     pub fn of(measure: &Measure, value: &Value<'_>) -> Option<Self> {
         match measure {
-            Measure::Distinct(_) => {
+            Measure::Distinct(_) | Measure::New(_) => {
                 let mut bytes = Vec::with_capacity(32);
                 crate::event::bytes::put_value(&mut bytes, value);
                 Some(Self::Hash(xxhash_rust::xxh3::xxh3_64(&bytes)))
@@ -208,6 +210,8 @@ pub enum SeriesState {
     Steps(Box<Steps>),
     /// How far something has come.
     Course(Box<CourseState>),
+    /// Which values there were.
+    Values(Box<Values>),
 }
 
 const TAG_RING: u8 = 1;
@@ -218,6 +222,7 @@ const TAG_LAST: u8 = 5;
 const TAG_POINTS: u8 = 6;
 const TAG_STEPS: u8 = 7;
 const TAG_COURSE: u8 = 8;
+const TAG_VALUES: u8 = 9;
 /// Added to the tag if a reset is remembered.
 const TAG_RESET: u8 = 0x80;
 
@@ -243,6 +248,7 @@ impl SeriesState {
             (Window::Newest, Measure::Score(_)) => Self::Points(Box::default()),
             (_, Measure::Steps(_)) => Self::Steps(Box::default()),
             (_, Measure::Course(_)) => Self::Course(Box::default()),
+            (_, Measure::New(_)) => Self::Values(Box::default()),
             (Window::Newest, _) => Self::Newest(Newest::default()),
             (Window::Exact { .. }, _) => Self::Ring(Ring::default()),
             (_, Measure::Distinct(_)) => Self::Distinct(Box::default()),
@@ -260,6 +266,7 @@ impl SeriesState {
             Self::Points(points) => &points.marks,
             Self::Steps(steps) => &steps.marks,
             Self::Course(course) => &course.marks,
+            Self::Values(values) => &values.marks,
         }
     }
 
@@ -275,7 +282,7 @@ impl SeriesState {
                 Some(Sampled::Amount(amount)) => last.add(sample.time, amount, floor),
                 _ => Taken::Applied,
             },
-            Self::Points(_) | Self::Steps(_) | Self::Course(_) => Taken::Applied,
+            Self::Points(_) | Self::Steps(_) | Self::Course(_) | Self::Values(_) => Taken::Applied,
             Self::Counted(counted) => {
                 let Some((weight, amount)) = cell_parts(&series.measure, sample) else {
                     return Taken::Applied;
@@ -306,6 +313,14 @@ impl SeriesState {
                 own.add((time, steps), gained, (filters.len(), *span_ms))
             }
             _ => (Taken::Applied, Vec::new()),
+        }
+    }
+
+    /// Takes in a value of a field; if there never was this one, the time of the first match.
+    pub fn learn(&mut self, time: Timestamp, value: Sampled) -> Option<Timestamp> {
+        match (self, value) {
+            (Self::Values(values), Sampled::Hash(hash)) => values.add(time, hash),
+            _ => None,
         }
     }
 
@@ -390,7 +405,12 @@ impl SeriesState {
         }
         match self {
             Self::Ring(ring) => ring.remove(sample.time),
-            Self::Newest(_) | Self::Last(_) | Self::Points(_) | Self::Steps(_) | Self::Course(_) => {}
+            Self::Newest(_)
+            | Self::Last(_)
+            | Self::Points(_)
+            | Self::Steps(_)
+            | Self::Course(_)
+            | Self::Values(_) => {}
             Self::Counted(counted) => {
                 if let Some((weight, amount)) = cell_parts(&series.measure, sample) {
                     counted.remove(Grain::of(series).cell(sample.time, day), weight, amount);
@@ -418,6 +438,7 @@ impl SeriesState {
             Self::Points(points) => points.marks.reset = at,
             Self::Steps(steps) => steps.marks.reset = at,
             Self::Course(course) => course.marks.reset = at,
+            Self::Values(values) => values.marks.reset = at,
             Self::Counted(counted) => counted.reset(at, Grain::of(series).cell(at, day)),
             Self::Distinct(distinct) => distinct.reset(at, Grain::of(series).cell(at, day)),
         }
@@ -435,7 +456,7 @@ impl SeriesState {
     pub fn over(&self, series: &Series, window: &Window, span: Span) -> Measured {
         match self {
             Self::Ring(ring) => ring.over(window, span),
-            Self::Newest(_) | Self::Steps(_) | Self::Course(_) => Measured::NOTHING,
+            Self::Newest(_) | Self::Steps(_) | Self::Course(_) | Self::Values(_) => Measured::NOTHING,
             Self::Last(last) => last.measured(),
             Self::Points(points) => match (&series.measure, span) {
                 (Measure::Score(scoring), Span::UpTo(at) | Span::EndingAt(at)) => {
@@ -511,7 +532,12 @@ impl SeriesState {
     pub fn next_change(&self, series: &Series, window: &Window, span: Span) -> Option<Timestamp> {
         match self {
             Self::Ring(ring) => ring.next_change(window, span, series.extras.days),
-            Self::Newest(_) | Self::Last(_) | Self::Points(_) | Self::Steps(_) | Self::Course(_) => None,
+            Self::Newest(_)
+            | Self::Last(_)
+            | Self::Points(_)
+            | Self::Steps(_)
+            | Self::Course(_)
+            | Self::Values(_) => None,
             Self::Counted(counted) => counted.next_change(&Grain::of(series), span),
             Self::Distinct(distinct) => distinct.counted.next_change(&Grain::of(series), span),
         }
@@ -535,6 +561,7 @@ impl SeriesState {
             Self::Newest(newest) => newest.marks == Marks::default(),
             Self::Last(last) => last.marks == Marks::default(),
             Self::Course(course) => course.marks == Marks::default(),
+            Self::Values(values) => values.marks == Marks::default(),
             Self::Points(points) => match &series.measure {
                 Measure::Score(scoring) => points.fades_after(scoring, floor.0).is_none(),
                 _ => true,
@@ -560,6 +587,7 @@ impl SeriesState {
             Self::Points(_) => TAG_POINTS,
             Self::Steps(_) => TAG_STEPS,
             Self::Course(_) => TAG_COURSE,
+            Self::Values(_) => TAG_VALUES,
         };
         let is_reset = marks.reset != Timestamp::MIN;
         out.push(if is_reset { tag | TAG_RESET } else { tag });
@@ -576,6 +604,7 @@ impl SeriesState {
             Self::Points(points) => points.encode(out),
             Self::Steps(steps) => steps.encode(out),
             Self::Course(course) => course.encode(out),
+            Self::Values(values) => values.encode(out),
         }
     }
 
@@ -594,6 +623,7 @@ impl SeriesState {
             TAG_NEWEST => Ok(Self::Newest(Newest::decode(marks, reader)?)),
             TAG_LAST => Ok(Self::Last(Last::decode(marks, reader)?)),
             TAG_COURSE => Ok(Self::Course(Box::new(CourseState::decode(marks, reader)?))),
+            TAG_VALUES => Ok(Self::Values(Box::new(Values::decode(marks, reader)?))),
             TAG_STEPS => Ok(Self::Steps(Box::new(Steps::decode(marks, reader)?))),
             TAG_POINTS => Ok(Self::Points(Box::new(PointsState::decode(marks, reader)?))),
             _ => Err(FormatError::Malformed("series tag")),
@@ -615,6 +645,7 @@ impl SeriesState {
             Self::Newest(newest) => newest.heap_bytes(),
             Self::Last(_) => 0,
             Self::Course(course) => size_of::<CourseState>() + course.heap_bytes(),
+            Self::Values(values) => size_of::<Values>() + values.heap_bytes(),
             Self::Steps(steps) => size_of::<Steps>() + steps.heap_bytes(),
             Self::Points(points) => size_of::<PointsState>() + points.heap_bytes(),
             Self::Counted(counted) => size_of::<Counted>() + counted.heap_bytes(),

@@ -30,6 +30,8 @@ pub enum Measure {
     Score(Box<Scoring>),
     /// Events in an order: the filter of each step.
     Steps(Vec<FilterIx>),
+    /// Which values there were.
+    New(Path),
     /// Something that begins and is to reach an end.
     Course(Box<Course>),
 }
@@ -266,6 +268,8 @@ pub enum Detector {
     Event {
         /// The events.
         filter: FilterIx,
+        /// Only those whose value of a field is new.
+        new: Option<Novelty>,
     },
     /// A measure over a window against a threshold.
     Count {
@@ -343,6 +347,15 @@ pub enum Detector {
         /// Less time than this lies between the first and the last, ms.
         within_ms: i64,
     },
+}
+
+/// What makes the value of a field new in a row: it was never there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Novelty {
+    /// The known values.
+    pub series: SeriesIx,
+    /// Nothing is new until this long after the first match, ms.
+    pub learn_ms: i64,
 }
 
 /// What of a profile a level is a share of.

@@ -14,7 +14,7 @@ mod policy;
 pub use alert::{AlertBlock, Attach, Clear, CustomerAction, Due, Output, Person, Piece, Template, Variable};
 pub use detector::{
     Begin, Bucket, Combine, Condition, CountAs, Course, CourseSteps, Detector, Extras, Factor, Guards,
-    Measure, Points, Reference, Rung, Scoring, Series, Window, ZoneSource,
+    Measure, Novelty, Points, Reference, Rung, Scoring, Series, Window, ZoneSource,
 };
 pub use hours::{Hours, Lull};
 pub use lookup::{Lookup, Table};
@@ -58,7 +58,7 @@ impl Program {
     #[must_use]
     pub fn filter_of(&self, detector: &Detector) -> FilterIx {
         match (detector, detector.series()) {
-            (Detector::Event { filter }, _) => *filter,
+            (Detector::Event { filter, .. }, _) => *filter,
             (_, Some(series)) => self.series[usize::from(series.0)].filter,
             (_, None) => FilterIx(u16::MAX),
         }

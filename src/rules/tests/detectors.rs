@@ -272,3 +272,27 @@ fn shares_and_means() {
     "#]],
     );
 }
+
+#[test]
+fn new_values() {
+    let event = |rest: &str| ("    event: {topic: billing", format!("    event: {{{rest}, topic: billing"));
+    let edits = [
+        event("new: declin_code"),
+        event("learn: 3d"),
+        event("new: decline_code, learn: 401d"),
+        event("new: decline_code, learn: 3"),
+    ];
+    let edits: Vec<(&str, &str)> = edits.iter().map(|(from, to)| (*from, to.as_str())).collect();
+    told(
+        &edits,
+        &expect![[r#"
+        a.yaml:70:18: billing has no field `declin_code` [E06]
+          hint: did you mean `decline_code`?
+        a.yaml:70:13: learn without new means nothing [E08]
+          hint: name the field: `new: error_code`
+        a.yaml:70:39: 401d is longer than 400d [E05]
+        a.yaml:70:39: expected a duration, found 3 [E03]
+          hint: write `3m` or `3s`
+    "#]],
+    );
+}

@@ -521,7 +521,6 @@ fn what_this_build_lacks_is_refused_by_name() {
             ("against: previous, lte: -40%", "against: baseline, lte: -40%"),
             ("within: 10m, gte: 3}", "within: 10m, gte: 3}\n    guard: {min_accounts: 3}"),
             ("topic: usage, where: {event: login.failed}", "topic: health"),
-            ("    event: {topic: billing", "    event: {new: decline_code, topic: billing"),
             ("    all:\n", "    for: 1h\n    all:\n"),
             ("given: [{at: 0m, b", "given: [{at: 0m, lose: usage, for: 2d}, {at: 0m, b"),
         ],
@@ -546,8 +545,6 @@ fn what_this_build_lacks_is_refused_by_name() {
               hint: leave it out
             a.yaml:22:20: this build has no `topic: health` yet [E08]
               hint: leave the rule out
-            a.yaml:70:13: this build has no `new` yet [E08]
-              hint: leave it out
             a.yaml:48:5: this build has no `guard or for beside all or any` yet [E08]
               hint: give it to the conditions inside
             a.yaml:77:22: this build has no `lose` yet [E08]

@@ -146,7 +146,7 @@ fn a_change_is_told_in_the_measure_that_would_have_been_enough() {
 
 #[test]
 fn an_event_ends_with_its_counterpart_or_with_time() {
-    let event = condition("", Detector::Event { filter: FilterIx(0) });
+    let event = condition("", Detector::Event { filter: FilterIx(0), new: None });
     let mut unset = observed(Exact::whole(1), Unit::Number);
     unset.value = None;
     let clear =
