@@ -42,7 +42,8 @@ impl Scene<'_> {
             Fate::Opened | Fate::Merged | Fate::Suppressed => return,
         };
         let alert = self.alert_of(case);
-        let hit = self.first_gate(case, observed, activation.at, alert);
+        let at = self.renewed(case, activation, observed);
+        let hit = self.first_gate(case, observed, at, alert);
         match (hit, alert) {
             (Some((reason, until)), _) if lifts(reason) => {
                 self.set_fate(case, Fate::Withheld(reason), until);
@@ -88,6 +89,9 @@ impl Scene<'_> {
         }
         if let Some(reason) = guard(rule.combine, observed) {
             return Some((reason, None));
+        }
+        if alert.is_none() && self.is_told(case, observed) {
+            return Some((Reason::Cooldown, None));
         }
         if rule.expires_after_ms.is_some_and(|after| at.plus(after) <= now) {
             return Some((Reason::ExpiredBeforeEmit, None));

@@ -317,7 +317,8 @@ impl Scene<'_> {
     /// The local day of a time, where a series needs it.
     fn local_day(&mut self, series: SeriesIx, time: Timestamp) -> Option<i32> {
         let own = &self.plan.program.series[usize::from(series.0)];
-        if !matches!(own.window, Window::Days { .. } | Window::Buckets { .. }) {
+        let by_day = matches!(own.window, Window::Days { .. } | Window::Buckets { .. });
+        if !by_day && !matches!(own.measure, Measure::Reading { .. }) {
             return None;
         }
         let zone = super::detect::zone_of(self.calendar, &own.zone, self.profile, self.user);

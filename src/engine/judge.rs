@@ -41,6 +41,7 @@ impl Scene<'_> {
         if self.is_calm(case) {
             return;
         }
+        self.begin_period(case);
         let judged = self.judge(case, clock, prompt);
         if judged.is_empty() {
             return;
@@ -65,6 +66,7 @@ impl Scene<'_> {
         }
         self.check_clear(case, &observed, clock);
         self.revise(case, &observed);
+        self.note_told(case, &observed);
     }
 
     /// Remembers how near a rule of one upward count came to its threshold.
@@ -125,7 +127,7 @@ impl Scene<'_> {
     }
 
     /// The newest match of each condition's series.
-    fn newest_times(&self, case: Case) -> Vec<Option<Timestamp>> {
+    pub fn newest_times(&self, case: Case) -> Vec<Option<Timestamp>> {
         let newest = |detector: &Detector| {
             let key = self.plan.program.series[usize::from(detector.series()?.0)].key;
             self.row.series(key)?.newest()

@@ -26,6 +26,7 @@ mod matches;
 mod moves;
 pub mod number;
 pub mod peaks;
+mod periods;
 mod plan;
 mod profile;
 mod quick;

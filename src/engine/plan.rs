@@ -565,7 +565,7 @@ pub const fn measured_path(measure: &Measure) -> Option<&Path> {
         | Measure::Sum(path)
         | Measure::Mean(path)
         | Measure::Last(path) => Some(path),
-        Measure::SumDistinct { of, .. } => Some(of),
+        Measure::SumDistinct { of, .. } | Measure::Reading { of, .. } => Some(of),
     }
 }
 

@@ -5,7 +5,7 @@ use crate::rules::program::{Measure, Points, Scoring, Series};
 
 use super::matches::{Subject, holds};
 use super::plan::{Role, measured_path};
-use super::series::{Hits, Part, Sample, Sampled, millionths};
+use super::series::{Hits, Part, Sample, Sampled, hash_of_value, millionths};
 
 /// What an event is to a course; `None`: a step that it does not name.
 pub fn part_of(own: &Series, role: Role, seen: &impl Subject) -> Option<Part> {
@@ -27,9 +27,13 @@ pub fn sample_of(own: &Series, seen: &impl Subject, event: &Event<'_>) -> Option
         None => None,
     };
     let base = base_of(event);
-    let value = match own.measure {
-        Measure::ShareOf(_) => Some(Sampled::Amount(i64::from(base.weight))),
-        _ => value,
+    let value = match (&own.measure, value) {
+        (Measure::ShareOf(_), _) => Some(Sampled::Amount(i64::from(base.weight))),
+        (Measure::Reading { period, .. }, Some(Sampled::Amount(amount))) => {
+            let period = period.as_ref().and_then(|path| seen.value(path));
+            Some(Sampled::Keyed(amount, period.map_or(0, |value| hash_of_value(&value))))
+        }
+        (_, value) => value,
     };
     Some(Sample { value, ..base })
 }

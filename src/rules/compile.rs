@@ -186,7 +186,9 @@ impl<'n> Compiler<'n> {
     pub fn series(&mut self, span: Span, measured: Measured<'_>) -> SeriesIx {
         let zone = match measured.window {
             Window::Days { .. } | Window::Buckets { .. } => measured.subject.zone.clone(),
-            _ if matches!(measured.measure, Measure::Course(_)) => measured.subject.zone.clone(),
+            _ if matches!(measured.measure, Measure::Course(_) | Measure::Reading { .. }) => {
+                measured.subject.zone.clone()
+            }
             _ if measured.extras.days => measured.subject.zone.clone(),
             _ => ZoneSource::Account,
         };
@@ -239,6 +241,7 @@ fn widen(own: &mut Series, further: &Series) {
     own.negative |= further.negative;
     own.extras.dispersion |= further.extras.dispersion;
     own.extras.days |= further.extras.days;
+    own.extras.pace |= further.extras.pace;
     own.extras.gaps_for_ms = match (own.extras.gaps_for_ms, further.extras.gaps_for_ms) {
         (0, gaps) | (gaps, 0) => gaps,
         (one, other) => one.min(other),

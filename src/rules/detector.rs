@@ -102,6 +102,7 @@ impl Judged {
                 ACCOUNTS,
                 ("used", Output::Used, FieldType::Double),
                 ("cap", Output::Cap, FieldType::Double),
+                ("eta", Output::Eta, FieldType::Time),
             ],
             Detector::Score { .. } => &[
                 COMMON,
@@ -256,8 +257,8 @@ impl<'n> Compiler<'n> {
                 reset: None,
                 extras: Extras {
                     gaps_for_ms: if guards.usual_gap.is_some() { shortest } else { 0 },
-                    dispersion: false,
                     days: count_as != CountAs::Elapsed,
+                    ..Extras::default()
                 },
                 subject,
             },

@@ -144,7 +144,9 @@ fn conduct(program: &Program, detector: &Detector) -> String {
             format!("{count_as:?} {arm:?} {until:?}")
         }
         Detector::Compare { difference, .. } => difference.to_string(),
-        Detector::Level { relative_to, .. } => format!("{relative_to:?}"),
+        Detector::Level { relative_to, forecast_ms, once, .. } => {
+            format!("{relative_to:?} {forecast_ms:?} {once}")
+        }
         Detector::Score { bands, .. } => format!("{bands:?}"),
         Detector::Sequence { within_ms, .. } => within_ms.to_string(),
         Detector::Event { new: Some(new), .. } => {

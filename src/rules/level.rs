@@ -1,14 +1,23 @@
 //! `level`: the newest value, or a measure over a window, against a limit.
 
 use crate::document::{Code, Node, Table};
-use crate::event::FieldType;
+use crate::event::{FieldType, Kind};
 use crate::rules::compile::{Compiler, Measured, Subject};
 use crate::rules::detector::Judged;
 use crate::rules::matches::type_name;
 use crate::rules::measure::window_of_compare;
-use crate::rules::missing;
 use crate::rules::program::{Detector, Extras, Guards, Measure, Path, Reference, Window};
+use crate::rules::value;
 use crate::rules::vocabulary::Vocabulary;
+
+/// What was read of a key: nothing where it is absent, `None` where it is wrong.
+#[expect(clippy::option_option, reason = "absent, wrong or read")]
+fn all_or_none<T>(read: Option<Option<T>>) -> Option<Option<T>> {
+    match read {
+        Some(read) => read.map(Some),
+        None => Some(None),
+    }
+}
 
 impl<'n> Compiler<'n> {
     /// `level: {topic, where, measure, within, relative_to, forecast, once_per, comparator}`.
@@ -18,7 +27,6 @@ impl<'n> Compiler<'n> {
         guards: &Guards,
         subject: &Subject<'n>,
     ) -> Option<Judged> {
-        missing::refuse_keys("level", node, &mut self.mistakes);
         let known = [
             "topic",
             "where",
@@ -36,13 +44,22 @@ impl<'n> Compiler<'n> {
         let table = node.table("level", &known, &mut self.mistakes)?;
         let filtered = self.filter(&table, subject);
         let relative_to = table.optional("relative_to").map(|node| self.reference(node, subject));
-        let measuring = self.measure(&table, filtered?.kind, subject)?;
+        let mut measuring = self.measure(&table, filtered?.kind, subject)?;
         let window = self.level_window(&table, &measuring.measure)?;
+        let forecast = table.optional("forecast").map(|node| self.forecast(node, window));
+        let once = table.optional("once_per").map(|node| self.once_per(node, window, filtered?.kind));
         let rungs = self.rungs(&table, measuring.durations && relative_to.is_none())?;
         let relative_to = match relative_to {
             Some(reference) => Some(reference?),
             None => None,
         };
+        let (forecast_ms, period) = (all_or_none(forecast)?, all_or_none(once)?);
+        let once = period.is_some();
+        if let Measure::Last(of) = &measuring.measure
+            && (once || forecast_ms.is_some())
+        {
+            measuring.measure = Measure::Reading { of: of.clone(), period };
+        }
         let newest = window == Window::Newest;
         let upward = rungs.iter().all(|rung| rung.op.is_upward());
         let series = self.series(
@@ -54,12 +71,12 @@ impl<'n> Compiler<'n> {
                 keep_days: if let Window::Days { days } = window { days } else { 0 },
                 negative: !upward && !newest,
                 reset: None,
-                extras: Extras::of(guards),
+                extras: Extras { pace: forecast_ms.is_some(), ..Extras::of(guards) },
                 subject,
             },
         );
         Some(Judged {
-            detector: Detector::Level { series, window, rungs, relative_to },
+            detector: Detector::Level { series, window, rungs, relative_to, forecast_ms, once },
             kind: filtered?.kind,
             fires: upward || newest,
             negative: !upward && !newest,
@@ -67,6 +84,39 @@ impl<'n> Compiler<'n> {
             measure: Some(measuring.measure),
             name: "level",
         })
+    }
+
+    /// How far ahead a level looks.
+    fn forecast(&mut self, node: &'n Node, window: Window) -> Option<i64> {
+        self.newest_only("forecast", node, window)?;
+        let ms = value::span_ms(node, &mut self.mistakes)?;
+        if ms < 60_000 {
+            self.mistakes.report(
+                node.span,
+                Code::E05,
+                format!("a forecast of {} is under a minute", node.shown()),
+            );
+            return None;
+        }
+        Some(ms)
+    }
+
+    /// The field each of whose values begins a period.
+    fn once_per(&mut self, node: &'n Node, window: Window, kind: Kind) -> Option<Path> {
+        self.newest_only("once_per", node, window)?;
+        self.measured_field(node, kind).map(|named| named.path)
+    }
+
+    /// Reports a key that only a level on the newest value has.
+    fn newest_only(&mut self, what: &str, node: &'n Node, window: Window) -> Option<()> {
+        if window == Window::Newest {
+            return Some(());
+        }
+        self.mistakes
+            .report(node.span, Code::E08, format!("{what} does not fit a level with `within`"))
+            .detail("it is about the newest value")
+            .hint("write `measure: {last: …}`");
+        None
     }
 
     /// The newest value has no window, everything else needs one.

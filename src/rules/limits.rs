@@ -74,6 +74,9 @@ fn series_bytes(series: &Series) -> u64 {
         Window::Newest if matches!(series.measure, Measure::Score(_)) => {
             return points_bytes(&series.measure);
         }
+        Window::Newest if matches!(series.measure, Measure::Reading { .. }) => {
+            return 28 + if series.extras.pace { 7 * 28 } else { 0 };
+        }
         Window::Newest if matches!(series.measure, Measure::New(_)) => return 8 + 8 * KNOWN_VALUES,
         Window::Newest => return 8 + if series.extras.gaps_for_ms > 0 { 64 } else { 0 },
         Window::Panes { .. } => 120,
@@ -87,7 +90,7 @@ fn series_bytes(series: &Series) -> u64 {
         Measure::ShareOf(_) => 4 * panes,
         Measure::Last(_) => 16,
         Measure::Score(_) => points_bytes(&series.measure),
-        Measure::Steps(_) | Measure::Course(_) | Measure::New(_) => 0,
+        Measure::Steps(_) | Measure::Course(_) | Measure::New(_) | Measure::Reading { .. } => 0,
         Measure::Distinct(_) => 16 * DISTINCT_VALUES,
         Measure::SumDistinct { .. } => 24 * DISTINCT_VALUES,
     }

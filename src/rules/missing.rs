@@ -16,8 +16,6 @@ pub(super) const MISSING: &[(&str, &str, &str)] = &[
     ("condition", "nested all or any", "write two rules of one family"),
     ("condition", "guard or for beside all or any", "give it to the conditions inside"),
     ("measure", "last outside level", "use `count`, `distinct` or `sum`"),
-    ("level", "forecast", "leave it out"),
-    ("level", "once_per", "leave it out; each rung is announced once an alert"),
     ("points", "rule", "leave these points out"),
     ("points", "ticket.unanswered", "leave the test out"),
     ("points", "ticket.reopens", "match `type: ticket.reopened`, with `max`"),

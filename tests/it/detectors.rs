@@ -4,6 +4,7 @@ mod absences;
 mod cadences;
 mod milestones;
 mod novelties;
+mod periods;
 mod ratios;
 mod sequences;
 

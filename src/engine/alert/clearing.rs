@@ -188,6 +188,7 @@ fn output_of<'a>(scope: &Scope<'a>, output: Output, what: &str) -> (String, Form
         Output::P => ("p-value", Unit::Number),
         Output::Used => ("measured value", Unit::Number),
         Output::Cap => ("reference", Unit::Number),
+        Output::Eta => ("expected time", Unit::Number),
         Output::Band => ("band", Unit::Number),
         Output::Buckets => ("buckets", Unit::Number),
         Output::Median => ("median", Unit::Number),

@@ -234,6 +234,8 @@ pub struct Observed {
     pub step: Option<u8>,
     /// Milestone: the numbers of the steps that are not done.
     pub missing: Vec<u8>,
+    /// Level: when its limit is reached, at the pace of late; none without one.
+    pub eta: Option<Timestamp>,
     /// Cadence: the buckets that are judged, the oldest first, in the unit of the measure.
     pub buckets: Vec<Exact>,
 }

@@ -191,6 +191,7 @@ impl<'a> Scope<'a> {
             Output::Accounts => count(observed.accounts),
             Output::Elapsed => number(Exact::whole(observed.elapsed_ms?), Unit::Ms),
             Output::LastSeen => observed.last_seen.map(time),
+            Output::Eta => observed.eta.map(time),
             Output::UsualGap => number(Exact::whole(observed.usual_gap_ms?), Unit::Ms),
             Output::Current => number(observed.current?, observed.measure_unit),
             Output::Previous | Output::Cap | Output::Median => {

@@ -77,14 +77,17 @@ fn held(scope: &Scope<'_>, condition: &Condition, observed: &Observed) -> String
             let (before, now) = (side(observed.previous), side(observed.current));
             format!("{what} {before} to {now} in {} ({value}, {limit})", window_text(*window))
         }
-        (Detector::Level { window, .. }, Some(limit)) => {
+        (Detector::Level { window, forecast_ms, .. }, Some(limit)) => {
             let measure = scope.form(observed.measure_unit);
             let side = |side: Option<Exact>| side.map_or_else(|| "-".to_owned(), |it| written(it, &measure));
             let level = match observed.previous {
-                Some(cap) => {
-                    format!("{what} {} of {} ({value}, {limit})", side(observed.current), side(Some(cap)))
-                }
-                None => format!("{what} {value} ({limit})"),
+                Some(cap) => format!("{} of {}", side(observed.current), side(Some(cap))),
+                None => side(observed.current.or(observed.value)),
+            };
+            let level = match (forecast_ms, observed.previous) {
+                (Some(ms), _) => format!("{what} {level}, in {} at this pace {value} ({limit})", span(*ms)),
+                (None, Some(_)) => format!("{what} {level} ({value}, {limit})"),
+                (None, None) => format!("{what} {value} ({limit})"),
             };
             format!("{level}{}", in_window(*window))
         }
@@ -177,14 +180,15 @@ fn prevented(scope: &Scope<'_>, condition: &Condition, observed: &Observed) -> O
                 None => format!("{what} within {allowed}"),
             }
         }
-        Detector::Level { window, .. } => {
+        Detector::Level { window, forecast_ms, .. } => {
             let limit = fraction(first?.limit);
             let bound = match observed.previous {
                 Some(cap) => Exact::ratio(limit.num.checked_mul(cap.num)?, limit.den.checked_mul(cap.den)?)?,
                 None => limit,
             };
             let side = beyond(scope, &what, first?.op, bound, observed.measure_unit);
-            format!("{side}{}", in_window(*window))
+            let ahead = forecast_ms.map(|ms| format!(" in {} at this pace", span(ms)));
+            format!("{side}{}{}", in_window(*window), ahead.unwrap_or_default())
         }
         Detector::Score { .. } => {
             let first = first?;
@@ -267,7 +271,9 @@ pub(super) fn noun(scope: &Scope<'_>, condition: &Condition) -> String {
         }
         Some(Measure::Mean(path)) => format!("mean {} of {events}", path_text(path)),
         Some(Measure::ShareOf(base)) => format!("{events} of {}", filter_text(scope, *base)),
-        Some(Measure::Last(path)) => format!("newest {} of {events}", path_text(path)),
+        Some(Measure::Last(path) | Measure::Reading { of: path, .. }) => {
+            format!("newest {} of {events}", path_text(path))
+        }
         _ => events,
     }
 }

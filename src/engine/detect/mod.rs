@@ -96,6 +96,7 @@ const BLANK: Observed = Observed {
     factors: Vec::new(),
     step: None,
     missing: Vec::new(),
+    eta: None,
     buckets: Vec::new(),
 };
 
@@ -182,9 +183,7 @@ impl View<'_> {
             Detector::Compare { series, window, .. } => {
                 compare::judge(self, condition, (*series, window), at)
             }
-            Detector::Level { series, window: Window::Newest, relative_to, .. } => {
-                level::judge(self, condition, (*series, relative_to.as_ref()))
-            }
+            Detector::Level { series, window: Window::Newest, .. } => level::judge(self, condition, *series),
             Detector::Count { series, window, rungs } | Detector::Level { series, window, rungs, .. } => {
                 count::judge(self, (condition, rungs), (*series, window), at)
             }

@@ -8,7 +8,7 @@ use crate::rules::program::{Path, Severity, TicketFact};
 
 use super::{
     Activation, Attached, Calm, ClearSeen, ConditionState, Episode, Fate, Firing, OpenAlert, Peak, Proof,
-    RuleState, Said,
+    RuleState, Said, Told,
 };
 
 /// Bits of an episode's first varint: which parts it has.
@@ -22,6 +22,7 @@ const DEDUP: u64 = 1 << 6;
 const CONDITIONS: u64 = 1 << 7;
 const CLEARING: u64 = 1 << 8;
 const LAST: u64 = 1 << 9;
+const TOLD: u64 = 1 << 10;
 
 impl Firing {
     /// Appends its bytes.
@@ -128,7 +129,8 @@ fn put_episode(out: &mut Vec<u8>, episode: &Episode) {
         | flag(!episode.dedup.is_empty(), DEDUP)
         | flag(conditions, CONDITIONS)
         | flag(episode.clearing.iter().any(Option::is_some), CLEARING)
-        | flag(episode.last_evidence.is_some(), LAST);
+        | flag(episode.last_evidence.is_some(), LAST)
+        | flag(episode.conditions.iter().any(|state| state.told.is_some()), TOLD);
     put_varint(out, flags);
     put_varint(out, episode.conditions.len() as u64);
     put_varint(out, episode.clearing.len() as u64);
@@ -140,6 +142,13 @@ fn put_episode(out: &mut Vec<u8>, episode: &Episode) {
             put_time(out, state.since);
             out.push(u8::from(state.held));
             put_time(out, state.anchor);
+        }
+    }
+    if flags & TOLD != 0 {
+        for state in &episode.conditions {
+            let told = state.told.unwrap_or(Told { period: 0, rung: 0 });
+            out.push(told.rung);
+            out.extend_from_slice(&told.period.to_le_bytes());
         }
     }
     if let Some(activation) = &episode.activation {
@@ -264,8 +273,13 @@ fn episode(reader: &mut Reader<'_>) -> Result<Episode, FormatError> {
     };
     if has(CONDITIONS) {
         for state in &mut episode.conditions {
-            *state =
-                ConditionState { since: time(reader)?, held: reader.byte()? != 0, anchor: time(reader)? };
+            (state.since, state.held, state.anchor) = (time(reader)?, reader.byte()? != 0, time(reader)?);
+        }
+    }
+    if has(TOLD) {
+        for state in &mut episode.conditions {
+            let told = Told { rung: reader.byte()?, period: word(reader)? };
+            state.told = Some(told).filter(|told| told.rung > 0);
         }
     }
     if has(ACTIVATION) {

@@ -96,6 +96,17 @@ pub struct ConditionState {
     pub held: bool,
     /// Absence: disarmed by an `until` event of this time. Sequence: its first step was at this time.
     pub anchor: Option<Timestamp>,
+    /// Level with `once_per`: what has been told in this period.
+    pub told: Option<Told>,
+}
+
+/// What a condition has told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Told {
+    /// Hash of the period.
+    pub period: u64,
+    /// The highest rung, from 1.
+    pub rung: u8,
 }
 
 /// An episode in which `when` is true.

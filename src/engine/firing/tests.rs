@@ -1,5 +1,6 @@
 use super::{
     Activation, ClearSeen, ConditionState, Episode, Fate, Firing, OpenAlert, Peak, Proof, RuleState, Said,
+    Told,
 };
 use crate::engine::alert::Reason;
 use crate::engine::number::Exact;
@@ -14,7 +15,12 @@ fn proof(time: i64, offset: i64) -> Proof {
 fn full() -> Firing {
     let mut episode = Episode {
         dedup: vec![Value::text("in_1"), Value::text("")],
-        conditions: vec![ConditionState { since: Some(Timestamp(5)), held: true, anchor: None }],
+        conditions: vec![ConditionState {
+            since: Some(Timestamp(5)),
+            held: true,
+            anchor: None,
+            told: Some(Told { period: 0x0102, rung: 2 }),
+        }],
         clearing: vec![None, Some(Timestamp(9))],
         activation: Some(Activation {
             at: Timestamp(5),

@@ -13,6 +13,7 @@ mod grain;
 mod last;
 mod newest;
 mod points;
+mod readings;
 mod ring;
 mod steps;
 #[cfg(test)]
@@ -30,6 +31,7 @@ use distinct::Distinct;
 use last::Last;
 use newest::Newest;
 use points::PointsState;
+use readings::Readings;
 use ring::Ring;
 use steps::Steps;
 use values::Values;
@@ -39,6 +41,7 @@ pub use cells::Cell;
 pub use course::Part;
 pub use grain::{Grain, pane_end_after};
 pub use points::{Hits, IMPORTED};
+pub use readings::Pace;
 pub use steps::Chain;
 
 /// Sums are kept in millionths.
@@ -65,6 +68,8 @@ pub enum Sampled {
     Hash(u64),
     /// Millionths, for `sum`.
     Amount(i64),
+    /// Millionths, and the hash of what they belong to.
+    Keyed(i64, u64),
 }
 
 impl Sampled {
@@ -72,15 +77,21 @@ impl Sampled {
     #[must_use]
     pub fn of(measure: &Measure, value: &Value<'_>) -> Option<Self> {
         match measure {
-            Measure::Distinct(_) | Measure::New(_) => {
-                let mut bytes = Vec::with_capacity(32);
-                crate::event::bytes::put_value(&mut bytes, value);
-                Some(Self::Hash(xxhash_rust::xxh3::xxh3_64(&bytes)))
+            Measure::Distinct(_) | Measure::New(_) => Some(Self::Hash(hash_of_value(value))),
+            Measure::Sum(_) | Measure::Mean(_) | Measure::Last(_) | Measure::Reading { .. } => {
+                millionths(value).map(Self::Amount)
             }
-            Measure::Sum(_) | Measure::Mean(_) | Measure::Last(_) => millionths(value).map(Self::Amount),
             _ => None,
         }
     }
+}
+
+/// The hash by which values are told apart.
+#[must_use]
+pub fn hash_of_value(value: &Value<'_>) -> u64 {
+    let mut bytes = Vec::with_capacity(32);
+    crate::event::bytes::put_value(&mut bytes, value);
+    xxhash_rust::xxh3::xxh3_64(&bytes)
 }
 
 /// A number in [`SUM_UNIT`]s, saturating; `None` if the value is none.
@@ -204,6 +215,8 @@ pub enum SeriesState {
     Newest(Newest),
     /// The last value.
     Last(Last),
+    /// The last value, what it belongs to, and those of the days before.
+    Readings(Box<Readings>),
     /// Points that fade.
     Points(Box<PointsState>),
     /// Matches of the steps of a sequence.
@@ -223,6 +236,7 @@ const TAG_POINTS: u8 = 6;
 const TAG_STEPS: u8 = 7;
 const TAG_COURSE: u8 = 8;
 const TAG_VALUES: u8 = 9;
+const TAG_READINGS: u8 = 10;
 /// Added to the tag if a reset is remembered.
 const TAG_RESET: u8 = 0x80;
 
@@ -249,6 +263,7 @@ impl SeriesState {
             (_, Measure::Steps(_)) => Self::Steps(Box::default()),
             (_, Measure::Course(_)) => Self::Course(Box::default()),
             (_, Measure::New(_)) => Self::Values(Box::default()),
+            (_, Measure::Reading { .. }) => Self::Readings(Box::default()),
             (Window::Newest, _) => Self::Newest(Newest::default()),
             (Window::Exact { .. }, _) => Self::Ring(Ring::default()),
             (_, Measure::Distinct(_)) => Self::Distinct(Box::default()),
@@ -267,6 +282,7 @@ impl SeriesState {
             Self::Steps(steps) => &steps.marks,
             Self::Course(course) => &course.marks,
             Self::Values(values) => &values.marks,
+            Self::Readings(readings) => &readings.marks,
         }
     }
 
@@ -280,6 +296,12 @@ impl SeriesState {
             Self::Newest(newest) => newest.add(series.extras.gaps_for_ms, sample.time, floor),
             Self::Last(last) => match sample.value {
                 Some(Sampled::Amount(amount)) => last.add(sample.time, amount, floor),
+                _ => Taken::Applied,
+            },
+            Self::Readings(readings) => match (sample.value, day) {
+                (Some(Sampled::Keyed(amount, period)), Some(day)) => {
+                    readings.add((sample.time, day), (amount, period), series.extras.pace, floor)
+                }
                 _ => Taken::Applied,
             },
             Self::Points(_) | Self::Steps(_) | Self::Course(_) | Self::Values(_) => Taken::Applied,
@@ -313,6 +335,24 @@ impl SeriesState {
                 own.add((time, steps), gained, (filters.len(), *span_ms))
             }
             _ => (Taken::Applied, Vec::new()),
+        }
+    }
+
+    /// What the newest value belongs to.
+    #[must_use]
+    pub fn period(&self) -> Option<u64> {
+        match self {
+            Self::Readings(readings) => readings.period(),
+            _ => None,
+        }
+    }
+
+    /// How the newest value has moved of late.
+    #[must_use]
+    pub fn pace(&self) -> Option<Pace> {
+        match self {
+            Self::Readings(readings) => readings.pace(),
+            _ => None,
         }
     }
 
@@ -410,7 +450,8 @@ impl SeriesState {
             | Self::Points(_)
             | Self::Steps(_)
             | Self::Course(_)
-            | Self::Values(_) => {}
+            | Self::Values(_)
+            | Self::Readings(_) => {}
             Self::Counted(counted) => {
                 if let Some((weight, amount)) = cell_parts(&series.measure, sample) {
                     counted.remove(Grain::of(series).cell(sample.time, day), weight, amount);
@@ -439,6 +480,7 @@ impl SeriesState {
             Self::Steps(steps) => steps.marks.reset = at,
             Self::Course(course) => course.marks.reset = at,
             Self::Values(values) => values.marks.reset = at,
+            Self::Readings(readings) => readings.marks.reset = at,
             Self::Counted(counted) => counted.reset(at, Grain::of(series).cell(at, day)),
             Self::Distinct(distinct) => distinct.reset(at, Grain::of(series).cell(at, day)),
         }
@@ -458,6 +500,7 @@ impl SeriesState {
             Self::Ring(ring) => ring.over(window, span),
             Self::Newest(_) | Self::Steps(_) | Self::Course(_) | Self::Values(_) => Measured::NOTHING,
             Self::Last(last) => last.measured(),
+            Self::Readings(readings) => readings.measured(),
             Self::Points(points) => match (&series.measure, span) {
                 (Measure::Score(scoring), Span::UpTo(at) | Span::EndingAt(at)) => {
                     points.measured(scoring, at)
@@ -537,7 +580,8 @@ impl SeriesState {
             | Self::Points(_)
             | Self::Steps(_)
             | Self::Course(_)
-            | Self::Values(_) => None,
+            | Self::Values(_)
+            | Self::Readings(_) => None,
             Self::Counted(counted) => counted.next_change(&Grain::of(series), span),
             Self::Distinct(distinct) => distinct.counted.next_change(&Grain::of(series), span),
         }
@@ -562,6 +606,7 @@ impl SeriesState {
             Self::Last(last) => last.marks == Marks::default(),
             Self::Course(course) => course.marks == Marks::default(),
             Self::Values(values) => values.marks == Marks::default(),
+            Self::Readings(readings) => readings.marks == Marks::default(),
             Self::Points(points) => match &series.measure {
                 Measure::Score(scoring) => points.fades_after(scoring, floor.0).is_none(),
                 _ => true,
@@ -588,6 +633,7 @@ impl SeriesState {
             Self::Steps(_) => TAG_STEPS,
             Self::Course(_) => TAG_COURSE,
             Self::Values(_) => TAG_VALUES,
+            Self::Readings(_) => TAG_READINGS,
         };
         let is_reset = marks.reset != Timestamp::MIN;
         out.push(if is_reset { tag | TAG_RESET } else { tag });
@@ -605,6 +651,7 @@ impl SeriesState {
             Self::Steps(steps) => steps.encode(out),
             Self::Course(course) => course.encode(out),
             Self::Values(values) => values.encode(out),
+            Self::Readings(readings) => readings.encode(out),
         }
     }
 
@@ -624,6 +671,7 @@ impl SeriesState {
             TAG_LAST => Ok(Self::Last(Last::decode(marks, reader)?)),
             TAG_COURSE => Ok(Self::Course(Box::new(CourseState::decode(marks, reader)?))),
             TAG_VALUES => Ok(Self::Values(Box::new(Values::decode(marks, reader)?))),
+            TAG_READINGS => Ok(Self::Readings(Box::new(Readings::decode(marks, reader)?))),
             TAG_STEPS => Ok(Self::Steps(Box::new(Steps::decode(marks, reader)?))),
             TAG_POINTS => Ok(Self::Points(Box::new(PointsState::decode(marks, reader)?))),
             _ => Err(FormatError::Malformed("series tag")),
@@ -646,6 +694,7 @@ impl SeriesState {
             Self::Last(_) => 0,
             Self::Course(course) => size_of::<CourseState>() + course.heap_bytes(),
             Self::Values(values) => size_of::<Values>() + values.heap_bytes(),
+            Self::Readings(readings) => size_of::<Readings>() + readings.heap_bytes(),
             Self::Steps(steps) => size_of::<Steps>() + steps.heap_bytes(),
             Self::Points(points) => size_of::<PointsState>() + points.heap_bytes(),
             Self::Counted(counted) => size_of::<Counted>() + counted.heap_bytes(),

@@ -1,5 +1,7 @@
 //! Borders of the rule language's windows, and models that recompute everything from all samples.
 
+mod memories;
+
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
@@ -334,7 +336,7 @@ fn states_have_these_bytes_and_few() {
 #[test]
 fn foreign_bytes_are_refused() {
     for bytes in [
-        &[10, 0][..],
+        &[11, 0][..],
         &[2, 0, 0xff, 0xff, 0x7f],
         &[1, 0, 5],
         &[3, 0, 0, 1, 0, 1, 2, 3],
@@ -710,41 +712,4 @@ fn courses_have_these_bytes() {
     let mut bytes = Vec::new();
     state.encode(&mut bytes);
     assert_eq!(bytes, [8, 0xc8, 1, 1, 2, 1, 20, 0, 1, 4, 0]);
-}
-
-fn values() -> Series {
-    series(Window::Newest, Measure::New(Path::Field(Field::ErrorCode)))
-}
-
-#[test]
-fn a_value_is_new_once_and_tells_the_first_match() {
-    let mut state = SeriesState::new(&values());
-    let mut learn = |ms: i64, hash: u64| state.learn(Timestamp(ms), Sampled::Hash(hash)).map(|first| first.0);
-    assert_eq!(learn(HOUR, 1), Some(HOUR));
-    assert_eq!(learn(2 * HOUR, 1), None);
-    assert_eq!(learn(3 * HOUR, 2), Some(HOUR));
-    // A late match is first all the same.
-    assert_eq!(learn(0, 2), None);
-    assert_eq!(learn(4 * HOUR, 3), Some(0));
-    // Of 65 values the one seen longest ago is forgotten: 2, because 1 was seen again.
-    learn(5 * HOUR, 1);
-    for hash in 4..=64 {
-        assert_eq!(learn(6 * HOUR, hash), Some(0), "{hash}");
-    }
-    assert_eq!(learn(6 * HOUR, 2), None);
-    assert_eq!(learn(6 * HOUR, 65), Some(0));
-    assert_eq!(learn(6 * HOUR, 1), None);
-    assert_eq!(learn(6 * HOUR, 3), Some(0));
-    assert_eq!(reread(&state), state);
-}
-
-#[test]
-fn values_have_these_bytes() {
-    let mut state = SeriesState::new(&values());
-    state.learn(Timestamp(2), Sampled::Hash(7));
-    state.learn(Timestamp(1), Sampled::Hash(0x0102));
-    let mut out = Vec::new();
-    state.encode(&mut out);
-    assert_eq!(out, [9, 4, 2, 2, 7, 0, 0, 0, 0, 0, 0, 0, 2, 1, 0, 0, 0, 0, 0, 0]);
-    assert!(SeriesState::decode(&mut Reader::new(&[9, 4, 2, 65])).is_err());
 }

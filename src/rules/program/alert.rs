@@ -60,6 +60,8 @@ pub enum Output {
     P,
     Used,
     Cap,
+    /// Level: when it is full, at the pace of late.
+    Eta,
     Band,
     TopFactors,
 }

@@ -24,6 +24,13 @@ pub enum Measure {
     Mean(Path),
     /// The field at the highest event time.
     Last(Path),
+    /// The field at the highest event time, and what it belongs to.
+    Reading {
+        /// The field.
+        of: Path,
+        /// The field that says what it belongs to.
+        period: Option<Path>,
+    },
     /// Share of the matches of another filter.
     ShareOf(FilterIx),
     /// Points that fade.
@@ -216,13 +223,20 @@ pub struct Extras {
     pub dispersion: bool,
     /// The local days of its matches are told apart, whatever its window: guard `min_days`, absences counted in days.
     pub days: bool,
+    /// The last value of each of the latest days is needed.
+    pub pace: bool,
 }
 
 impl Extras {
     /// What guards of a measure over a window need.
     #[must_use]
     pub const fn of(guards: &Guards) -> Self {
-        Self { gaps_for_ms: 0, dispersion: guards.own_dispersion, days: guards.min_days.is_some() }
+        Self {
+            gaps_for_ms: 0,
+            dispersion: guards.own_dispersion,
+            days: guards.min_days.is_some(),
+            pace: false,
+        }
     }
 }
 
@@ -323,6 +337,10 @@ pub enum Detector {
         rungs: Vec<Rung>,
         /// What of the profile it is a share of.
         relative_to: Option<Reference>,
+        /// The value is that of so long after the newest, at the pace of late, ms.
+        forecast_ms: Option<i64>,
+        /// Each rung is told once a period of the series.
+        once: bool,
     },
     /// Points that fade against a limit.
     Score {

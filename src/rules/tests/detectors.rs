@@ -4,16 +4,17 @@ use expect_test::expect;
 
 use super::told;
 
+/// A line with one piece of it replaced.
+fn with(line: &str, from: &str, to: &str) -> String {
+    assert_eq!(line.matches(from).count(), 1, "`{from}` must stand once");
+    line.replace(from, to)
+}
+
 #[test]
-fn levels_and_scores() {
+fn levels() {
     const LEVEL: &str =
         "    level: {topic: usage, measure: {last: properties.used}, relative_to: account.tier, gte: 80%}";
-    const SCORE: &str = "    score: {topic: usage, range: [0, 90], direction: higher_is_worse, half_life: 3d, gt: 40, points: [{name: a, by: properties.reason, add: {x: 1}}], bands: {low: 40, high: 90}}";
     const COUNT: &str = "    count: {topic: usage, where: {event: login.failed}, within: 10m, gte: 3}";
-    let with = |line: &str, from: &str, to: &str| {
-        assert_eq!(line.matches(from).count(), 1, "`{from}` must stand once");
-        line.replace(from, to)
-    };
     let edits = [
         with(LEVEL, "account.tier", "account.limits"),
         with(LEVEL, "account.tier", "\"account.limits[seats]\""),
@@ -22,8 +23,49 @@ fn levels_and_scores() {
         with(LEVEL, "{last: properties.used}", "count"),
         with(LEVEL, "relative_to", "within: 7d, relative_to"),
         with(LEVEL, "{last: properties.used}", "{last: properties.feature}"),
-        with(LEVEL, "gte: 80%", "once_per: properties.period_start, gte: 80%"),
+        with(LEVEL, "gte: 80%", "once_per: properties.perod_start, gte: 80%"),
+        with(LEVEL, "gte: 80%", "forecast: 401d, gte: 80%"),
+        with(LEVEL, "gte: 80%", "forecast: 30s, gte: 80%"),
+        with(LEVEL, "{last: properties.used}", "count, within: 7d, forecast: 3d"),
+        with(LEVEL, "{last: properties.used}", "count, within: 7d, once_per: properties.feature"),
         with(COUNT, "within", "measure: {last: properties.used}, within"),
+    ];
+    let edits: Vec<(&str, &str)> = edits.iter().map(|edit| (COUNT, edit.as_str())).collect();
+    told(
+        &edits,
+        &expect![[r#"
+            a.yaml:22:74: relative_to does not fit a map of numbers [E03]
+              hint: name the entry, such as `account.limits[limit]` for `entity: [account, limit]`
+            a.yaml:22:74: the entity has no `seats` to look up in account.limits [E08]
+              hint: write `entity: [account, seats]`
+            a.yaml:22:74: `account.teir` is nothing to be a share of [E06]
+              relative_to takes account.<number>, account.<map>[X] or account.<list>; hint: did you mean `account.tier`?
+            a.yaml:22:74: relative_to does not fit a string [E03]
+            a.yaml:22:12: level has no `within` [E02]
+              hint: name the window, or write `measure: {last: …}`
+            a.yaml:22:69: within does not fit a level on last [E08]
+              it judges the newest value, however old that is
+            a.yaml:22:43: last does not fit a string [E03]
+              hint: use `distinct`
+            a.yaml:22:98: usage has no field `properties.perod_start` [E06]
+              hint: did you mean `properties.period_start`? Own properties go into `vocabulary.fields`
+            a.yaml:22:98: 401d is longer than 400d [E05]
+            a.yaml:22:98: a forecast of 30s is under a minute [E05]
+            a.yaml:22:65: forecast does not fit a level with `within` [E08]
+              it is about the newest value; hint: write `measure: {last: …}`
+            a.yaml:22:65: once_per does not fit a level with `within` [E08]
+              it is about the newest value; hint: write `measure: {last: …}`
+            a.yaml:22:66: this build has no `last outside level` yet [E08]
+              hint: use `count`, `distinct` or `sum`
+        "#]],
+    );
+}
+
+#[test]
+fn scores() {
+    const SCORE: &str = "    score: {topic: usage, range: [0, 90], direction: higher_is_worse, half_life: 3d, gt: 40, points: [{name: a, by: properties.reason, add: {x: 1}}], bands: {low: 40, high: 90}}";
+    const COUNT: &str = "    count: {topic: usage, where: {event: login.failed}, within: 10m, gte: 3}";
+    let edits = [
         with(SCORE, "[0, 90]", "[90, 0]"),
         with(SCORE, "high: 90", "high: 80"),
         with(SCORE, "3d", "3s"),
@@ -39,41 +81,24 @@ fn levels_and_scores() {
     told(
         &edits,
         &expect![[r#"
-        a.yaml:22:74: relative_to does not fit a map of numbers [E03]
-          hint: name the entry, such as `account.limits[limit]` for `entity: [account, limit]`
-        a.yaml:22:74: the entity has no `seats` to look up in account.limits [E08]
-          hint: write `entity: [account, seats]`
-        a.yaml:22:74: `account.teir` is nothing to be a share of [E06]
-          relative_to takes account.<number>, account.<map>[X] or account.<list>; hint: did you mean `account.tier`?
-        a.yaml:22:74: relative_to does not fit a string [E03]
-        a.yaml:22:12: level has no `within` [E02]
-          hint: name the window, or write `measure: {last: …}`
-        a.yaml:22:69: within does not fit a level on last [E08]
-          it judges the newest value, however old that is
-        a.yaml:22:43: last does not fit a string [E03]
-          hint: use `distinct`
-        a.yaml:22:88: this build has no `once_per` yet [E08]
-          hint: leave it out; each rung is announced once an alert
-        a.yaml:22:66: this build has no `last outside level` yet [E08]
-          hint: use `count`, `distinct` or `sum`
-        a.yaml:22:34: a range is a lower and a higher number [E09]
-          hint: write `[0, 200]`
-        a.yaml:22:158: the bands do not cover the range [E09]
-          each ends higher than the one before, the last with the end of the range
-        a.yaml:22:82: half_life is under a minute [E05]
-        a.yaml:22:103: points have one of `if`, `by`, `rule` [E08]
-        a.yaml:22:117: by does not fit a number [E03]
-          hint: use `if`
-        a.yaml:22:113: this build has no `rule` yet [E08]
-          hint: leave these points out
-        a.yaml:22:118: this build has no `ticket.unanswered` yet [E08]
-          hint: leave the test out
-        a.yaml:22:54: `up` is no direction [E04]
-          higher_is_worse higher_is_better
-        a.yaml:22:145: 2000000 is beyond 1000000 [E05]
-        a.yaml:22:86: unknown key `lt` in score [E01]
-          score takes topic where range direction half_life points bands imported gt gte; hint: did you mean `gt`?
-    "#]],
+            a.yaml:22:34: a range is a lower and a higher number [E09]
+              hint: write `[0, 200]`
+            a.yaml:22:158: the bands do not cover the range [E09]
+              each ends higher than the one before, the last with the end of the range
+            a.yaml:22:82: half_life is under a minute [E05]
+            a.yaml:22:103: points have one of `if`, `by`, `rule` [E08]
+            a.yaml:22:117: by does not fit a number [E03]
+              hint: use `if`
+            a.yaml:22:113: this build has no `rule` yet [E08]
+              hint: leave these points out
+            a.yaml:22:118: this build has no `ticket.unanswered` yet [E08]
+              hint: leave the test out
+            a.yaml:22:54: `up` is no direction [E04]
+              higher_is_worse higher_is_better
+            a.yaml:22:145: 2000000 is beyond 1000000 [E05]
+            a.yaml:22:86: unknown key `lt` in score [E01]
+              score takes topic where range direction half_life points bands imported gt gte; hint: did you mean `gt`?
+        "#]],
     );
 }
 

@@ -60,6 +60,7 @@ pub fn observed(value: Exact, unit: Unit) -> Observed {
         factors: Vec::new(),
         step: None,
         missing: Vec::new(),
+        eta: None,
         buckets: Vec::new(),
     }
 }

@@ -319,3 +319,29 @@ fn a_share_names_what_it_is_of() {
         ],
     );
 }
+
+#[test]
+fn a_forecast_says_how_far_ahead_it_looks() {
+    let filters = vec![filter(Kind::Usage, &["usage.metered"])];
+    let used = Measure::Reading { of: Path::Property("used".into()), period: None };
+    let level = Detector::Level {
+        series: SeriesIx(0),
+        window: Window::Newest,
+        rungs: vec![rung(Comparator::Gte, Decimal::whole(1))],
+        relative_to: None,
+        forecast_ms: Some(3 * DAY_MS),
+        once: false,
+    };
+    let mut seen = observed(Exact::ratio(11, 10).unwrap(), Unit::Share);
+    (seen.current, seen.previous) = (Some(Exact::whole(900)), Some(Exact::whole(1000)));
+    seen.measure_unit = Unit::Number;
+    check(
+        &over(condition("", level), filters, used),
+        &[seen],
+        [
+            "newest used of usage.metered 900 of 1000, in 3 days at this pace 110% (at least 100%)",
+            "newest used of usage.metered < 100%",
+            "less than 1000 of newest used of usage.metered in 3 days at this pace",
+        ],
+    );
+}

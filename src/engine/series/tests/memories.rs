@@ -1,0 +1,95 @@
+//! What is remembered of the values of a field: which there were, and the newest of each day.
+
+use super::{DAY, HOUR, OPEN, at, reread, series, utc_day};
+use crate::engine::series::{Sample, Sampled, SeriesState, Span};
+use crate::event::bytes::Reader;
+use crate::event::{Field, Timestamp};
+use crate::rules::program::{Measure, Path, Series, Window};
+
+fn values() -> Series {
+    series(Window::Newest, Measure::New(Path::Field(Field::ErrorCode)))
+}
+
+#[test]
+fn a_value_is_new_once_and_tells_the_first_match() {
+    let mut state = SeriesState::new(&values());
+    let mut learn = |ms: i64, hash: u64| state.learn(Timestamp(ms), Sampled::Hash(hash)).map(|first| first.0);
+    assert_eq!(learn(HOUR, 1), Some(HOUR));
+    assert_eq!(learn(2 * HOUR, 1), None);
+    assert_eq!(learn(3 * HOUR, 2), Some(HOUR));
+    // A late match is first all the same.
+    assert_eq!(learn(0, 2), None);
+    assert_eq!(learn(4 * HOUR, 3), Some(0));
+    // Of 65 values the one seen longest ago is forgotten: 2, because 1 was seen again.
+    learn(5 * HOUR, 1);
+    for hash in 4..=64 {
+        assert_eq!(learn(6 * HOUR, hash), Some(0), "{hash}");
+    }
+    assert_eq!(learn(6 * HOUR, 2), None);
+    assert_eq!(learn(6 * HOUR, 65), Some(0));
+    assert_eq!(learn(6 * HOUR, 1), None);
+    assert_eq!(learn(6 * HOUR, 3), Some(0));
+    assert_eq!(reread(&state), state);
+}
+
+#[test]
+fn values_have_these_bytes() {
+    let mut state = SeriesState::new(&values());
+    state.learn(Timestamp(2), Sampled::Hash(7));
+    state.learn(Timestamp(1), Sampled::Hash(0x0102));
+    let mut out = Vec::new();
+    state.encode(&mut out);
+    assert_eq!(out, [9, 4, 2, 2, 7, 0, 0, 0, 0, 0, 0, 0, 2, 1, 0, 0, 0, 0, 0, 0]);
+    assert!(SeriesState::decode(&mut Reader::new(&[9, 4, 2, 65])).is_err());
+}
+
+/// Used 100 a day in one period, told by day and hour.
+fn read(state: &mut SeriesState, series: &Series, (ms, used, period): (i64, i64, u64)) {
+    let value = Some(Sampled::Keyed(used * 1_000_000, period));
+    state.add(series, &Sample { value, ..at(ms) }, utc_day(ms), OPEN);
+}
+
+#[test]
+fn a_pace_is_that_of_seven_days_in_one_period() {
+    let mut series =
+        series(Window::Newest, Measure::Reading { of: Path::Property("used".into()), period: None });
+    series.extras.pace = true;
+    let mut state = SeriesState::new(&series);
+    let pace = |state: &SeriesState| state.pace().map(|pace| (pace.change / 1_000_000, pace.within_ms));
+    read(&mut state, &series, (0, 100, 1));
+    read(&mut state, &series, (2 * HOUR, 110, 1));
+    read(&mut state, &series, (2 * DAY, 200, 1));
+    assert_eq!(pace(&state), None, "two days only");
+    read(&mut state, &series, (DAY, 90, 1));
+    assert_eq!(pace(&state), Some((90, 2 * DAY - 2 * HOUR)), "from the last value of the first day");
+    read(&mut state, &series, (HOUR, 500, 1));
+    assert_eq!(pace(&state), Some((90, 2 * DAY - 2 * HOUR)), "an older report of that day changes nothing");
+    read(&mut state, &series, (7 * DAY + HOUR, 800, 1));
+    assert_eq!(pace(&state), Some((690, 7 * DAY - HOUR)));
+    read(&mut state, &series, (7 * DAY + 2 * HOUR, 800, 1));
+    assert_eq!(pace(&state), Some((710, 6 * DAY + 2 * HOUR)), "seven days ago is too long ago");
+    assert_eq!(reread(&state), state);
+    assert_eq!(state.pace().unwrap().after(DAY), 710_000_000_i64 * 24 / 146);
+    read(&mut state, &series, (8 * DAY, 5, 2));
+    assert_eq!((state.period(), pace(&state)), (Some(2), None), "a new period begins anew");
+    read(&mut state, &series, (2 * DAY + HOUR, 7, 2));
+    read(&mut state, &series, (DAY + HOUR, 7, 2));
+    assert_eq!(pace(&state), Some((-2, 7 * DAY - HOUR)));
+}
+
+#[test]
+fn readings_without_a_forecast_are_one_and_have_these_bytes() {
+    let series = series(Window::Newest, Measure::Reading { of: Path::Property("used".into()), period: None });
+    let mut state = SeriesState::new(&series);
+    for (ms, used) in [(DAY, 1), (3 * DAY, 3), (2 * DAY, 2)] {
+        read(&mut state, &series, (ms, used, 9));
+    }
+    let mut out = Vec::new();
+    state.encode(&mut out);
+    let time = [0x80, 0xd0, 0x98, 0xf7, 1];
+    let expected =
+        [&[10][..], &time, &[1, 6], &time, &[0x80, 0x9b, 0xee, 2, 9, 0, 0, 0, 0, 0, 0, 0]].concat();
+    assert_eq!(out, expected);
+    assert_eq!(state.over(&series, &Window::Newest, Span::UpTo(Timestamp(0))).value.num, 3_000_000);
+    assert!(SeriesState::decode(&mut Reader::new(&[10, 0, 2, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1])).is_err());
+}
