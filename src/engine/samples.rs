@@ -33,6 +33,9 @@ pub fn sample_of(own: &Series, seen: &impl Subject, event: &Event<'_>) -> Option
             let period = period.as_ref().and_then(|path| seen.value(path));
             Some(Sampled::Keyed(amount, period.map_or(0, |value| hash_of_value(&value))))
         }
+        (Measure::SumDistinct { by, .. }, Some(Sampled::Amount(amount))) => {
+            Some(Sampled::Keyed(amount, hash_of_value(seen.value(by)?.as_ref())))
+        }
         (_, value) => value,
     };
     Some(Sample { value, ..base })

@@ -92,7 +92,7 @@ fn series_bytes(series: &Series) -> u64 {
         Measure::Score(_) => points_bytes(&series.measure),
         Measure::Steps(_) | Measure::Course(_) | Measure::New(_) | Measure::Reading { .. } => 0,
         Measure::Distinct(_) => 16 * DISTINCT_VALUES,
-        Measure::SumDistinct { .. } => 24 * DISTINCT_VALUES,
+        Measure::SumDistinct { .. } => 32 * DISTINCT_VALUES,
     }
 }
 

@@ -55,9 +55,12 @@ impl<'n> Compiler<'n> {
             return Some(Measuring { durations: false, measure: Measure::ShareOf(base.filter) });
         }
         match (own.optional("sum"), own.optional("distinct")) {
-            (Some(_), Some(_)) => {
-                missing::refuse("measure", "sum with distinct", node.span, &mut self.mistakes);
-                None
+            (Some(field), Some(by)) => {
+                let named = self.measured_number("sum", field, kind);
+                let by = self.measured_field(by, kind)?.path;
+                let named = named?;
+                let measure = Measure::SumDistinct { of: named.path, by };
+                Some(Measuring { durations: named.durations, measure })
             }
             (Some(field), None) => {
                 let named = self.measured_number("sum", field, kind)?;

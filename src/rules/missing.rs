@@ -20,7 +20,6 @@ pub(super) const MISSING: &[(&str, &str, &str)] = &[
     ("points", "ticket.unanswered", "leave the test out"),
     ("points", "ticket.reopens", "match `type: ticket.reopened`, with `max`"),
     ("points", "ticket.past_sla", "leave the test out"),
-    ("measure", "sum with distinct", "use `sum` or `distinct` alone"),
     ("measure", "account.* in measures", "measure a field of the event"),
     ("compare", "against: baseline", "write `against: previous`"),
     ("topic", "topic: health", "leave the rule out"),

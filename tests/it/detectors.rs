@@ -7,6 +7,7 @@ mod novelties;
 mod periods;
 mod ratios;
 mod sequences;
+mod totals;
 
 use std::collections::BTreeMap;
 

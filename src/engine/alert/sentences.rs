@@ -266,8 +266,9 @@ pub(super) fn noun(scope: &Scope<'_>, condition: &Condition) -> String {
         }
         Some(Measure::New(path)) => format!("{events} with a new {}", path_text(path)),
         Some(Measure::Distinct(path)) => format!("different {} of {events}", path_text(path)),
-        Some(Measure::Sum(path) | Measure::SumDistinct { of: path, .. }) => {
-            format!("{} of {events}", path_text(path))
+        Some(Measure::Sum(path)) => format!("{} of {events}", path_text(path)),
+        Some(Measure::SumDistinct { of, by }) => {
+            format!("{} of {events}, each {} once", path_text(of), path_text(by))
         }
         Some(Measure::Mean(path)) => format!("mean {} of {events}", path_text(path)),
         Some(Measure::ShareOf(base)) => format!("{events} of {}", filter_text(scope, *base)),

@@ -18,7 +18,8 @@ const WORD_BITS: i64 = 64;
 /// Cells that these bits can tell apart.
 const AGES: i64 = 1024;
 
-/// Matches per cell, and the values: sorted hashes, each with `words` words of bits in `bits`.
+/// Matches per cell, and the values: sorted hashes, each with `words` words of bits in `bits`, and its newest amount with
+/// the time of that in `amounts` if they are summed.
 ///
 /// The bit of a cell is its number modulo the number of bits; the bits stand for the newest cells up to `top`.
 #[derive(Debug, Clone, Default)]
@@ -26,6 +27,7 @@ pub struct Distinct {
     pub(super) counted: Counted,
     hashes: Vec<u64>,
     bits: Vec<u64>,
+    amounts: Vec<(Timestamp, i64)>,
     words: usize,
     top: i64,
     running: Running,
@@ -43,6 +45,7 @@ impl PartialEq for Distinct {
     fn eq(&self, other: &Self) -> bool {
         self.counted == other.counted
             && self.hashes == other.hashes
+            && self.amounts == other.amounts
             && (0..self.hashes.len()).all(|place| self.cells_of(place).eq(other.cells_of(place)))
     }
 }
@@ -104,11 +107,26 @@ impl Distinct {
         }
     }
 
+    /// Whether amounts of values are kept.
+    pub(super) const fn is_summed(&self) -> bool {
+        !self.amounts.is_empty()
+    }
+
+    /// The amounts of the values that the cells `from..=to` have, each once.
+    pub(super) fn sum(&self, from: i64, to: i64) -> i128 {
+        if self.words == 0 {
+            return 0;
+        }
+        let mask = self.mask(from, to);
+        let seen = self.amounts.iter().enumerate().filter(|(place, _)| self.has_any(*place, &mask));
+        seen.map(|(_, (_, amount))| i128::from(*amount)).sum()
+    }
+
     pub(super) fn add(
         &mut self,
         grain: &Grain,
         cell: i64,
-        (time, weight, hash): (Timestamp, u32, u64),
+        (time, weight, (hash, amount)): (Timestamp, u32, (u64, Option<i64>)),
         floor: Floor,
     ) -> Taken {
         if self.counted.add(grain, cell, (time, weight, None), floor) == Taken::Late {
@@ -126,9 +144,17 @@ impl Distinct {
                 self.hashes.insert(place, hash);
                 let at = place * self.words;
                 self.bits.splice(at..at, std::iter::repeat_n(0, self.words));
+                if let Some(amount) = amount {
+                    self.amounts.insert(place, (time, amount));
+                }
                 place
             }
         };
+        if let (Some(own), Some(amount)) = (self.amounts.get_mut(place), amount)
+            && own.0 <= time
+        {
+            *own = (time, amount);
+        }
         let (word, bit) = self.bit(cell);
         let oldest = self.top - self.running.len + 1;
         if cell >= oldest && self.bits[place * self.words + word] & bit == 0 {
@@ -178,10 +204,14 @@ impl Distinct {
             }
             if any != 0 {
                 self.hashes[kept] = self.hashes[place];
+                if let Some(amount) = self.amounts.get(place).copied() {
+                    self.amounts[kept] = amount;
+                }
                 kept += 1;
             }
         }
         self.hashes.truncate(kept);
+        self.amounts.truncate(kept);
         self.bits.truncate(kept * words);
     }
 
@@ -209,6 +239,9 @@ impl Distinct {
         self.bits[at + word] &= !bit;
         if self.bits[at..at + self.words].iter().all(|word| *word == 0) {
             self.hashes.remove(place);
+            if !self.amounts.is_empty() {
+                self.amounts.remove(place);
+            }
             self.bits.drain(at..at + self.words);
         }
         self.running.len = 0;
@@ -223,7 +256,8 @@ impl Distinct {
     }
 
     /// The matches; then the newest cell, and for each value its hash and cells: the newest as its distance from that
-    /// one, the others as distances from each other, ended by a zero.
+    /// one, the others as distances from each other, ended by a zero. If they are summed, of each the time of its newest
+    /// amount and that amount follow.
     pub(super) fn encode(&self, out: &mut Vec<u8>) {
         self.counted.encode(out);
         put_varint(out, self.hashes.len() as u64);
@@ -237,9 +271,17 @@ impl Distinct {
             }
             out.push(0);
         }
+        for (time, amount) in &self.amounts {
+            put_signed(out, time.0);
+            put_signed(out, *amount);
+        }
     }
 
-    pub(super) fn decode(marks: Marks, reader: &mut Reader<'_>) -> Result<Self, FormatError> {
+    pub(super) fn decode(
+        marks: Marks,
+        is_summed: bool,
+        reader: &mut Reader<'_>,
+    ) -> Result<Self, FormatError> {
         let bad = FormatError::Malformed("distinct values");
         let counted = Counted::decode(marks, reader)?;
         let count = reader.count()?;
@@ -273,9 +315,12 @@ impl Distinct {
         if !hashes.is_sorted() {
             return Err(bad);
         }
+        let summed = if is_summed { count } else { 0 };
+        let amounts =
+            (0..summed).map(|_| Ok((reader.time()?, reader.signed()?))).collect::<Result<_, _>>()?;
         let words = usize::try_from((reach + WORD_BITS - 1) / WORD_BITS).map_err(|_| bad)?;
         let bits = vec![0; count * words];
-        let mut read = Self { counted, hashes, bits, words, top, running: Running::default() };
+        let mut read = Self { counted, hashes, bits, amounts, words, top, running: Running::default() };
         for (place, age) in ages {
             let (word, bit) = read.bit(top.wrapping_sub(age));
             read.bits[place * words + word] |= bit;
@@ -284,6 +329,7 @@ impl Distinct {
     }
 
     pub(super) fn heap_bytes(&self) -> usize {
-        self.counted.heap_bytes() + (self.hashes.capacity() + self.bits.capacity()) * size_of::<u64>()
+        let words = self.hashes.capacity() + self.bits.capacity() + 2 * self.amounts.capacity();
+        self.counted.heap_bytes() + words * size_of::<u64>()
     }
 }

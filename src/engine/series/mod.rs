@@ -78,10 +78,23 @@ impl Sampled {
     pub fn of(measure: &Measure, value: &Value<'_>) -> Option<Self> {
         match measure {
             Measure::Distinct(_) | Measure::New(_) => Some(Self::Hash(hash_of_value(value))),
-            Measure::Sum(_) | Measure::Mean(_) | Measure::Last(_) | Measure::Reading { .. } => {
-                millionths(value).map(Self::Amount)
-            }
+            Measure::Sum(_)
+            | Measure::SumDistinct { .. }
+            | Measure::Mean(_)
+            | Measure::Last(_)
+            | Measure::Reading { .. } => millionths(value).map(Self::Amount),
             _ => None,
+        }
+    }
+}
+
+impl Sampled {
+    /// The value that counts once, and what is summed of it.
+    const fn distinct(self) -> Option<(u64, Option<i64>)> {
+        match self {
+            Self::Hash(hash) => Some((hash, None)),
+            Self::Keyed(amount, hash) => Some((hash, Some(amount))),
+            Self::Amount(_) => None,
         }
     }
 }
@@ -237,6 +250,7 @@ const TAG_STEPS: u8 = 7;
 const TAG_COURSE: u8 = 8;
 const TAG_VALUES: u8 = 9;
 const TAG_READINGS: u8 = 10;
+const TAG_SUM_DISTINCT: u8 = 11;
 /// Added to the tag if a reset is remembered.
 const TAG_RESET: u8 = 0x80;
 
@@ -266,7 +280,7 @@ impl SeriesState {
             (_, Measure::Reading { .. }) => Self::Readings(Box::default()),
             (Window::Newest, _) => Self::Newest(Newest::default()),
             (Window::Exact { .. }, _) => Self::Ring(Ring::default()),
-            (_, Measure::Distinct(_)) => Self::Distinct(Box::default()),
+            (_, Measure::Distinct(_) | Measure::SumDistinct { .. }) => Self::Distinct(Box::default()),
             _ => Self::Counted(Box::default()),
         }
     }
@@ -314,10 +328,10 @@ impl SeriesState {
                 counted.add(&grain, cell, (sample.time, weight, amount), floor)
             }
             Self::Distinct(distinct) => {
-                let Some(Sampled::Hash(hash)) = sample.value else { return Taken::Applied };
+                let Some(value) = sample.value.and_then(Sampled::distinct) else { return Taken::Applied };
                 let grain = Grain::of(series);
                 let cell = grain.cell(sample.time, day);
-                distinct.add(&grain, cell, (sample.time, sample.weight, hash), floor)
+                distinct.add(&grain, cell, (sample.time, sample.weight, value), floor)
             }
         }
     }
@@ -458,7 +472,7 @@ impl SeriesState {
                 }
             }
             Self::Distinct(distinct) => {
-                if let Some(Sampled::Hash(hash)) = sample.value {
+                if let Some((hash, _)) = sample.value.and_then(Sampled::distinct) {
                     distinct.remove(Grain::of(series).cell(sample.time, day), sample.weight, hash);
                 }
             }
@@ -527,7 +541,12 @@ impl SeriesState {
                 let grain = Grain::of(series);
                 let Some((from, to)) = grain.range(window, span) else { return Measured::NOTHING };
                 let events = distinct.counted.total(from, to).events;
-                let value = count(distinct.count(from, to));
+                let value = match series.measure {
+                    Measure::SumDistinct { .. } => {
+                        Exact { num: distinct.sum(from, to), den: i128::from(SUM_UNIT) }
+                    }
+                    _ => count(distinct.count(from, to)),
+                };
                 distinct.counted.measured(series, &grain, (from, to), (value, events))
             }
         }
@@ -626,6 +645,7 @@ impl SeriesState {
         let tag = match self {
             Self::Ring(_) => TAG_RING,
             Self::Counted(_) => TAG_COUNTED,
+            Self::Distinct(distinct) if distinct.is_summed() => TAG_SUM_DISTINCT,
             Self::Distinct(_) => TAG_DISTINCT,
             Self::Newest(_) => TAG_NEWEST,
             Self::Last(_) => TAG_LAST,
@@ -666,7 +686,8 @@ impl SeriesState {
         match tag & !TAG_RESET {
             TAG_RING => Ok(Self::Ring(Ring::decode(marks, reader)?)),
             TAG_COUNTED => Ok(Self::Counted(Box::new(Counted::decode(marks, reader)?))),
-            TAG_DISTINCT => Ok(Self::Distinct(Box::new(Distinct::decode(marks, reader)?))),
+            TAG_DISTINCT => Ok(Self::Distinct(Box::new(Distinct::decode(marks, false, reader)?))),
+            TAG_SUM_DISTINCT => Ok(Self::Distinct(Box::new(Distinct::decode(marks, true, reader)?))),
             TAG_NEWEST => Ok(Self::Newest(Newest::decode(marks, reader)?)),
             TAG_LAST => Ok(Self::Last(Last::decode(marks, reader)?)),
             TAG_COURSE => Ok(Self::Course(Box::new(CourseState::decode(marks, reader)?))),

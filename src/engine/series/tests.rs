@@ -3,7 +3,7 @@
 mod memories;
 
 use std::cmp::Ordering;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
@@ -48,6 +48,11 @@ fn distinct(window: Window) -> Series {
 
 fn sum(window: Window) -> Series {
     series(window, Measure::Sum(Path::Property("spent".into())))
+}
+
+fn sum_distinct(window: Window) -> Series {
+    let (of, by) = (Path::Property("spent".into()), Path::Field(Field::UserId));
+    series(window, Measure::SumDistinct { of, by })
 }
 
 fn at(ms: i64) -> Sample {
@@ -325,6 +330,10 @@ fn states_have_these_bytes_and_few() {
     let days = distinct(Window::Days { days: 3 });
     let expected = [3, 0, 2, 0, 1, 1, 0, 9, 0, 0, 0, 0, 0, 0, 0, 1, 0];
     assert_eq!(bytes(&filled(&days, &[with_hash(0, 9)])), expected);
+    let summed = sum_distinct(Window::Days { days: 3 });
+    let spent = Sample { value: Some(Sampled::Keyed(-3, 9)), ..at(2) };
+    let expected = [11, 4, 2, 0, 1, 1, 0, 9, 0, 0, 0, 0, 0, 0, 0, 1, 0, 4, 5];
+    assert_eq!(bytes(&filled(&summed, &[spent])), expected);
     let mut newest = filled(&counting(Window::Newest), &[at(1)]);
     newest.reset(&counting(Window::Newest), Timestamp(2), None);
     assert_eq!(bytes(&newest), [0x84, 4, 2, 0]);
@@ -336,7 +345,7 @@ fn states_have_these_bytes_and_few() {
 #[test]
 fn foreign_bytes_are_refused() {
     for bytes in [
-        &[11, 0][..],
+        &[99, 0][..],
         &[2, 0, 0xff, 0xff, 0x7f],
         &[1, 0, 5],
         &[3, 0, 0, 1, 0, 1, 2, 3],
@@ -391,6 +400,20 @@ impl Model<'_> {
                     _ => 0,
                 })
                 .sum(),
+            Measure::SumDistinct { .. } => {
+                let (mut newest, mut seen_values) = (BTreeMap::new(), BTreeSet::new());
+                for sample in &self.samples {
+                    let Some(Sampled::Keyed(amount, hash)) = sample.value else { continue };
+                    let own = newest.entry(hash).or_insert((sample.time, amount));
+                    if own.0 <= sample.time {
+                        *own = (sample.time, amount);
+                    }
+                    if self.sees(span, sample.time.0) {
+                        seen_values.insert(hash);
+                    }
+                }
+                seen_values.iter().map(|hash| i128::from(newest[hash].1)).sum()
+            }
             _ => {
                 let events: u64 = seen.map(|sample| u64::from(sample.weight)).sum();
                 match self.series.window {
@@ -416,6 +439,7 @@ fn sample_for(series: &Series, time: i64, value: u64, weight: u32) -> Sample {
     let value = match series.measure {
         Measure::Distinct(_) => Some(Sampled::Hash(value)),
         Measure::Sum(_) => Some(Sampled::Amount(i64::try_from(value).unwrap() * 1_000 - 2_000)),
+        Measure::SumDistinct { .. } => Some(Sampled::Keyed(time % 1_000, value)),
         _ => None,
     };
     let weight = if matches!(series.window, Window::Exact { .. }) { 1 } else { weight };
@@ -490,7 +514,7 @@ proptest! {
     #[test]
     fn panes_agree_with_all_samples(steps in steps(40_000), start in -5_000_000_i64..5_000_000, negative: bool) {
         for span_ms in [10 * MINUTE, 7_777, DAY] {
-            for make in [counting, distinct, sum] {
+            for make in [counting, distinct, sum, sum_distinct] {
                 let mut series = make(Window::Panes { span_ms });
                 series.negative = negative;
                 run(&series, start, &steps)?;
@@ -501,7 +525,7 @@ proptest! {
     #[test]
     fn days_agree_with_all_samples(steps in steps(DAY / 3), start in -5 * DAY..5 * DAY) {
         for days in [1, 7, 63] {
-            for make in [counting, distinct, sum] {
+            for make in [counting, distinct, sum, sum_distinct] {
                 run(&make(Window::Days { days }), start, &steps)?;
             }
         }

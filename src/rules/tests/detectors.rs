@@ -270,6 +270,8 @@ fn shares_and_means() {
     let edits = [
         measure("mean: properties.feature", ""),
         measure("mean: properties.usd", ""),
+        measure("sum: properties.used, distinct: usr_id", ""),
+        measure("sum: user_id, distinct: user_id", ""),
         measure("share_of: usage", ""),
         measure("share_of: {topic: usge}", ""),
         measure("share_of: {where: {event: login.failed}}", ""),
@@ -285,6 +287,10 @@ fn shares_and_means() {
           hint: use `distinct`
         a.yaml:22:43: usage has no field `properties.usd` [E06]
           hint: did you mean `properties.used`? Own properties go into `vocabulary.fields`
+        a.yaml:22:69: usage has no field `usr_id` [E06]
+          hint: did you mean `user_id`?
+        a.yaml:22:42: sum does not fit a string [E03]
+          hint: use `distinct`
         a.yaml:22:47: expected a map for share_of, found usage [E03]
         a.yaml:22:55: `usge` is no topic [E04]
           usage error_log billing ticket account outcome; hint: did you mean `usage`?
