@@ -1,8 +1,9 @@
 //! Workload W1 (`make bench`): ten million Avro error-log events on a real broker, one rule, exactly once.
 //!
 //! In one run, on one machine: a bare librdkafka batch consumer of the topic, then intake, then detect, each alone until
-//! it has caught up, for Zipf(1.05) and uniform accounts; then the time from record to committed alert at half load.
-//! The stages run as the real program, `forewarn run`, with one role each.
+//! it has caught up, for Zipf(1.05) and uniform accounts; detect once more with the changelog, and both at once. Then the
+//! time from record to committed alert at half the load that both at once could take.
+//! All run as the real program, `forewarn run`.
 //!
 //! Before that, in memory: intake's own work, and detect alone. Without a broker this is all that is measured.
 //!
@@ -20,10 +21,12 @@ mod process;
 mod stages;
 mod workload;
 
+use std::time::Duration;
+
 use anyhow::{Context as _, Result};
 use tikv_jemallocator::Jemalloc;
 
-use stages::{Bench, Stage};
+use stages::{Bench, Run, Stage};
 use workload::Spread;
 
 /// That of the program, as the engine runs in this process too.
@@ -66,13 +69,15 @@ fn main() -> Result<()> {
         "| spread | stage | thousand events/s | CPU-s per million events | peak MiB | bytes out per byte in |"
     );
     println!("|---|---|---|---|---|---|");
+    // Time for all events from topic to alert, the broker beside it on the same machine.
+    let mut whole_seconds = 0.0;
     for spread in Spread::ALL {
         let bench = Bench::prepare(&brokers, spread, events, accounts)?;
         let bare = bench.bare()?;
         print_row(spread, "bare consumer", &bare, events);
-        let intake = bench.run_role("intake")?;
+        let intake = bench.run(Run::Intake)?;
         print_row(spread, "intake", &intake, events);
-        let detect = bench.run_role("detect")?;
+        let detect = bench.run(Run::Detect)?;
         print_row(spread, "detect", &detect, events);
         println!(
             "| {} | **intake + detect against bare** | | **{:.2}x** | | {} alerts |",
@@ -80,9 +85,14 @@ fn main() -> Result<()> {
             (intake.cpu_seconds + detect.cpu_seconds) / bare.cpu_seconds,
             bench.alerts()?
         );
+        print_row(spread, "detect with changelog", &bench.run(Run::Logged)?, events);
+        let whole = bench.run(Run::Whole)?;
+        print_row(spread, "both at once", &whole, events);
+        whole_seconds = whole.seconds;
     }
-    let latency = stages::latency(&brokers, accounts)?;
-    println!("\n{latency}");
+    let half = Duration::from_secs_f64(2.0 * whole_seconds).as_millis().max(1);
+    let rate = u64::try_from(u128::from(events) * 1000 / half)?;
+    println!("\n{}", stages::latency(&brokers, accounts, rate)?);
     Ok(())
 }
 

@@ -28,6 +28,40 @@ const LIMIT: Duration = Duration::from_mins(15);
 /// expired are withheld.
 const SPAN_MS: u64 = 2 * 3_600_000;
 
+/// One way of running the program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Run {
+    /// Intake alone.
+    Intake,
+    /// Detect alone, on the journal that intake made.
+    Detect,
+    /// The same with the changelog, which the others leave out.
+    Logged,
+    /// Both at once, from the source topic to alerts.
+    Whole,
+}
+
+impl Run {
+    const ALL: [Self; 4] = [Self::Intake, Self::Detect, Self::Logged, Self::Whole];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Intake => "intake",
+            Self::Detect => "detect",
+            Self::Logged => "logged",
+            Self::Whole => "whole",
+        }
+    }
+
+    const fn roles(self) -> &'static str {
+        match self {
+            Self::Intake => "intake",
+            Self::Detect | Self::Logged => "detect",
+            Self::Whole => "intake, detect",
+        }
+    }
+}
+
 /// One topic with its events, and a configuration that reads it.
 #[derive(Debug)]
 pub struct Bench {
@@ -72,8 +106,12 @@ impl Bench {
         }
         producer.flush(Timeout::Never)?;
         bench.write_files()?;
-        bench.command(&["topics", "create"])?;
-        bench.command(&["apply", "--rules", &bench.path("rules").display().to_string()])?;
+        for run in [Run::Intake, Run::Logged, Run::Whole] {
+            bench.command(run, &["topics", "create"])?;
+        }
+        for run in [Run::Intake, Run::Whole] {
+            bench.command(run, &["apply", "--rules", &bench.path("rules").display().to_string()])?;
+        }
         Ok(bench)
     }
 
@@ -87,34 +125,50 @@ impl Bench {
         }
         std::fs::write(self.path("schemas").join(format!("{}.avsc", workload::SCHEMA_ID)), workload::SCHEMA)?;
         std::fs::write(self.path("rules").join("w1.yaml"), include_str!("rules.yaml"))?;
-        for role in ["intake", "detect"] {
-            std::fs::write(self.path(&format!("{role}.yaml")), self.config(role))?;
+        for run in Run::ALL {
+            std::fs::write(self.path(&format!("{}.yaml", run.name())), self.config(run))?;
         }
         Ok(())
     }
 
-    fn config(&self, role: &str) -> String {
-        let Self { application, brokers, topic, .. } = self;
+    fn application(&self, run: Run) -> String {
+        match run {
+            Run::Intake | Run::Detect => self.application.clone(),
+            Run::Logged | Run::Whole => format!("{}-{}", self.application, run.name()),
+        }
+    }
+
+    fn journal(&self, run: Run) -> String {
+        let application = if run == Run::Whole { self.application(run) } else { self.application.clone() };
+        format!("{application}-journal")
+    }
+
+    fn config(&self, run: Run) -> String {
+        let Self { brokers, topic, .. } = self;
+        let (application, journal) = (self.application(run), self.journal(run));
         let folder = self.folder.path().display();
+        // Longer than any run: the changelog is left out.
+        let changelog = if run == Run::Logged { "" } else { ", changelog: 1h, recovery: 1h" };
         format!(
             "application_id: {application}\n\
              kafka: {{bootstrap_servers: \"{brokers}\"}}\n\
-             roles: [{role}]\n\
+             roles: [{}]\n\
              threads: {{intake: 1, detect: 1}}\n\
              sources:\n- {{topic: {topic}, kind: error_log, format: avro}}\n\
-             topics: {{alerts: {application}-alerts, alerts_state: {application}-state, \
-             decisions: {application}-decisions}}\n\
+             topics: {{journal: {journal}, alerts: {application}-alerts, \
+             alerts_state: {application}-state, decisions: {application}-decisions}}\n\
              registry: {{schemas: \"{folder}/schemas\"}}\n\
-             state: {{path: \"{folder}/state\", hot_bytes: 768MiB}}\n\
-             http: {{listen: \"127.0.0.1:0\"}}\n"
+             state: {{path: \"{folder}/{application}\", hot_bytes: 768MiB{changelog}}}\n\
+             http: {{listen: \"127.0.0.1:0\"}}\n",
+            run.roles()
         )
     }
 
-    fn command(&self, arguments: &[&str]) -> Result<()> {
+    fn command(&self, run: Run, arguments: &[&str]) -> Result<()> {
         let output = std::process::Command::new(env!("CARGO_BIN_EXE_forewarn"))
             .args(arguments)
             .arg("--config")
-            .arg(self.path("intake.yaml"))
+            .arg(self.path(&format!("{}.yaml", run.name())))
             .output()?;
         ensure!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
         Ok(())
@@ -155,40 +209,51 @@ impl Bench {
         })
     }
 
-    /// Runs one role until it has committed all that there is to read.
-    pub fn run_role(&self, role: &str) -> Result<Stage> {
-        let (topic, partitions) = match role {
-            "intake" => (self.topic.clone(), SOURCE_PARTITIONS),
-            _ => (format!("{}-journal", self.application), JOURNAL_PARTITIONS),
-        };
-        let consumer = group_view(&self.brokers, &format!("{}-{role}", self.application))?;
-        // The journal goes on growing by ticks while intake runs, but intake has stopped when detect is measured.
-        let ends: Vec<i64> = (0..partitions)
-            .map(|partition| Ok(consumer.fetch_watermarks(&topic, partition, ASK)?.1))
-            .collect::<Result<_>>()?;
+    /// Runs the program until it has committed all that there is to read.
+    pub fn run(&self, run: Run) -> Result<Stage> {
         let start = Instant::now();
-        let mut running =
-            Running::start(&self.path(&format!("{role}.yaml")), &self.path(&format!("{role}.log")))?;
+        let mut running = self.start(run)?;
         let mut usage = running.usage()?;
-        let finished = until(LIMIT, role, || {
-            usage = running.usage()?;
-            let committed = committed(&consumer, &topic, partitions)?;
-            Ok(committed.iter().zip(&ends).all(|(committed, end)| committed >= end))
-        });
+        let mut finish = |role: &str, topic: &str, partitions: i32| -> Result<()> {
+            let consumer = group_view(&self.brokers, &format!("{}-{role}", self.application(run)))?;
+            // Ticks make the journal grow for as long as intake runs: what counts is what is there now.
+            let ends: Vec<i64> = (0..partitions)
+                .map(|partition| Ok(consumer.fetch_watermarks(topic, partition, ASK)?.1))
+                .collect::<Result<_>>()?;
+            until(LIMIT, role, || {
+                usage = running.usage()?;
+                let committed = committed(&consumer, topic, partitions)?;
+                Ok(committed.iter().zip(&ends).all(|(committed, end)| committed >= end))
+            })
+        };
+        let mut finished = Ok(());
+        if run.roles().contains("intake") {
+            finished = finish("intake", &self.topic, SOURCE_PARTITIONS);
+        }
+        if run.roles().contains("detect") {
+            finished = finished.and_then(|()| finish("detect", &self.journal(run), JOURNAL_PARTITIONS));
+        }
         if let Err(error) = finished {
-            let log = std::fs::read_to_string(self.path(&format!("{role}.log")))?;
-            return Err(error.context(log));
+            return Err(error.context(std::fs::read_to_string(self.log(run))?));
         }
         let seconds = start.elapsed().as_secs_f64();
         running.stop()?;
-        let bytes_per_byte = (role == "intake").then(|| self.journal_ratio()).transpose()?;
+        let bytes_per_byte = (run == Run::Intake).then(|| self.journal_ratio()).transpose()?;
         Ok(Stage { seconds, cpu_seconds: usage.cpu_seconds, peak_mib: usage.peak_mib, bytes_per_byte })
+    }
+
+    fn log(&self, run: Run) -> PathBuf {
+        self.path(&format!("{}.log", run.name()))
+    }
+
+    fn start(&self, run: Run) -> Result<Running> {
+        Running::start(&self.path(&format!("{}.yaml", run.name())), &self.log(run))
     }
 
     #[expect(clippy::cast_precision_loss, reason = "for people")]
     fn journal_ratio(&self) -> Result<f64> {
-        let journal = format!("{}-journal", self.application);
-        Ok(value_bytes(&self.brokers, &journal)? as f64 / value_bytes(&self.brokers, &self.topic)? as f64)
+        Ok(value_bytes(&self.brokers, &self.journal(Run::Intake))? as f64
+            / value_bytes(&self.brokers, &self.topic)? as f64)
     }
 
     /// How many revisions are on the alerts topic.
@@ -199,20 +264,15 @@ impl Bench {
     }
 }
 
-/// From record to committed alert at half load: events with the wall clock as event time, one account that reaches its
-/// hundred every tenth of a second.
-pub fn latency(brokers: &str, accounts: u32) -> Result<String> {
-    const RATE: u64 = 100_000;
+/// From record to committed alert at so many events a second: events with the wall clock as event time, and for every
+/// thousand of them one account that reaches its hundred.
+pub fn latency(brokers: &str, accounts: u32, rate: u64) -> Result<String> {
     const SECONDS: u64 = 30;
     let bench = Bench::prepare(brokers, Spread::Uniform, 0, accounts)?;
-    let mut running = Vec::new();
-    for role in ["intake", "detect"] {
-        let log = bench.path(&format!("{role}.log"));
-        running.push(Running::start(&bench.path(&format!("{role}.yaml")), &log)?);
-    }
+    let running = [bench.start(Run::Intake)?, bench.start(Run::Detect)?];
     // Joining groups takes seconds, and what piles up meanwhile would be measured as delay.
     let group = group_view(brokers, &format!("{}-detect", bench.application))?;
-    let journal = format!("{}-journal", bench.application);
+    let journal = bench.journal(Run::Detect);
     until(LIMIT, "joining", || {
         Ok(committed(&group, &journal, JOURNAL_PARTITIONS)?.iter().all(|own| *own > 0))
     })?;
@@ -224,7 +284,7 @@ pub fn latency(brokers: &str, accounts: u32) -> Result<String> {
     let producer = producer(brokers)?;
     let mut value = Vec::new();
     let start = Instant::now();
-    for number in 0..RATE * SECONDS {
+    for number in 0..rate * SECONDS {
         // A hundred events each for a few accounts at a time, among single events of all the others.
         let account = if number % 10 == 0 {
             format!("hot-{}", number / 1000)
@@ -235,7 +295,7 @@ pub fn latency(brokers: &str, accounts: u32) -> Result<String> {
         workload::encode(&mut value, &account, number, now);
         send(&producer, &bench.topic, &account, &value, now)?;
         if number % 500 == 0 {
-            let due = start + Duration::from_micros(number * 1_000_000 / RATE);
+            let due = start + Duration::from_micros(number * 1_000_000 / rate);
             producer.poll(Duration::ZERO);
             // Not in the client's poll, which burns what is shorter than a millisecond: the machine is shared.
             std::thread::park_timeout(due.saturating_duration_since(Instant::now()));
@@ -252,7 +312,7 @@ pub fn latency(brokers: &str, accounts: u32) -> Result<String> {
     ensure!(delays.len() > 100, "only {} alerts came in time", delays.len());
     let at = |share: usize| delays[(delays.len() - 1) * share / 100];
     Ok(format!(
-        "record to committed alert at {RATE} events/s, {} alerts: p50 {} ms, p99 {} ms, worst {} ms",
+        "record to committed alert at {rate} events/s, {} alerts: p50 {} ms, p99 {} ms, worst {} ms",
         delays.len(),
         at(50),
         at(99),

@@ -282,9 +282,14 @@ fn write(db: &DB, checkpoint: &Checkpoint) -> Result<(), StoreError> {
     let (rows, deadlines, dropped, meta) = (rows?, deadlines?, dropped?, meta?);
     let position = checkpoint.position.to_be_bytes();
     let mut batch = WriteBatch::default();
+    let mut value = position.to_vec();
     for (key, row) in &checkpoint.rows {
         match row {
-            Some(row) => batch.put_cf(rows, &key.0, stored(checkpoint.position, row)),
+            Some(row) => {
+                value.truncate(position.len());
+                value.extend_from_slice(row);
+                batch.put_cf(rows, &key.0, &value);
+            }
             None => {
                 batch.delete_cf(rows, &key.0);
                 batch.put_cf(dropped, &key.0, position);

@@ -23,6 +23,8 @@ const SLOT_BYTES: usize = size_of::<Slot>() + 2 * size_of::<Entry>();
 /// How far the hand goes for each row asked for: far enough to free more than is loaded, near enough to stay cheap
 /// when all is dirty.
 const STEPS_PER_KEY: usize = 4;
+/// How many rows a checkpoint has on their way from memory at once.
+const ROWS_UNDER_WAY: usize = 32;
 /// Stands for the place of a clean row in the list of dirty ones.
 const CLEAN: u32 = u32::MAX;
 
@@ -250,16 +252,19 @@ impl Rows {
             wanted.set_place(number, place);
             is_missing |= place == NOWHERE;
         }
+        self.touch(wanted.hashes_and_places().map(|(_, place)| *place).filter(|place| *place != NOWHERE));
+        if is_missing { self.load(wanted, store) } else { Ok(()) }
+    }
+
+    /// Has the memory of some rows on its way before it is needed, all misses at once.
+    fn touch(&self, places: impl Iterator<Item = u32>) {
         let mut touched = 0;
-        for (_, place) in wanted.hashes_and_places() {
-            if *place != NOWHERE
-                && let Body::Flat(flat) = &self.slots[*place].body
-            {
+        for place in places {
+            if let Body::Flat(flat) = &self.slots[place].body {
                 touched ^= flat.touch();
             }
         }
         std::hint::black_box(touched);
-        if is_missing { self.load(wanted, store) } else { Ok(()) }
     }
 
     /// Loads what was not found.
@@ -408,15 +413,18 @@ impl Rows {
         let key = |place: u32| self.slots[place].key.bytes();
         order.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| key(a.1).cmp(key(b.1))));
         let (mut changed, mut memory) = (Vec::with_capacity(order.len()), Vec::new());
-        for (_, place) in order {
-            let slot = &mut self.slots[place];
-            slot.dirty_at = CLEAN;
-            slot.body.settle();
-            changed.push((RowKey(slot.key.bytes().into()), slot.body.encode(&mut memory)));
-            self.bytes -= slot.bytes as usize;
-            let bytes = cost(&slot.key, &slot.body);
-            self.bytes += bytes;
-            slot.bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        for group in order.chunks(ROWS_UNDER_WAY) {
+            self.touch(group.iter().map(|(_, place)| *place));
+            for (_, place) in group {
+                let slot = &mut self.slots[*place];
+                slot.dirty_at = CLEAN;
+                slot.body.settle();
+                changed.push((RowKey(slot.key.bytes().into()), slot.body.encode(&mut memory)));
+                self.bytes -= slot.bytes as usize;
+                let bytes = cost(&slot.key, &slot.body);
+                self.bytes += bytes;
+                slot.bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+            }
         }
         changed
     }
