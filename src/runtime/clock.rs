@@ -14,6 +14,13 @@ pub trait Clock {
     fn pause(&self, time: Duration);
 }
 
+/// Whether it is time again for what is done every `interval` ms and is next due at `next`. A clock that was set back,
+/// which leaves more time than there ever is, puts nothing off.
+#[must_use]
+pub fn is_due(now: Timestamp, next: Timestamp, interval: i64) -> bool {
+    now >= next || next.since(now) > interval
+}
+
 /// The machine's clock.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemClock;
@@ -60,7 +67,14 @@ impl Clock for VirtualClock {
 
 #[cfg(test)]
 mod tests {
-    use super::{Clock, Duration, Timestamp, VirtualClock};
+    use super::{Clock, Duration, Timestamp, VirtualClock, is_due};
+
+    #[test]
+    fn a_clock_that_is_set_back_puts_nothing_off() {
+        let due = |now| is_due(Timestamp(now), Timestamp(5_000), 1_000);
+        assert!(!due(4_000) && !due(4_999) && due(5_000) && due(5_001));
+        assert!(due(3_999) && due(-5_000));
+    }
 
     #[test]
     fn virtual_time_passes_only_when_somebody_waits_and_never_backwards() {

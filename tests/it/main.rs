@@ -4,6 +4,7 @@
     clippy::unwrap_used,
     clippy::cast_possible_truncation,
     clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
     clippy::too_many_arguments,
     clippy::needless_pass_by_value,
     reason = "tests: whatever is not as it should be ends them"
@@ -11,6 +12,7 @@
 
 mod cli;
 mod config;
+mod decoders;
 mod detectors;
 mod e2e;
 mod laws;
@@ -18,5 +20,6 @@ mod monitoring;
 mod oracle;
 mod random;
 mod scenarios;
+mod simulation;
 mod store_crash;
 mod tidy;

@@ -27,7 +27,7 @@ pub use self::recovery::RecoveryError;
 use self::task::{Taken, Task};
 use super::changelog::Changelog;
 use super::changelog::stamp::Stamp;
-use super::clock::Clock;
+use super::clock::{Clock, is_due};
 use super::http::{Pulse, Unready};
 use super::metrics::{Group, Metrics, Stage, StateBytes, Transacted};
 use super::sink::Sink;
@@ -186,7 +186,7 @@ impl<S: Source, K: Sink, T: SharedStore + Send + 'static> DetectWorker<S, K, T> 
         let now = self.desk.parts.clock.now();
         self.desk.commit_if_due(now)?;
         self.desk.note_restored(now);
-        if now >= self.next_report {
+        if is_due(now, self.next_report, REPORT_MS) {
             self.next_report = now.plus(REPORT_MS);
             self.desk.report(now, &self.source);
         }
@@ -277,6 +277,7 @@ impl<K: Sink, T: SharedStore + Send + 'static> Desk<K, T> {
     fn checkpoint_if_due(&mut self, now: Timestamp) -> Result<(), WorkerError> {
         self.move_checkpoints(now, Duration::ZERO)?;
         let most = self.parts.settings.dirty_bytes;
+        let interval = self.parts.settings.checkpoint_ms;
         loop {
             let dirty: usize = self.tasks.iter().map(|task| task.engine().dirty_bytes()).sum();
             let is_over = dirty > 0 && dirty >= most;
@@ -287,7 +288,7 @@ impl<K: Sink, T: SharedStore + Send + 'static> Desk<K, T> {
             } else if is_busy {
                 None
             } else {
-                let due = self.tasks.iter_mut().filter(|task| task.next_checkpoint <= now);
+                let due = self.tasks.iter_mut().filter(|task| is_due(now, task.next_checkpoint, interval));
                 due.min_by_key(|task| task.next_checkpoint)
             };
             let mut wait = Duration::ZERO;
@@ -437,9 +438,9 @@ impl<K: Sink, T: SharedStore + Send + 'static> Desk<K, T> {
         if self.commit_began.is_some() && !self.await_commit(Duration::ZERO)? {
             return Ok(());
         }
-        let since = now.since(self.last_commit);
-        let speaks = self.sink.in_flight() > 0 && since >= COMMIT_MS;
-        if speaks || (since >= QUIET_COMMIT_MS && self.tasks.iter().any(Task::is_behind)) {
+        let due = |interval| is_due(now, self.last_commit.plus(interval), interval);
+        let speaks = self.sink.in_flight() > 0 && due(COMMIT_MS);
+        if speaks || (due(QUIET_COMMIT_MS) && self.tasks.iter().any(Task::is_behind)) {
             self.begin_commit(now)?;
         }
         Ok(())

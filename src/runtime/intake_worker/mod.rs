@@ -21,7 +21,7 @@ use self::frames::{Frames, Slot};
 use self::letters::Letters;
 use self::take::{Equipment, Taking};
 use self::versions::Versions;
-use super::clock::Clock;
+use super::clock::{Clock, is_due};
 use super::http::{Pulse, Unready};
 use super::mappings::MappingLog;
 use super::metrics::{Group, Journaled, Metrics, Stage};
@@ -127,7 +127,7 @@ impl<S: Source, K: Sink> IntakeWorker<S, K> {
         self.taking.now = self.clock.now();
         let now = self.taking.now;
         self.pulse.beat(now);
-        if now >= self.next_tick {
+        if is_due(now, self.next_tick, TICK_MS) {
             self.tick()?;
         } else {
             self.taking.frames.send_due(now, self.taking.settings.linger_ms, &mut self.sink)?;
