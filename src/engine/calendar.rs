@@ -47,6 +47,17 @@ pub struct Calendar {
     database: TimeZoneDatabase,
 }
 
+/// A local hour: at most as long as the clocks keep their offset, so that a repeated hour is two.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LocalHour {
+    /// Its first instant.
+    pub start: Timestamp,
+    /// The first instant after it.
+    pub end: Timestamp,
+    /// Which hour of the week it is: 0 begins on Monday, at midnight.
+    pub of_week: u8,
+}
+
 impl Default for Calendar {
     fn default() -> Self {
         Self::new()
@@ -113,6 +124,22 @@ impl Calendar {
     #[expect(clippy::cast_possible_truncation, reason = "0 to 23")]
     pub fn hour_of(&mut self, zone: ZoneIx, t: Timestamp) -> u8 {
         (self.local_ms(zone, t).rem_euclid(DAY_MS) / HOUR_MS) as u8
+    }
+
+    /// The local hour in which `t` lies.
+    #[expect(clippy::cast_possible_truncation, reason = "0 to 23, and the years 1 to 9999 have fewer days")]
+    pub fn hour_at(&mut self, zone: ZoneIx, t: Timestamp) -> LocalHour {
+        let local = self.local_ms(zone, t);
+        let offset = self.offset_ms(zone, t);
+        let stretch = self.zones.get(usize::from(zone.0)).map(|zone| zone.stretch);
+        let begin = local.div_euclid(HOUR_MS) * HOUR_MS;
+        let day = weekday(local.div_euclid(DAY_MS) as i32);
+        let (from, until) = stretch.map_or((i64::MIN, i64::MAX), |stretch| (stretch.from, stretch.until));
+        LocalHour {
+            start: Timestamp((begin - offset).max(from)),
+            end: Timestamp((begin + HOUR_MS - offset).min(until)),
+            of_week: day * 24 + (begin.rem_euclid(DAY_MS) / HOUR_MS) as u8,
+        }
     }
 
     /// The first instant of a local day: midnight, or the end of the gap where the clocks skip midnight. Where they
@@ -260,6 +287,31 @@ mod tests {
             calendar.day_of(york, Timestamp(-62_135_596_800_000))
         );
         assert!(calendar.day_of(york, Timestamp::MAX) > day("9000-01-01"));
+    }
+
+    #[test]
+    fn hours_end_where_clocks_change() {
+        let mut calendar = Calendar::new();
+        let mut hours = |zone: &str, from: &str, count: usize| {
+            let zone = calendar.zone(zone);
+            let mut at = at(from);
+            let mut hours = Vec::new();
+            for _ in 0..count {
+                let hour = calendar.hour_at(zone, at);
+                assert_eq!(calendar.hour_at(zone, hour.end.plus(-1)), hour);
+                hours.push((hour.end.since(hour.start) / 60_000, hour.of_week % 24));
+                at = hour.end;
+            }
+            hours
+        };
+        // Sundays: 2:00 is skipped, 2:00 is repeated, and half an hour is.
+        assert_eq!(hours("Europe/Berlin", "2026-03-29T00:10:00Z", 3), [(60, 1), (60, 3), (60, 4)]);
+        assert_eq!(hours("Europe/Berlin", "2026-10-25T00:00:00Z", 3), [(60, 2), (60, 2), (60, 3)]);
+        let howe = hours("Australia/Lord_Howe", "2026-04-04T14:00:00Z", 3);
+        assert_eq!(howe, [(60, 1), (30, 1), (60, 2)]);
+        assert_eq!(hours("Asia/Kathmandu", "2026-01-05T00:20:00Z", 2), [(60, 6), (60, 7)]);
+        let utc = calendar.hour_at(ZoneIx::UTC, at("2026-01-05T13:59:59Z"));
+        assert_eq!((utc.start, utc.of_week), (at("2026-01-05T13:00:00Z"), 13));
     }
 
     #[test]

@@ -360,6 +360,7 @@ impl Scene<'_> {
         let Some(mut sample) = sample else { return false };
         sample.midnight = self.midnight_before(series, event.time);
         let (day, floor) = (self.local_day(series, event.time), self.floor(series));
+        self.fold_hours(series, floor.0);
         let plan = self.plan;
         let own = &plan.program.series[usize::from(series.0)];
         let state = self.row.series_mut(own);

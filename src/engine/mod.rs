@@ -19,6 +19,7 @@ pub mod effects;
 mod firing;
 mod gates;
 pub mod helpdesk;
+mod hours;
 mod ingest;
 mod judge;
 mod lifecycle;
@@ -37,6 +38,7 @@ pub mod series;
 pub mod significance;
 mod step;
 pub mod store;
+mod tails;
 mod task;
 #[cfg(test)]
 mod tests;

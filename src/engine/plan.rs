@@ -557,9 +557,12 @@ pub const fn compares_days(condition: &Condition) -> bool {
 #[must_use]
 pub const fn measured_path(measure: &Measure) -> Option<&Path> {
     match measure {
-        Measure::Count | Measure::ShareOf(_) | Measure::Score(_) | Measure::Steps(_) | Measure::Course(_) => {
-            None
-        }
+        Measure::Count
+        | Measure::Usual
+        | Measure::ShareOf(_)
+        | Measure::Score(_)
+        | Measure::Steps(_)
+        | Measure::Course(_) => None,
         Measure::Distinct(path)
         | Measure::New(path)
         | Measure::Sum(path)

@@ -186,7 +186,11 @@ impl<'n> Compiler<'n> {
     pub fn series(&mut self, span: Span, measured: Measured<'_>) -> SeriesIx {
         let zone = match measured.window {
             Window::Days { .. } | Window::Buckets { .. } => measured.subject.zone.clone(),
-            _ if matches!(measured.measure, Measure::Course(_) | Measure::Reading { .. }) => {
+            _ if matches!(
+                measured.measure,
+                Measure::Course(_) | Measure::Reading { .. } | Measure::Usual
+            ) =>
+            {
                 measured.subject.zone.clone()
             }
             _ if measured.extras.days => measured.subject.zone.clone(),

@@ -368,20 +368,18 @@ impl<'n> Compiler<'n> {
         let within = self.within(&table, 31);
         let against = table.required("against", &mut self.mistakes);
         let known = [("previous", true), ("baseline", false)];
-        let against = against.and_then(|node| {
-            let previous = node.choice("comparison", &known, &mut self.mistakes)?;
-            if !previous {
-                missing::refuse("compare", "against: baseline", node.span, &mut self.mistakes);
-            }
-            previous.then_some(())
-        });
+        let previous = against.and_then(|node| node.choice("comparison", &known, &mut self.mistakes));
+        if let (Some(false), Some(node)) = (previous, against) {
+            let span_ms = within?.0;
+            return self.baseline_detector((&table, node), (filtered?, span_ms), guards, subject);
+        }
         let difference = table.optional("as").map_or(Some(false), |node| {
             node.choice("form of a change", &[("change", false), ("difference", true)], &mut self.mistakes)
         });
         let measuring = self.windowed_measure(&table, filtered?.kind, subject)?;
         let rungs = self.rungs(&table, measuring.durations && difference?)?;
         let (filtered, (span_ms, _), difference) = (filtered?, within?, difference?);
-        against?;
+        previous?;
         let upward = rungs.iter().all(|rung| rung.op.is_upward());
         let window = window_of_compare(span_ms);
         let keep_days = match window {
@@ -402,7 +400,7 @@ impl<'n> Compiler<'n> {
             },
         );
         Some(Judged {
-            detector: Detector::Compare { series, window, difference, rungs },
+            detector: Detector::Compare { series, window, difference, baseline: false, rungs },
             kind: filtered.kind,
             fires: upward && keep_days == 0,
             negative: !upward,
@@ -494,6 +492,9 @@ const fn is_hours(window: &Window) -> bool {
 /// How messages call a detector with its measure.
 fn described(judged: &Judged) -> String {
     match &judged.measure {
+        _ if matches!(judged.detector, Detector::Compare { baseline: true, .. }) => {
+            "a compare with the baseline".to_owned()
+        }
         Some(Measure::Sum(_)) => format!("a {} on sum", judged.name),
         Some(Measure::Distinct(_)) => format!("a {} on distinct", judged.name),
         Some(Measure::Mean(_)) => format!("a {} on mean", judged.name),
@@ -510,12 +511,12 @@ type Fits = fn(&Judged) -> Result<(), (&'static str, &'static str)>;
 const GUARDS: [(&str, Fits); 11] = [
     ("min_current", is_compare),
     ("min_previous", has_before),
-    ("min_difference", is_compare),
+    ("min_difference", has_previous),
     ("min_events", is_relative),
     ("min_days", has_matches),
     ("min_accounts", always),
     ("significance", is_test_of_counts),
-    ("dispersion", is_test_of_counts),
+    ("dispersion", is_dispersed),
     ("usual_gap", is_absence),
     ("min_age", always),
     ("stall", is_negative),
@@ -533,8 +534,18 @@ fn is_compare(judged: &Judged) -> Result<(), (&'static str, &'static str)> {
     }
 }
 
+fn has_previous(judged: &Judged) -> Result<(), (&'static str, &'static str)> {
+    match judged.detector {
+        Detector::Compare { baseline: true, .. } => {
+            Err(("it looks at the window before", "use `min_current`"))
+        }
+        _ => is_compare(judged),
+    }
+}
+
 fn has_before(judged: &Judged) -> Result<(), (&'static str, &'static str)> {
     match judged.detector {
+        Detector::Compare { baseline: true, .. } => has_previous(judged),
         Detector::Compare { .. } | Detector::Cadence { .. } => Ok(()),
         _ => Err(("it looks at what was before", "raise the threshold instead")),
     }
@@ -552,6 +563,15 @@ fn is_test_of_counts(judged: &Judged) -> Result<(), (&'static str, &'static str)
         (Detector::Compare { .. }, Some(Measure::Count)) => Ok(()),
         (Detector::Compare { .. }, _) => Err(("it tests counts", "use `min_current`, `min_days`")),
         _ => Err(("it tests counts of two windows", "leave it out")),
+    }
+}
+
+fn is_dispersed(judged: &Judged) -> Result<(), (&'static str, &'static str)> {
+    match judged.detector {
+        Detector::Compare { baseline: true, .. } => {
+            Err(("a baseline has its own dispersion", "leave it out"))
+        }
+        _ => is_test_of_counts(judged),
     }
 }
 

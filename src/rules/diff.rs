@@ -143,7 +143,7 @@ fn conduct(program: &Program, detector: &Detector) -> String {
             let until = until.and_then(|ix| program.filters.get(usize::from(ix.0)));
             format!("{count_as:?} {arm:?} {until:?}")
         }
-        Detector::Compare { difference, .. } => difference.to_string(),
+        Detector::Compare { difference, baseline, .. } => format!("{difference} {baseline}"),
         Detector::Level { relative_to, forecast_ms, once, .. } => {
             format!("{relative_to:?} {forecast_ms:?} {once}")
         }

@@ -205,6 +205,7 @@ fn put_measure(text: &mut String, measure: &Measure, filters: &[Filter]) {
         Measure::Steps(_) => ("steps", Vec::new()),
         Measure::Course(_) => ("course", Vec::new()),
         Measure::New(path) => ("new", vec![path]),
+        Measure::Usual => ("usual", Vec::new()),
         Measure::Reading { of, period } => ("reading", std::iter::once(of).chain(period).collect()),
     };
     put(text, name);

@@ -7,6 +7,8 @@ use crate::rules::program::{
 
 /// A row keeps no more different values of a distinct.
 const DISTINCT_VALUES: u64 = 1024;
+/// What is usual for the hours of the week.
+const PROFILE: u64 = 860;
 /// A row knows no more values for `new`.
 const KNOWN_VALUES: u64 = 64;
 /// A value of an attachment, cut, and its length.
@@ -85,6 +87,7 @@ fn series_bytes(series: &Series) -> u64 {
     };
     match series.measure {
         Measure::Count => 2 * panes,
+        Measure::Usual => 2 * panes + PROFILE,
         Measure::Sum(_) => 8 * panes,
         Measure::Mean(_) => 12 * panes,
         Measure::ShareOf(_) => 4 * panes,

@@ -21,7 +21,6 @@ pub(super) const MISSING: &[(&str, &str, &str)] = &[
     ("points", "ticket.reopens", "match `type: ticket.reopened`, with `max`"),
     ("points", "ticket.past_sla", "leave the test out"),
     ("measure", "account.* in measures", "measure a field of the event"),
-    ("compare", "against: baseline", "write `against: previous`"),
     ("topic", "topic: health", "leave the rule out"),
     ("guard", "min_accounts", "leave it out"),
     ("guard", "stall handling", "write `guard: {stall: ignore}` in this condition"),

@@ -3,6 +3,7 @@
 //! Pure: text in, a [`program::Program`] or a list of mistakes out.
 
 mod alert;
+mod baseline;
 mod cadence;
 mod cases;
 mod compile;

@@ -1,6 +1,7 @@
 //! Detectors against rules with tests, and against oracles that recompute everything from all events.
 
 mod absences;
+mod baselines;
 mod cadences;
 mod milestones;
 mod novelties;

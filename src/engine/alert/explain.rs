@@ -130,3 +130,9 @@ pub(super) fn rounded(value: f64, border: f64) -> f64 {
 fn significant(p: f64) -> f64 {
     format!("{p:.1e}").parse().unwrap_or(p)
 }
+
+/// A probability in words: `0.043`, `3e-7`.
+pub(super) fn probability(p: f64) -> String {
+    let p = significant(p);
+    if p < 0.001 { format!("{p:e}") } else { p.to_string() }
+}

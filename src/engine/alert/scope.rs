@@ -194,6 +194,7 @@ impl<'a> Scope<'a> {
             Output::Eta => observed.eta.map(time),
             Output::UsualGap => number(Exact::whole(observed.usual_gap_ms?), Unit::Ms),
             Output::Current => number(observed.current?, observed.measure_unit),
+            Output::Previous if against_baseline(condition) => None,
             Output::Previous | Output::Cap | Output::Median => {
                 number(observed.previous?, observed.measure_unit)
             }
@@ -207,6 +208,9 @@ impl<'a> Scope<'a> {
                     self.factors(condition, observed).into_iter().map(|it| Value::text(it.text())).collect();
                 Some(Datum::Value(Cow::Owned(Value::List(texts)), Form::Plain))
                     .filter(|_| !observed.factors.is_empty())
+            }
+            Output::Expected if against_baseline(condition) => {
+                number(observed.previous?, observed.measure_unit)
             }
             Output::Expected => None,
             Output::P => Some(Datum::Value(Cow::Owned(Value::Double(observed.p_value?)), Form::Plain)),
@@ -317,6 +321,11 @@ pub(super) fn reached<'a>(condition: &'a Condition, observed: &Observed) -> Opti
 /// The rungs of a condition; none for `event`.
 pub(super) fn rungs(condition: &Condition) -> &[Rung] {
     condition.detector.rungs()
+}
+
+/// Whether a condition compares with what is usual, not with what was before.
+const fn against_baseline(condition: &Condition) -> bool {
+    matches!(condition.detector, Detector::Compare { baseline: true, .. })
 }
 
 fn flag(value: bool) -> Datum<'static> {

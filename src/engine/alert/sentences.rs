@@ -7,6 +7,7 @@ use crate::rules::program::{
     SeriesIx, Test, Window,
 };
 
+use super::explain::probability;
 use super::forms::{Form, fraction, limit_text, written};
 use super::scope::{reached, rungs};
 use super::times::local_minute;
@@ -71,6 +72,14 @@ fn held(scope: &Scope<'_>, condition: &Condition, observed: &Observed) -> String
             }
             None => format!("no {what} for {value} ({limit})"),
         },
+        (Detector::Compare { window, baseline: true, .. }, Some(limit)) => {
+            let [now, usual] = [observed.current, observed.previous].map(|side| shown(scope, side));
+            let p = observed.p_value.map_or_else(|| "-".to_owned(), probability);
+            let window = window_text(*window);
+            format!(
+                "{now} {what} in {window}, usual for the hour of the week is {usual} ({value}, {limit}, p {p})"
+            )
+        }
         (Detector::Compare { window, .. }, Some(limit)) => {
             let measure = scope.form(observed.measure_unit);
             let side = |side: Option<Exact>| side.map_or_else(|| "-".to_owned(), |it| written(it, &measure));
@@ -109,6 +118,11 @@ fn held(scope: &Scope<'_>, condition: &Condition, observed: &Observed) -> String
         }
         _ => format!("{what} happened"),
     }
+}
+
+/// A count, or that there is none.
+fn shown(scope: &Scope<'_>, count: Option<Exact>) -> String {
+    count.map_or_else(|| "-".to_owned(), |count| written(count, &scope.form(Unit::Count)))
 }
 
 /// What has not come in time: `profile not done 3d0h after onboarding.started (due in 3 days), 2 of 4 steps done`.
@@ -208,8 +222,9 @@ fn prevented(scope: &Scope<'_>, condition: &Condition, observed: &Observed) -> O
 
 /// `previous × (1 + change)`, with the floor of 1 that counts have.
 fn grown(scope: &Scope<'_>, series: SeriesIx, previous: Exact, change: Exact) -> Option<Exact> {
+    use Measure::{Last, Mean, ShareOf, Usual};
     let measure = scope.program.series.get(usize::from(series.0)).map(|series| &series.measure);
-    let relative = matches!(measure, Some(Measure::ShareOf(_) | Measure::Mean(_) | Measure::Last(_)));
+    let relative = matches!(measure, Some(ShareOf(_) | Mean(_) | Last(_) | Usual));
     let base = if relative || previous.num >= previous.den { previous } else { Exact::whole(1) };
     let added = Exact::ratio(base.num.checked_mul(change.num)?, base.den.checked_mul(change.den)?)?;
     sum(previous, added)

@@ -1,6 +1,7 @@
 //! What conditions see in a row: one file a detector (`rules.md` §7, §8).
 
 mod absence;
+mod baseline;
 mod cadence;
 mod compare;
 mod count;
@@ -180,6 +181,9 @@ impl View<'_> {
         let mut judged = match &condition.detector {
             Detector::Event { .. } => event(state, episode),
             Detector::Absence { series, .. } => absence::judge(self, (rule, condition), *series, state, at),
+            Detector::Compare { series, window, baseline: true, .. } => {
+                baseline::judge(self, condition, (*series, window), at)
+            }
             Detector::Compare { series, window, .. } => {
                 compare::judge(self, condition, (*series, window), at)
             }
@@ -241,6 +245,9 @@ impl View<'_> {
             Detector::Score { series, .. } => score::next_mark(self, *series, holds, after),
             Detector::Absence { series, .. } => {
                 absence::next_mark(self, (rule, condition), *series, (state, holds), after)
+            }
+            Detector::Compare { series, window, baseline: true, .. } => {
+                baseline::next_mark(self, (*series, window), (holds, after))
             }
             Detector::Compare { series, window, .. } => compare::next_mark(self, (*series, window), after),
         }

@@ -18,12 +18,14 @@ mod ring;
 mod steps;
 #[cfg(test)]
 mod tests;
+mod usual;
 mod values;
 
 use crate::event::bytes::{FormatError, Reader, put_signed};
 use crate::event::{Timestamp, Value};
 use crate::rules::program::{Measure, Series, Window};
 
+use super::calendar::LocalHour;
 use super::number::Exact;
 use counted::Counted;
 use course::CourseState;
@@ -34,6 +36,7 @@ use points::PointsState;
 use readings::Readings;
 use ring::Ring;
 use steps::Steps;
+use usual::Usual;
 use values::Values;
 
 pub use buckets::{bucket_of, first_day};
@@ -43,6 +46,7 @@ pub use grain::{Grain, pane_end_after};
 pub use points::{Hits, IMPORTED};
 pub use readings::Pace;
 pub use steps::Chain;
+pub use usual::{Expected, Profile};
 
 /// Sums are kept in millionths.
 pub const SUM_UNIT: i64 = 1_000_000;
@@ -230,6 +234,8 @@ pub enum SeriesState {
     Last(Last),
     /// The last value, what it belongs to, and those of the days before.
     Readings(Box<Readings>),
+    /// Counts per pane, and what is usual for each hour of the week.
+    Usual(Box<Usual>),
     /// Points that fade.
     Points(Box<PointsState>),
     /// Matches of the steps of a sequence.
@@ -251,6 +257,7 @@ const TAG_COURSE: u8 = 8;
 const TAG_VALUES: u8 = 9;
 const TAG_READINGS: u8 = 10;
 const TAG_SUM_DISTINCT: u8 = 11;
+const TAG_USUAL: u8 = 12;
 /// Added to the tag if a reset is remembered.
 const TAG_RESET: u8 = 0x80;
 
@@ -278,6 +285,7 @@ impl SeriesState {
             (_, Measure::Course(_)) => Self::Course(Box::default()),
             (_, Measure::New(_)) => Self::Values(Box::default()),
             (_, Measure::Reading { .. }) => Self::Readings(Box::default()),
+            (_, Measure::Usual) => Self::Usual(Box::default()),
             (Window::Newest, _) => Self::Newest(Newest::default()),
             (Window::Exact { .. }, _) => Self::Ring(Ring::default()),
             (_, Measure::Distinct(_) | Measure::SumDistinct { .. }) => Self::Distinct(Box::default()),
@@ -297,6 +305,7 @@ impl SeriesState {
             Self::Course(course) => &course.marks,
             Self::Values(values) => &values.marks,
             Self::Readings(readings) => &readings.marks,
+            Self::Usual(usual) => &usual.counted.marks,
         }
     }
 
@@ -327,6 +336,12 @@ impl SeriesState {
                 let cell = grain.cell(sample.time, day);
                 counted.add(&grain, cell, (sample.time, weight, amount), floor)
             }
+            Self::Usual(usual) => {
+                usual.note(sample.time, sample.weight);
+                let grain = Grain::of(series);
+                let cell = grain.cell(sample.time, day);
+                usual.counted.add(&grain, cell, (sample.time, sample.weight, None), floor)
+            }
             Self::Distinct(distinct) => {
                 let Some(value) = sample.value.and_then(Sampled::distinct) else { return Taken::Applied };
                 let grain = Grain::of(series);
@@ -349,6 +364,29 @@ impl SeriesState {
                 own.add((time, steps), gained, (filters.len(), *span_ms))
             }
             _ => (Taken::Applied, Vec::new()),
+        }
+    }
+
+    /// Folds the hours of the week that end until a time, from that of `first` on, into what is usual.
+    pub fn fold_hours(
+        &mut self,
+        (first, until): (Timestamp, Timestamp),
+        mut hour_at: impl FnMut(Timestamp) -> LocalHour,
+    ) {
+        if let Self::Usual(usual) = self {
+            usual.fold((first, until), &mut hour_at);
+        }
+    }
+
+    /// What is usual once the hours that end until a time are folded.
+    pub fn profile(
+        &self,
+        (first, until): (Timestamp, Timestamp),
+        mut hour_at: impl FnMut(Timestamp) -> LocalHour,
+    ) -> Option<Profile> {
+        match self {
+            Self::Usual(usual) => Some(usual.folded((first, until), &mut hour_at)),
+            _ => None,
         }
     }
 
@@ -471,6 +509,10 @@ impl SeriesState {
                     counted.remove(Grain::of(series).cell(sample.time, day), weight, amount);
                 }
             }
+            Self::Usual(usual) => {
+                usual.forget(sample.time, sample.weight);
+                usual.counted.remove(Grain::of(series).cell(sample.time, day), sample.weight, None);
+            }
             Self::Distinct(distinct) => {
                 if let Some((hash, _)) = sample.value.and_then(Sampled::distinct) {
                     distinct.remove(Grain::of(series).cell(sample.time, day), sample.weight, hash);
@@ -496,6 +538,7 @@ impl SeriesState {
             Self::Values(values) => values.marks.reset = at,
             Self::Readings(readings) => readings.marks.reset = at,
             Self::Counted(counted) => counted.reset(at, Grain::of(series).cell(at, day)),
+            Self::Usual(usual) => usual.counted.reset(at, Grain::of(series).cell(at, day)),
             Self::Distinct(distinct) => distinct.reset(at, Grain::of(series).cell(at, day)),
         }
     }
@@ -536,6 +579,12 @@ impl SeriesState {
                 };
                 let value = value.unwrap_or(Exact::whole(0));
                 counted.measured(series, &grain, (from, to), (value, total.events))
+            }
+            Self::Usual(usual) => {
+                let grain = Grain::of(series);
+                let Some((from, to)) = grain.range(window, span) else { return Measured::NOTHING };
+                let events = usual.counted.total(from, to).events;
+                usual.counted.measured(series, &grain, (from, to), (count(events), events))
             }
             Self::Distinct(distinct) => {
                 let grain = Grain::of(series);
@@ -603,6 +652,7 @@ impl SeriesState {
             | Self::Readings(_) => None,
             Self::Counted(counted) => counted.next_change(&Grain::of(series), span),
             Self::Distinct(distinct) => distinct.counted.next_change(&Grain::of(series), span),
+            Self::Usual(usual) => usual.counted.next_change(&Grain::of(series), span),
         }
     }
 
@@ -626,6 +676,7 @@ impl SeriesState {
             Self::Course(course) => course.marks == Marks::default(),
             Self::Values(values) => values.marks == Marks::default(),
             Self::Readings(readings) => readings.marks == Marks::default(),
+            Self::Usual(usual) => usual.counted.marks == Marks::default(),
             Self::Points(points) => match &series.measure {
                 Measure::Score(scoring) => points.fades_after(scoring, floor.0).is_none(),
                 _ => true,
@@ -654,6 +705,7 @@ impl SeriesState {
             Self::Course(_) => TAG_COURSE,
             Self::Values(_) => TAG_VALUES,
             Self::Readings(_) => TAG_READINGS,
+            Self::Usual(_) => TAG_USUAL,
         };
         let is_reset = marks.reset != Timestamp::MIN;
         out.push(if is_reset { tag | TAG_RESET } else { tag });
@@ -672,6 +724,7 @@ impl SeriesState {
             Self::Course(course) => course.encode(out),
             Self::Values(values) => values.encode(out),
             Self::Readings(readings) => readings.encode(out),
+            Self::Usual(usual) => usual.encode(out),
         }
     }
 
@@ -693,6 +746,7 @@ impl SeriesState {
             TAG_COURSE => Ok(Self::Course(Box::new(CourseState::decode(marks, reader)?))),
             TAG_VALUES => Ok(Self::Values(Box::new(Values::decode(marks, reader)?))),
             TAG_READINGS => Ok(Self::Readings(Box::new(Readings::decode(marks, reader)?))),
+            TAG_USUAL => Ok(Self::Usual(Box::new(Usual::decode(marks, reader)?))),
             TAG_STEPS => Ok(Self::Steps(Box::new(Steps::decode(marks, reader)?))),
             TAG_POINTS => Ok(Self::Points(Box::new(PointsState::decode(marks, reader)?))),
             _ => Err(FormatError::Malformed("series tag")),
@@ -716,6 +770,7 @@ impl SeriesState {
             Self::Course(course) => size_of::<CourseState>() + course.heap_bytes(),
             Self::Values(values) => size_of::<Values>() + values.heap_bytes(),
             Self::Readings(readings) => size_of::<Readings>() + readings.heap_bytes(),
+            Self::Usual(usual) => size_of::<Usual>() + usual.heap_bytes(),
             Self::Steps(steps) => size_of::<Steps>() + steps.heap_bytes(),
             Self::Points(points) => size_of::<PointsState>() + points.heap_bytes(),
             Self::Counted(counted) => size_of::<Counted>() + counted.heap_bytes(),

@@ -39,6 +39,8 @@ pub enum Measure {
     Steps(Vec<FilterIx>),
     /// Which values there were.
     New(Path),
+    /// Number of matches, and what is usual for each hour of the week.
+    Usual,
     /// Something that begins and is to reach an end.
     Course(Box<Course>),
 }
@@ -324,6 +326,8 @@ pub enum Detector {
         window: Window,
         /// `as: difference` instead of the relative change.
         difference: bool,
+        /// Against the own usual for the hour of the week instead of the window before.
+        baseline: bool,
         /// The threshold or ladder.
         rungs: Vec<Rung>,
     },

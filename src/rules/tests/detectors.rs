@@ -327,3 +327,50 @@ fn new_values() {
     "#]],
     );
 }
+
+#[test]
+fn baselines() {
+    const COUNT: &str = "    count: {topic: usage, where: {event: login.failed}, within: 10m, gte: 3}";
+    let compare = |rest: &str, guard: &str| {
+        let guard = if guard.is_empty() { String::new() } else { format!("\n    guard: {{{guard}}}") };
+        format!("    compare: {{topic: usage, against: baseline, {rest}}}{guard}")
+    };
+    let guard = "significance: 0.001";
+    let edits = [
+        compare("within: 1h, gte: 100%", ""),
+        compare("within: 90m, gte: 100%", guard),
+        compare("within: 2d, gte: 100%", guard),
+        compare("within: 1h, lte: -50%", guard),
+        compare("within: 1h, gte: 100%, as: difference", guard),
+        compare("within: 1h, gte: 100%, measure: {distinct: user_id}", guard),
+        compare("within: 1h, gte: 100%", "significance: 0.001, min_previous: 3"),
+        compare("within: 1h, gte: 100%", "significance: 0.001, min_difference: 3, dispersion: own"),
+        compare("within: 1h, gte: 100%", "significance: 0.001, min_days: 1"),
+    ];
+    let edits: Vec<(&str, &str)> = edits.iter().map(|edit| (COUNT, edit.as_str())).collect();
+    told(
+        &edits,
+        &expect![[r#"
+        a.yaml:22:38: a baseline needs the guard significance [E08]
+          hint: write `guard: {significance: 0.0001}`
+        a.yaml:22:56: a baseline is one of whole hours, up to 24 [E08]
+          hint: write `within: 1h`
+        a.yaml:22:56: a baseline is one of whole hours, up to 24 [E08]
+          hint: write `within: 1h`
+        a.yaml:22:65: a baseline tells only what is more than usual [E08]
+          hint: use `gt` or `gte`
+        a.yaml:22:75: as does not fit a baseline [E08]
+          hint: leave it out: it is a change
+        a.yaml:22:80: only a count has a baseline [E08]
+          hint: leave `measure` out
+        a.yaml:23:34: min_previous does not fit a compare with the baseline [E08]
+          it looks at the window before; hint: use `min_current`
+        a.yaml:23:34: min_difference does not fit a compare with the baseline [E08]
+          it looks at the window before; hint: use `min_current`
+        a.yaml:23:53: dispersion does not fit a compare with the baseline [E08]
+          a baseline has its own dispersion; hint: leave it out
+        a.yaml:23:44: a compare within hours counts no days [E08]
+          hint: write `within` in whole days: `2d`
+    "#]],
+    );
+}

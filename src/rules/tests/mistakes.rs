@@ -517,7 +517,6 @@ fn what_this_build_lacks_is_refused_by_name() {
             ("  timezone: account", "  priority: {sentiment: {score: a.b, upto: [1, 2, 3, 4]}}"),
             ("family: access\n  entity: user", "family: access\n  entity: integration"),
             ("usual_gap: 1.0, stall: ignore", "usual_gap: 1.0"),
-            ("against: previous, lte: -40%", "against: baseline, lte: -40%"),
             ("within: 10m, gte: 3}", "within: 10m, gte: 3}\n    guard: {min_accounts: 3}"),
             ("topic: usage, where: {event: login.failed}", "topic: health"),
             ("    all:\n", "    for: 1h\n    all:\n"),
@@ -536,8 +535,6 @@ fn what_this_build_lacks_is_refused_by_name() {
               hint: write `[account, …]`
             a.yaml:37:5: this build has no `stall handling` yet [E08]
               hint: write `guard: {stall: ignore}` in this condition
-            a.yaml:50:86: this build has no `against: baseline` yet [E08]
-              hint: write `against: previous`
             a.yaml:23:13: this build has no `min_accounts` yet [E08]
               hint: leave it out
             a.yaml:22:20: this build has no `topic: health` yet [E08]

@@ -39,6 +39,7 @@ pub fn quiet_exit() -> Program {
         series: SeriesIx(series),
         window: DAYS,
         difference: false,
+        baseline: false,
         rungs: vec![rung(op, Decimal { mantissa, scale })],
     };
     let mut rule = rule(

@@ -106,7 +106,10 @@ fn an_absence_names_the_last_match() {
 
 fn compare(op: Comparator, limit: Decimal, difference: bool) -> Condition {
     let (series, window) = (SeriesIx(0), Window::Days { days: 30 });
-    condition("", Detector::Compare { series, window, difference, rungs: vec![rung(op, limit)] })
+    condition(
+        "",
+        Detector::Compare { series, window, difference, baseline: false, rungs: vec![rung(op, limit)] },
+    )
 }
 
 #[test]
@@ -342,6 +345,29 @@ fn a_forecast_says_how_far_ahead_it_looks() {
             "newest used of usage.metered 900 of 1000, in 3 days at this pace 110% (at least 100%)",
             "newest used of usage.metered < 100%",
             "less than 1000 of newest used of usage.metered in 3 days at this pace",
+        ],
+    );
+}
+
+#[test]
+fn a_spike_is_told_beside_what_is_usual() {
+    let compare = Detector::Compare {
+        series: SeriesIx(0),
+        window: Window::Panes { span_ms: 3_600_000 },
+        difference: false,
+        baseline: true,
+        rungs: vec![rung(Comparator::Gte, Decimal::whole(1))],
+    };
+    let mut seen = observed(Exact::ratio(41 * 4 - 25, 25).unwrap(), Unit::Share);
+    (seen.current, seen.previous) = (Some(Exact::whole(41)), Exact::ratio(25, 4));
+    (seen.measure_unit, seen.p_value) = (Unit::Count, Some(0.000_000_312));
+    check(
+        &over(condition("", compare), vec![filter(Kind::ErrorLog, &["api.error"])], Measure::Usual),
+        &[seen],
+        [
+            "41 api.error in 1 hour, usual for the hour of the week is 6.25 (556%, at least 100%, p 3.1e-7)",
+            "api.error change < 100% in 1 hour",
+            "12 api.error or fewer in 1 hour",
         ],
     );
 }

@@ -1,6 +1,7 @@
 //! What is remembered of the values of a field: which there were, and the newest of each day.
 
 use super::{DAY, HOUR, OPEN, at, reread, series, utc_day};
+use crate::engine::calendar::{Calendar, ZoneIx};
 use crate::engine::series::{Sample, Sampled, SeriesState, Span};
 use crate::event::bytes::Reader;
 use crate::event::{Field, Timestamp};
@@ -92,4 +93,67 @@ fn readings_without_a_forecast_are_one_and_have_these_bytes() {
     assert_eq!(out, expected);
     assert_eq!(state.over(&series, &Window::Newest, Span::UpTo(Timestamp(0))).value.num, 3_000_000);
     assert!(SeriesState::decode(&mut Reader::new(&[10, 0, 2, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1])).is_err());
+}
+
+#[test]
+fn two_an_hour_are_usual_after_two_weeks_of_them() {
+    let (mut calendar, window) = (Calendar::new(), Window::Panes { span_ms: HOUR });
+    let series = series(window, Measure::Usual);
+    let mut state = SeriesState::new(&series);
+    let start = 4 * DAY;
+    for hour in 0..15 * 24 {
+        let now = Timestamp(start + hour * HOUR);
+        state.fold_hours((Timestamp(start), now), |time| calendar.hour_at(ZoneIx::UTC, time));
+        for _ in 0..2 {
+            state.add(&series, &at(now.0 + 60_000), None, OPEN);
+        }
+    }
+    let end = Timestamp(start + 15 * DAY);
+    let profile = state.profile((Timestamp(start), end), |time| calendar.hour_at(ZoneIx::UTC, time)).unwrap();
+    let mut expect = |from, to| profile.expected((from, to), &mut |time| calendar.hour_at(ZoneIx::UTC, time));
+    let hour = expect(end, end.plus(HOUR));
+    assert!((hour.mean - 2.0).abs() < 0.03, "{hour:?}");
+    // The law is one of chance, and its level hardly in doubt.
+    assert!(hour.variance > hour.mean && hour.variance < 1.1 * hour.mean, "{hour:?}");
+    let half = expect(end.plus(HOUR / 2), end.plus(HOUR));
+    assert!((half.mean * 2.0 - hour.mean).abs() < 1e-12, "{half:?}");
+    // A match of an hour that is folded counts in the window, and is no usual one any more.
+    state.fold_hours((Timestamp(start), end), |time| calendar.hour_at(ZoneIx::UTC, time));
+    state.add(&series, &at(end.0 - 1), None, OPEN);
+    assert_eq!(state.over(&series, &window, Span::UpTo(end.plus(-1))).events, 3);
+    let again = state.profile((Timestamp(start), end), |time| calendar.hour_at(ZoneIx::UTC, time)).unwrap();
+    assert_eq!(again, profile);
+    assert_eq!(reread(&state), state);
+}
+
+#[test]
+fn what_is_usual_has_these_bytes() {
+    let mut calendar = Calendar::new();
+    let series = series(Window::Panes { span_ms: HOUR }, Measure::Usual);
+    let mut state = SeriesState::new(&series);
+    state.add(&series, &at(HOUR), None, OPEN);
+    state.add(&series, &at(3 * HOUR), None, OPEN);
+    state.fold_hours((Timestamp(HOUR), Timestamp(2 * HOUR)), |time| calendar.hour_at(ZoneIx::UTC, time));
+    let mut out = Vec::new();
+    state.encode(&mut out);
+    // The tag, the newest match, panes, the open quarter, the next hour; dispersion, level and weight.
+    let head = [12, 0x80, 0xae, 0xa6, 0x0a, 2, 0xe8, 2, 1, 2, 24, 1, 0x80, 0xf4, 0xee, 6];
+    assert_eq!(out[..head.len()], head);
+    let numbers: Vec<f32> = out[head.len()..]
+        .chunks_exact(4)
+        .take(3)
+        .map(|it| f32::from_le_bytes(it.try_into().unwrap()))
+        .collect();
+    assert!(
+        numbers.iter().zip([0.997_941_3, 1.0, 1.0]).all(|(own, it)| (own - it).abs() < 1e-6),
+        "{numbers:?}"
+    );
+    // 1970-01-01 was a Thursday: the second hour of the fourth day.
+    let hours = &out[head.len() + 12..];
+    assert!(hours[..73].iter().all(|weeks| *weeks == 0));
+    assert_eq!(hours[73..79], [1, 0, 0, 0x80, 0x3f, 0]);
+    assert_eq!(hours.len(), 168 + 4);
+    assert!(SeriesState::decode(&mut Reader::new(&out[..out.len() - 1])).is_err());
+    out[head.len() + 3] = 0xff;
+    assert!(SeriesState::decode(&mut Reader::new(&out)).is_err(), "a negative dispersion");
 }
