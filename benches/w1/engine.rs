@@ -188,6 +188,7 @@ impl Partition {
     fn new(number: u16, folder: &std::path::Path, memory: &RocksMemory) -> Result<Self> {
         let settings = Settings {
             application_id: "w1".into(),
+            journal: "journal".into(),
             partition: number,
             partitions: TASKS,
             hot_bytes: (2 << 30) / usize::from(TASKS),

@@ -13,6 +13,8 @@ use super::peaks::PeakDay;
 /// The effects of a run of journal records, in the order in which they happened.
 #[derive(Debug, Default)]
 pub struct Effects {
+    /// Records for journal partitions.
+    pub forwards: Vec<Forward>,
     /// Revisions of alerts.
     pub alerts: Vec<Alert>,
     /// Decisions about activations.
@@ -21,15 +23,25 @@ pub struct Effects {
     pub tally: Tally,
 }
 
+/// A record that a task sends to a journal partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Forward {
+    /// Which.
+    pub partition: u16,
+    /// Its value.
+    pub value: Vec<u8>,
+}
+
 impl Effects {
     /// Whether nothing has to be published.
     #[must_use]
     pub fn is_silent(&self) -> bool {
-        self.alerts.is_empty() && self.decisions.is_empty()
+        self.forwards.is_empty() && self.alerts.is_empty() && self.decisions.is_empty()
     }
 
     /// Forgets everything, keeping the memory.
     pub fn clear(&mut self) {
+        self.forwards.clear();
         self.alerts.clear();
         self.decisions.clear();
         self.tally.clear();
@@ -82,6 +94,12 @@ pub struct Tally {
     pub behind: [u64; 7],
     /// Frames that were read before.
     pub journal_duplicates: u64,
+    /// Roll-ups sent to entities across accounts.
+    pub rollups: u64,
+    /// Frames sent to journal partitions.
+    pub task_frames: u64,
+    /// Their bytes.
+    pub task_bytes: u64,
     /// Rows evicted because an account has too many of their kind, by kind.
     pub evicted: BTreeMap<Box<str>, u64>,
     /// What tickets say of the help desk.
@@ -117,6 +135,7 @@ impl Tally {
         self.events = Default::default();
         self.behind = Default::default();
         self.journal_duplicates = 0;
+        (self.rollups, self.task_frames, self.task_bytes) = (0, 0, 0);
         self.evicted.clear();
         self.tickets.clear();
         for rule in &mut self.rules {

@@ -4,34 +4,17 @@ use std::borrow::Cow;
 use std::hash::Hasher;
 
 use crate::event::bytes::put_value;
-use crate::event::{Event, Field, Kind, Text, Timestamp, Traffic, Value};
+use crate::event::{Event, Field, Text, Timestamp, Value};
 use crate::rules::program::{Clear, Condition, Detector, FilterIx, Measure, Path, RuleIx, SeriesIx, Window};
 
 use super::firing::{ClearSeen, Proof, RuleState};
 use super::judge::Cause;
 use super::matches::{Seen, Subject};
 use super::plan::{Role, Touch};
-use super::samples::{base_of, hits, part_of, sample_of};
+use super::samples::{base_of, has_days, hits, part_of, sample_of};
 use super::scene::{Case, Scene};
 use super::series::{Chain, Floor, Part, Sample, SeriesState, Taken};
 use super::task::Task;
-
-/// Usage events of people: automated ones match only filters that name `traffic` (`contracts.md` §2.2).
-const HUMAN: [&str; 8] =
-    ["login.", "session.", "page.", "feature.", "workflow.", "onboarding.", "search.", "message."];
-
-/// Whether an event is one that only people cause.
-#[must_use]
-pub fn is_human(event: &Event<'_>) -> bool {
-    let listed = || HUMAN.iter().any(|head| event.name.starts_with(head)) || &*event.name == "article.viewed";
-    event.kind == Kind::Usage && listed()
-}
-
-/// Whether a filter may see an event at all.
-#[must_use]
-pub fn admits_traffic(event: &Event<'_>, names_traffic: bool) -> bool {
-    names_traffic || event.traffic != Traffic::Automated || !is_human(event)
-}
 
 /// Properties that tell what an event was about; none of them names a person.
 const TELLING_PROPERTIES: [&str; 6] = ["page", "feature", "workflow", "step", "reason", "limit"];
@@ -236,7 +219,7 @@ impl Scene<'_> {
     }
 
     /// Makes a rule's state in the row, if it has none.
-    fn prepare_rule(&mut self, rule: RuleIx) {
+    pub fn prepare_rule(&mut self, rule: RuleIx) {
         let known = self.row.first_event().is_some();
         self.prepare_known(rule, known);
     }
@@ -315,10 +298,9 @@ impl Scene<'_> {
     }
 
     /// The local day of a time, where a series needs it.
-    fn local_day(&mut self, series: SeriesIx, time: Timestamp) -> Option<i32> {
+    pub fn local_day(&mut self, series: SeriesIx, time: Timestamp) -> Option<i32> {
         let own = &self.plan.program.series[usize::from(series.0)];
-        let by_day = matches!(own.window, Window::Days { .. } | Window::Buckets { .. });
-        if !by_day && !matches!(own.measure, Measure::Reading { .. }) {
+        if !has_days(own) && !matches!(own.measure, Measure::Reading { .. }) {
             return None;
         }
         let zone = super::detect::zone_of(self.calendar, &own.zone, self.profile, self.user);
@@ -337,7 +319,8 @@ impl Scene<'_> {
         Some(self.calendar.midnight(zone, day))
     }
 
-    fn floor(&self, series: SeriesIx) -> Floor {
+    /// The time before which no window of a series will be asked for any more.
+    pub fn floor(&self, series: SeriesIx) -> Floor {
         let own = &self.plan.program.series[usize::from(series.0)];
         let reached = |filter: FilterIx| self.watermarks[self.plan.filter(filter).kind as usize];
         let base = match own.measure {

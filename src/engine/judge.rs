@@ -16,6 +16,8 @@ use super::series::Span;
 pub enum Cause<'a, 'e> {
     /// An event touched it, by these series.
     Event(&'a Seen<'a, 'e>, &'a [SeriesIx]),
+    /// A roll-up touched it, by these series.
+    Rollup(&'a [SeriesIx]),
     /// Something else than an event at hand touched it, by these series: a ticket moved, a profile changed.
     Moved(&'a [SeriesIx]),
     /// The watermark reached this mark.
@@ -29,13 +31,13 @@ impl Scene<'_> {
     pub fn look_at(&mut self, case: Case, cause: Cause<'_, '_>) {
         let (clock, prompt) = match cause {
             Cause::Mark(mark) => (mark, Prompt::Mark),
-            Cause::Event(_, touched) | Cause::Moved(touched) => {
+            Cause::Event(_, touched) | Cause::Rollup(touched) | Cause::Moved(touched) => {
                 (self.watermark(case.rule), Prompt::Touched(touched))
             }
             Cause::Baseline => (self.watermark(case.rule), Prompt::All),
         };
         self.tally(case.rule).evaluations += 1;
-        if matches!(cause, Cause::Event(..)) {
+        if matches!(cause, Cause::Event(..) | Cause::Rollup(_)) {
             self.raise_peak(case);
         }
         if self.is_calm(case) {

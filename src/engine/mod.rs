@@ -8,6 +8,7 @@
 //! watermarks on and run what [`timers`] wait for.
 
 mod accounts;
+mod across;
 pub mod alert;
 mod business;
 pub mod calendar;
@@ -17,6 +18,7 @@ mod dealings;
 mod detect;
 pub mod effects;
 mod firing;
+mod forward;
 mod gates;
 pub mod helpdesk;
 mod hours;
@@ -31,6 +33,7 @@ mod periods;
 mod plan;
 mod profile;
 mod quick;
+mod rollups;
 pub mod rows;
 mod samples;
 mod scene;
@@ -45,6 +48,7 @@ mod tests;
 mod tick;
 mod tickets;
 mod timers;
+mod traffic;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -92,6 +96,8 @@ pub enum Activation {
 pub struct Settings {
     /// The deployment's id, part of every alert's identity.
     pub application_id: Box<str>,
+    /// The journal's topic: this task and its likes are sources under its name.
+    pub journal: Box<str>,
     /// The journal partition.
     pub partition: u16,
     /// How many journal partitions there are.
@@ -138,6 +144,20 @@ pub enum StepError {
         expected: i64,
         /// The offset that came.
         found: i64,
+    },
+    /// A task's frame covers offsets that are known already together with new ones: what it tells can't be divided.
+    #[error(
+        "a frame of {}-{} covers offsets from {from} on, up to {known} of which are known already\n  \
+         tasks send the same frames again after a crash, so another version of the engine has divided them otherwise; to go on, journal a source_moved record with a reason and an actor",
+        source_partition.topic, source_partition.partition
+    )]
+    Overlap {
+        /// The source.
+        source_partition: SourcePartition,
+        /// The first offset of the frame.
+        from: i64,
+        /// The last offset that is known.
+        known: i64,
     },
     /// A frame covers a source that was never announced.
     #[error(

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use crate::event::{Event, Field, Kind, Value};
 use crate::rules::program::{Entity, FilterIx};
 
-use super::ingest::{Arrival, admits_traffic, steps_of};
+use super::ingest::{Arrival, steps_of};
 use super::matches::{Seen, Subject, holds};
 use super::plan::{Plan, Touch};
 use super::rows::key::KeyParts;
 use super::step::{Turn, key_text};
 use super::store::RowKey;
 use super::tickets::Ticket;
+use super::traffic::admits_traffic;
 use super::{Engine, StepError};
 
 /// The fields of an account's profile, if it has one.
@@ -63,6 +64,7 @@ impl Engine {
         let new = Seen { ticket: Some(&now.attributes), ..old };
         let proof = self.proof(kept, kept.position.source);
         let (was, is) = (matched(&plan, &old), matched(&plan, &new));
+        self.contribute_anew((&old, &was), (&new, &is), kept.position.source)?;
         for (place, entity) in plan.entities.iter().enumerate() {
             let (mut leaving, mut coming) = (counted(&plan, place, &was), counted(&plan, place, &is));
             let (from, to) = (row_of(entity, &old), row_of(entity, &new));

@@ -73,6 +73,8 @@ pub struct Count {
 
 /// Kinds of events, as bits: the watermark of a rule is the lowest of its kinds'.
 pub type KindMask = u8;
+/// Added to the kinds of a rule of an entity across accounts: it lives by the watermarks of all tasks.
+pub const ACROSS: KindMask = 1 << 7;
 
 /// A rule of one upward count whose open alert has nothing to say as long as the count stays where it is: one rung
 /// without severity or guard, nothing clears it but the count, and no other rule is of its family.
@@ -126,8 +128,12 @@ pub struct Plan {
     pub entities: Vec<Entity>,
     /// Those of them that are a part of an account.
     pub parted: Vec<Entity>,
-    /// By filter.
+    /// By filter: what its matches do to rows of their account.
     pub uses: Vec<Vec<Use>>,
+    /// By filter: what its matches do to rows across accounts.
+    pub across: Vec<Vec<Use>>,
+    /// Whether there is anything across accounts.
+    pub is_across: bool,
     /// By rule.
     pub rules: Vec<RulePlan>,
     /// By series: the rules that judge it.
@@ -162,6 +168,8 @@ impl Plan {
             entities: Vec::new(),
             parted: Vec::new(),
             uses: vec![Vec::new(); program.filters.len()],
+            across: vec![Vec::new(); program.filters.len()],
+            is_across: false,
             rules: Vec::new(),
             judges: vec![Vec::new(); program.series.len()],
             referring: Vec::new(),
@@ -177,7 +185,9 @@ impl Plan {
         plan.index_series();
         plan.index_rules();
         plan.counts = plan.uses.iter().map(|uses| plan.counts_of(uses)).collect();
-        plan.parted = plan.entities.iter().filter(|entity| entity.part.is_some()).cloned().collect();
+        let is_parted = |entity: &&Entity| entity.account && entity.part.is_some();
+        plan.parted = plan.entities.iter().filter(is_parted).cloned().collect();
+        plan.is_across = plan.entities.iter().any(|entity| !entity.account);
         plan.fields = Kind::ALL.map(|kind| plan.fields_of(kind));
         plan
     }
@@ -203,6 +213,8 @@ impl Plan {
         self.rules.iter().flat_map(|rule| &rule.captured).for_each(&mut add);
         // An entity's part is asked for before it is known whether anything counts there.
         self.entities.iter().filter_map(|entity| entity.part.as_ref()).for_each(|part| add(&part.path));
+        let across = self.program.rules.iter().filter(|rule| !rule.entity.account);
+        across.flat_map(|rule| &rule.alert.attach).for_each(|attach| add(&attach.field));
         TELLING_FIELDS.into_iter().chain([Field::Occurrences]).for_each(|field| fields.insert(field));
         Some(fields)
     }
@@ -344,7 +356,9 @@ impl Plan {
     }
 
     fn add_use(&mut self, filter: FilterIx, entity: u16, touch: Touch) {
-        self.uses[usize::from(filter.0)].push(Use { entity, touch });
+        let is_across = !self.entities[usize::from(entity)].account;
+        let uses = if is_across { &mut self.across } else { &mut self.uses };
+        uses[usize::from(filter.0)].push(Use { entity, touch });
     }
 
     fn index_filters(&mut self) {
@@ -416,7 +430,7 @@ impl Plan {
         let program = Arc::clone(&self.program);
         for (place, rule) in (0_u16..).zip(&program.rules) {
             let (place, entity) = (RuleIx(place), self.entity(&rule.entity));
-            let mut kinds = 0;
+            let mut kinds = if rule.entity.account { 0 } else { ACROSS };
             for (number, condition) in (0_u8..).zip(&rule.conditions) {
                 self.index_condition(place, entity, (number, condition));
                 for filter in program.filters_of(&condition.detector) {

@@ -6,7 +6,6 @@ use crate::rules::program::{Detector, FilterIx, OnActivate, RuleIx, Window};
 
 use super::effects::{Effects, Outcome};
 use super::firing::{Calm, Episode, Fate, Proof};
-use super::ingest::admits_traffic;
 use super::lifecycle::{UPDATE_GAP_MS, is_worse};
 use super::matches::{Seen, holds};
 use super::number::Exact;
@@ -19,6 +18,7 @@ use super::samples::sample_of;
 use super::scene::lowest;
 use super::series::{Floor, Span, Taken};
 use super::task::Task;
+use super::traffic::admits_traffic;
 
 /// What became of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,8 +34,10 @@ pub enum Quick {
 /// Memory that is used for one event after the other.
 #[derive(Debug, Default)]
 pub struct Scratch {
-    /// The filters that the event matches.
+    /// The filters that the event matches and that do something in rows of its account.
     matched: Vec<FilterIx>,
+    /// Those that do something across accounts.
+    pub across: Vec<FilterIx>,
     /// Rules to make, then rules to judge, in order.
     pub rules: Vec<RuleIx>,
 }
@@ -58,6 +60,7 @@ impl Desk<'_> {
     /// Finds the filters that an event matches; false if one of them does more than counting.
     pub fn matches(&mut self, body: &Body, event: &Event<'_>) -> bool {
         self.scratch.matched.clear();
+        self.scratch.across.clear();
         if matches!(event.kind, Kind::Ticket | Kind::Account) {
             return false;
         }
@@ -71,13 +74,19 @@ impl Desk<'_> {
                 if self.plan.counts[place].is_none() {
                     return false;
                 }
-                self.scratch.matched.push(*ix);
+                let is_across = !self.plan.across[place].is_empty();
+                if is_across {
+                    self.scratch.across.push(*ix);
+                }
+                if !is_across || !self.plan.uses[place].is_empty() {
+                    self.scratch.matched.push(*ix);
+                }
             }
         }
         true
     }
 
-    /// Whether the event matches no filter at all.
+    /// Whether the event matches no filter that does something in rows of its account.
     pub fn is_unmatched(&self) -> bool {
         self.scratch.matched.is_empty()
     }

@@ -1,7 +1,7 @@
 //! What an event gives a series: a sample, a part of a course, points of a score.
 
 use crate::event::{Event, Kind};
-use crate::rules::program::{Measure, Points, Scoring, Series};
+use crate::rules::program::{Measure, Points, Scoring, Series, Window};
 
 use super::matches::{Subject, holds};
 use super::plan::{Role, measured_path};
@@ -45,6 +45,11 @@ pub fn sample_of(own: &Series, seen: &impl Subject, event: &Event<'_>) -> Option
 pub fn base_of(event: &Event<'_>) -> Sample {
     let weight = if event.kind == Kind::ErrorLog { event.occurrences() } else { 1 };
     Sample { time: event.time, weight, value: None, midnight: None }
+}
+
+/// Whether the cells of a series are of the local calendar.
+pub const fn has_days(own: &Series) -> bool {
+    matches!(own.window, Window::Days { .. } | Window::Buckets { .. })
 }
 
 /// What an event gives a score.

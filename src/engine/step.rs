@@ -10,7 +10,7 @@ use crate::rules::program::{FilterIx, Program, SeriesIx};
 use super::conduct::Ties;
 use super::effects::{Effects, Outcome};
 use super::firing::Proof;
-use super::ingest::{Arrival, Labels, admits_traffic, label, label_hash};
+use super::ingest::{Arrival, Labels, label, label_hash};
 use super::judge::Cause;
 use super::matches::{Seen, holds};
 use super::plan::{Plan, Touch};
@@ -20,6 +20,7 @@ use super::rows::key::KeyParts;
 use super::scene::{Case, Scene};
 use super::store::{DeadlineClock, RowKey, Store, StoreError};
 use super::task::SeriesAge;
+use super::traffic::admits_traffic;
 use super::{Engine, JournalRecord, StepError};
 
 /// Events whose rows are fetched at a time: enough for the misses to overlap, few enough to stay in the first cache.
@@ -60,6 +61,7 @@ impl Engine {
         effects: &mut Effects,
     ) -> Result<(), StepError> {
         self.task.journal_time = self.task.journal_time.max(record.time);
+        self.forward_before(record.offset, effects);
         effects.tally.rules.resize_with(self.plan.program.rules.len(), Default::default);
         let first_decision = effects.decisions.len();
         let mut turn = Turn { offset: record.offset, first_decision, store, effects };
@@ -68,6 +70,7 @@ impl Engine {
             Entry::System(system) => self.obey(system, &mut turn)?,
         }
         self.position = record.offset + 1;
+        self.forward_after(record.offset, effects);
         if self.settings.is_live() {
             // The next record has another offset.
             self.task.openings.forget();
@@ -86,8 +89,14 @@ impl Engine {
                     self.activate(Arc::new(program), turn)?;
                 }
             }
+            System::SourceAdded { source, first, .. } if source.topic == self.settings.journal => {
+                self.task.add_task(source, *first);
+            }
             System::SourceAdded { source, kind, first, lateness_ms } => {
                 self.task.add_source(source, *kind, *first, *lateness_ms);
+            }
+            System::SourceMoved { source, first, .. } if source.topic == self.settings.journal => {
+                self.task.covered.move_to(source, *first);
             }
             System::SourceMoved { source, kind, first, .. } => {
                 self.task.move_source(source, *kind, *first);
@@ -106,6 +115,14 @@ impl Engine {
     /// Makes a program the active one. Series that it shares with the one before keep their age.
     pub(super) fn activate(&mut self, program: Arc<Program>, turn: &mut Turn<'_>) -> Result<(), StepError> {
         let new = Plan::new(program);
+        if self.task.forwards.is_on() {
+            // What was collected is told by the rules that it was collected for.
+            let second = self.task.journal_time.0.div_euclid(1000);
+            self.forward(turn.offset - 1, second, turn.effects);
+        }
+        if new.is_across {
+            self.announce(turn.offset, turn.effects);
+        }
         let stays = |key: u32| {
             let same = |plan: &Plan| {
                 plan.rule_of_key(key).map(|rule| {
@@ -147,6 +164,9 @@ impl Engine {
         time: Timestamp,
         turn: &mut Turn<'_>,
     ) -> Result<(), StepError> {
+        if self.take_items(frame, turn)? {
+            return Ok(());
+        }
         let tick = frame.is_tick().then_some(time);
         // By source of the frame: its place in the task and the first offset that is new; none: all is known.
         let mut new: Vec<Option<(u16, i64)>> = Vec::with_capacity(frame.sources.len());
@@ -194,6 +214,8 @@ impl Engine {
             cursor.keep(kind, fields.unwrap_or(FieldSet::ALL));
         }
         let mut labels = Labels::default();
+        // The record whose events came last.
+        let mut last: Option<(u16, i64)> = None;
         let mut events = vec![(Event::new(Kind::Usage, "", Timestamp(0)), 0); BATCH];
         loop {
             let count = next_events(&mut cursor, new, &mut events)?;
@@ -202,6 +224,9 @@ impl Engine {
                 self.fetch(batch.iter().map(|(event, _)| event), turn.store)?;
             }
             for (number, (event, source)) in batch.iter().enumerate() {
+                if last.replace((*source, event.position.offset)) != Some((*source, event.position.offset)) {
+                    self.apply_collected(turn)?;
+                }
                 let outcome = if skipped {
                     Outcome::DeadLetter
                 } else {
@@ -214,7 +239,7 @@ impl Engine {
                 }
             }
             if count < BATCH {
-                return Ok(());
+                return self.apply_collected(turn);
             }
         }
     }
@@ -259,7 +284,7 @@ impl Engine {
         labels: &mut Labels<'e>,
         turn: &mut Turn<'_>,
     ) -> Result<Outcome, StepError> {
-        let Some(account) = event.account.as_deref() else { return Ok(Outcome::Unattributed) };
+        let Some(account) = event.account.as_deref() else { return self.take_unowned(event, source, turn) };
         let body = self.rows.body_mut(self.wanted.place(number));
         if event.id != 0 && !body.note_id(event.kind, event.id) {
             return Ok(Outcome::Duplicate);
@@ -280,7 +305,9 @@ impl Engine {
         if !desk.matches(body, event) {
             return self.take_long(event, source, turn);
         }
-        if desk.is_unmatched() {
+        let is_unmatched = desk.is_unmatched();
+        if is_unmatched {
+            self.contribute_quickly(event, (source, number))?;
             return Ok(Outcome::Applied);
         }
         let proof = proof_of(event, (source, labels.place(event, &mut self.task)));
@@ -291,7 +318,11 @@ impl Engine {
             effects: turn.effects,
             scratch: &mut self.scratch,
         };
-        match desk.take(body, event, &proof) {
+        let quick = desk.take(body, event, &proof);
+        if quick != Quick::No {
+            self.contribute_quickly(event, (source, number))?;
+        }
+        match quick {
             Quick::No => self.take_long(event, source, turn),
             Quick::Done(outcome) => Ok(outcome),
             Quick::Judge => {
@@ -310,6 +341,24 @@ impl Engine {
                 Ok(Outcome::Applied)
             }
         }
+    }
+
+    /// Collects what an event that took the short way contributes to rows across accounts.
+    fn contribute_quickly(
+        &mut self,
+        event: &Event<'_>,
+        (source, number): (u16, usize),
+    ) -> Result<(), StepError> {
+        if self.scratch.across.is_empty() {
+            return Ok(());
+        }
+        let across = std::mem::take(&mut self.scratch.across);
+        let profile = self.rows.body_mut(self.wanted.place(number)).profile().cloned();
+        let profile = profile.as_ref().map(|profile| profile.fields.as_slice());
+        let seen = Seen { event, ticket: None, profile, user: None };
+        self.contribute(&seen, &across, source)?;
+        self.scratch.across = across;
+        Ok(())
     }
 
     /// Takes an event whose id is noted through everything that it may touch.
@@ -339,6 +388,7 @@ impl Engine {
         if matched.is_empty() {
             return Ok(Outcome::Applied);
         }
+        self.contribute(&seen, &matched, source)?;
         let proof = self.proof(event, source);
         self.deliver(&seen, (&matched, proof), turn)
     }
@@ -434,7 +484,8 @@ impl Engine {
             watermarks: [Timestamp::MIN; 7],
             row,
         };
-        scene.watermarks = scene.task.timed;
+        let is_across = parts.account.is_none();
+        scene.watermarks = if is_across { scene.task.forwards.timed } else { scene.task.timed };
         let rules = work(&mut scene);
         let marks: Vec<Timestamp> =
             rules.into_iter().filter_map(|rule| scene.next_mark(rule, scene.watermark(rule))).collect();

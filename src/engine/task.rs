@@ -12,10 +12,11 @@ use crate::journal::coverage::{Admission, Covered};
 use crate::rules::program::{Series, Window};
 
 use super::census::Census;
+use super::forward::Forwards;
 use super::store::RowKey;
 
-/// Version of these bytes. Those of version 1 end before the openings.
-const FORMAT: u8 = 2;
+/// Version of these bytes. Those of version 1 end before the openings, those of version 2 before the forwards.
+const FORMAT: u8 = 3;
 /// Most labels of evidence that are told apart; later ones are left out.
 const LABELS_MAX: usize = 4096;
 
@@ -137,6 +138,8 @@ pub struct Task {
     pub census: Census,
     /// What the last record that opened alerts has opened.
     pub openings: Openings,
+    /// Dealings with other tasks.
+    pub forwards: Forwards,
     /// Labels of evidence: rows point into this list.
     labels: Vec<(u64, Box<str>)>,
     label_places: HashMap<u64, u16, FixedState>,
@@ -146,7 +149,12 @@ impl Task {
     /// A task that has read nothing.
     #[must_use]
     pub fn new() -> Self {
-        Self { journal_time: Timestamp::MIN, timed: [Timestamp::MIN; 7], ..Self::default() }
+        Self {
+            journal_time: Timestamp::MIN,
+            timed: [Timestamp::MIN; 7],
+            forwards: Forwards::new(),
+            ..Self::default()
+        }
     }
 
     /// Takes in an announced source.
@@ -172,6 +180,22 @@ impl Task {
             self.add_source(source, kind, first, 0);
         }
         self.covered.move_to(source, first);
+    }
+
+    /// Takes in another task, or this one itself, as a source. It has no events of its own, so no watermark waits for it.
+    pub fn add_task(&mut self, source: &SourcePartition, first: i64) {
+        self.covered.add(source, first);
+        self.forwards.add_peer(source.partition);
+    }
+
+    /// The place of a source that evidence names. One that is not announced here yet is kept as if it were gone.
+    pub fn place_of_evidence(&mut self, source: &SourcePartition, kind: Kind) -> u16 {
+        self.place(source).unwrap_or_else(|| {
+            let source = source.clone();
+            let watermark = Timestamp::MIN;
+            self.sources.push(SourceState { source, kind, lateness_ms: 0, watermark, retired: true });
+            u16::try_from(self.sources.len() - 1).unwrap_or(u16::MAX)
+        })
     }
 
     /// A source is gone: watermarks no longer wait for it.
@@ -290,6 +314,7 @@ impl Task {
         }
         self.census.encode(&mut out);
         self.openings.encode(&mut out);
+        self.forwards.encode(&mut out);
         out
     }
 
@@ -334,6 +359,9 @@ impl Task {
         task.census = Census::decode(&mut reader)?;
         if version > 1 {
             task.openings = Openings::decode(&mut reader)?;
+        }
+        if version > 2 {
+            task.forwards = Forwards::decode(&mut reader)?;
         }
         Ok(task)
     }
@@ -385,10 +413,12 @@ mod tests {
         task.body.push(("f".into(), "text".into()));
         task.open.insert(crate::engine::store::RowKey([1, 2].into()));
         task.census.admit(9);
-        let mut first = task.encode();
-        first.truncate(first.len() - 2);
-        first[0] = 1;
-        assert_eq!(Task::decode(&first).unwrap(), task, "openings came with version 2");
+        // What an older build wrote ends where it has nothing more to say.
+        for version in [1, 2] {
+            let mut older = task.encode();
+            older[0] = version;
+            assert_eq!(Task::decode(&older).unwrap(), task, "of version {version}");
+        }
         assert_eq!((task.openings.count(4, "a"), task.openings.count(4, "b")), (0, 0));
         assert_eq!((task.openings.count(5, "b"), task.openings.count(5, "b")), (0, 1));
         assert_eq!(Task::decode(&task.encode()).unwrap(), task);

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::event::Timestamp;
 use crate::rules::program::RuleIx;
 
-use super::scene::lowest;
+use super::forward::{Marks, furthest};
 use super::step::Turn;
 use super::store::{DeadlineClock, RowKey};
 use super::{Engine, StepError};
@@ -16,24 +16,19 @@ const BATCH: usize = 4096;
 impl Engine {
     /// Runs the timers that are due: those of the watermark by mark, rule and row, then those of journal time.
     pub(super) fn run_timers(&mut self, turn: &mut Turn<'_>) -> Result<(), StepError> {
-        let watermarks = self.task.watermarks();
-        let mut to = self.task.timed;
-        for (timed, watermark) in to.iter_mut().zip(watermarks) {
-            *timed = (*timed).max(watermark);
-        }
-        let from = self.task.timed;
-        self.run_marks(from, to, turn)?;
-        self.task.timed = to;
+        let from = Marks { own: self.task.timed, across: self.task.forwards.timed };
+        let to = Marks {
+            own: furthest(from.own, self.task.watermarks()),
+            across: furthest(from.across, self.watermarks_across()),
+        };
+        self.run_marks(&from, &to, turn)?;
+        self.task.timed = to.own;
+        self.task.forwards.timed = to.across;
         self.run_journal(turn)
     }
 
-    fn run_marks(
-        &mut self,
-        from: [Timestamp; 7],
-        to: [Timestamp; 7],
-        turn: &mut Turn<'_>,
-    ) -> Result<(), StepError> {
-        let rows = self.due_rows(&to, turn)?;
+    fn run_marks(&mut self, from: &Marks, to: &Marks, turn: &mut Turn<'_>) -> Result<(), StepError> {
+        let rows = self.due_rows(to, turn)?;
         if rows.is_empty() {
             return Ok(());
         }
@@ -41,8 +36,8 @@ impl Engine {
         self.rows.prefetch(&keys, turn.store)?;
         let mut queue: BTreeSet<(Timestamp, RuleIx, RowKey)> = BTreeSet::new();
         for key in &rows {
-            for (mark, rule) in self.marks(key, |kinds| lowest(&from, kinds), turn)? {
-                if mark <= lowest(&to, self.plan.rule_plan(rule).kinds) {
+            for (mark, rule) in self.marks(key, |kinds| from.lowest(kinds), turn)? {
+                if mark <= to.lowest(self.plan.rule_plan(rule).kinds) {
                     queue.insert((mark, rule, key.clone()));
                 }
             }
@@ -55,21 +50,21 @@ impl Engine {
                 Vec::new()
             })?;
             if let Some(next) = next
-                && next <= lowest(&to, self.plan.rule_plan(rule).kinds)
+                && next <= to.lowest(self.plan.rule_plan(rule).kinds)
             {
                 queue.insert((next, rule, key));
             }
         }
-        let highest = to.into_iter().max().unwrap_or(Timestamp::MIN);
+        let highest = to.highest();
         for key in rows {
-            self.rearm(&key, (&to, highest), turn)?;
+            self.rearm(&key, (to, highest), turn)?;
         }
         Ok(())
     }
 
     /// The rows that may have something due at these watermarks.
-    fn due_rows(&mut self, to: &[Timestamp; 7], turn: &mut Turn<'_>) -> Result<BTreeSet<RowKey>, StepError> {
-        let highest = to.iter().copied().max().unwrap_or(Timestamp::MIN);
+    fn due_rows(&mut self, to: &Marks, turn: &mut Turn<'_>) -> Result<BTreeSet<RowKey>, StepError> {
+        let highest = to.highest();
         let mut rows = BTreeSet::new();
         loop {
             let due = self.deadlines.due(DeadlineClock::Watermark, highest, BATCH, turn.store)?;
@@ -85,7 +80,7 @@ impl Engine {
             }
         }
         for (kinds, waiting) in &mut self.waiting {
-            let mark = lowest(to, *kinds);
+            let mark = to.lowest(*kinds);
             while waiting.first().is_some_and(|(at, _)| *at <= mark) {
                 rows.extend(waiting.pop_first().map(|(_, key)| key));
             }
@@ -115,11 +110,11 @@ impl Engine {
     fn rearm(
         &mut self,
         key: &RowKey,
-        (to, highest): (&[Timestamp; 7], Timestamp),
+        (to, highest): (&Marks, Timestamp),
         turn: &mut Turn<'_>,
     ) -> Result<(), StepError> {
         let mut ahead: Option<Timestamp> = None;
-        for (mark, rule) in self.marks(key, |kinds| lowest(to, kinds), turn)? {
+        for (mark, rule) in self.marks(key, |kinds| to.lowest(kinds), turn)? {
             if mark <= highest {
                 let kinds = self.plan.rule_plan(rule).kinds;
                 self.waiting.entry(kinds).or_default().insert((mark, key.clone()));

@@ -5,6 +5,7 @@
 pub mod bytes;
 mod field;
 pub mod record;
+pub mod routing;
 mod time;
 mod value;
 

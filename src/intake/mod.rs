@@ -24,11 +24,12 @@ use std::collections::BTreeMap;
 
 use crate::event::Alike;
 
+pub use crate::event::routing::{entity, murmur2, partition_of};
 pub use avro::SchemaError;
 pub use decoded::{Counts, DeadLetter, DeadReason, Decoded, Filtered, Stage};
 pub use draft::Target;
 pub use properties::{Property, PropertyType};
-pub use route::{Route, alert_partition, entity, murmur2, partition_of, route};
+pub use route::{Route, alert_partition, route};
 pub use source::SourceSettings;
 pub use trie::Step;
 pub use wire::{Format, Headers, Record, SchemaId};

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use super::Coverage;
+use super::items::{self, Item};
 use crate::event::bytes::{FormatError, Reader, put_signed, put_text, put_varint};
 use crate::event::{
     Event, Field, FieldSet, FieldType, Kind, Position, SourcePartition, Text, Timestamp, Traffic, Value,
@@ -24,7 +25,8 @@ pub(super) const MORE_PROPERTIES: u8 = 1 << 4;
 /// Stands in the place of a value's tag before a string of the dictionary.
 pub(super) const PROPERTY_REFERENCE: u8 = 9;
 
-/// Canonical events on their way to one journal partition, and what they complete.
+/// Canonical events on their way to one journal partition, and what they complete. What tasks tell each other comes in
+/// frames of their own ([`super::items`]).
 ///
 /// The bytes, integers as varints (`±`: signed):
 ///
@@ -70,6 +72,13 @@ impl<'a> Frame<'a> {
     #[must_use]
     pub const fn is_tick(&self) -> bool {
         self.events == 0
+    }
+
+    /// What a task tells, if a task sent it.
+    #[must_use]
+    pub fn items(&self) -> Option<Result<Vec<Item>, FormatError>> {
+        let of_task = self.events > 0 && self.body.first().is_some_and(|first| first & 0x0f >= items::FIRST);
+        of_task.then(|| items::parse(Reader::new(self.body), self.events))
     }
 
     /// Reads the events one after another into events that exist.

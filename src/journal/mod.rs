@@ -5,6 +5,7 @@
 mod build;
 pub mod coverage;
 mod frame;
+pub mod items;
 mod system;
 
 #[cfg(test)]

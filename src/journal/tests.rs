@@ -51,7 +51,7 @@ fn dump(bytes: &[u8]) -> String {
     out
 }
 
-fn assert_bytes(bytes: &[u8], expected: &Expect) {
+pub(super) fn assert_bytes(bytes: &[u8], expected: &Expect) {
     expected.assert_eq(dump(bytes).trim_end());
 }
 
@@ -342,6 +342,7 @@ proptest! {
         if let Ok(Entry::Frame(frame)) = Entry::parse(&bytes) {
             // Every event takes at least a dozen bytes, whatever the count says.
             prop_assert!(frame.events().count() <= bytes.len() / 12 + 1);
+            let _ = frame.items();
         }
     }
 
@@ -350,6 +351,7 @@ proptest! {
         bytes[0] = 0x10 | bytes[0] & 7;
         if let Ok(Entry::Frame(frame)) = Entry::parse(&bytes) {
             prop_assert!(frame.events().filter(Result::is_err).count() <= 1);
+            let _ = frame.items();
         }
     }
 }

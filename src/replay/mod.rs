@@ -52,6 +52,7 @@ pub enum ReplayError {
 fn settings() -> Settings {
     Settings {
         application_id: "replay".into(),
+        journal: "journal".into(),
         partition: 0,
         partitions: 1,
         hot_bytes: 64 << 20,

@@ -119,7 +119,7 @@ impl<'n> Compiler<'n> {
             matches = self.event_match(node, kind)?;
         }
         for scope in &subject.scopes {
-            let folded = self.scope_of_events(scope, kind);
+            let folded = self.scope_of_events(scope, kind, !subject.entity.account);
             matches = both(matches, folded);
         }
         let names_traffic =
@@ -151,15 +151,21 @@ impl<'n> Compiler<'n> {
         })
     }
 
-    /// The part of a scope that is about events of this kind.
-    fn scope_of_events(&mut self, scope: &'n Node, kind: Kind) -> Match {
+    /// The part of a scope that is about events of this kind; across accounts also what is about their accounts, as the
+    /// row has none.
+    fn scope_of_events(&mut self, scope: &'n Node, kind: Kind, is_across: bool) -> Match {
         let mut groups = Vec::new();
         for group in scope.one_or_more() {
             let Value::Map(entries) = &group.value else { continue };
             let mut tests = Vec::new();
             for entry in entries {
-                let profile = entry.key.starts_with("account.") || entry.key.starts_with("user.");
-                if let Some(named) = self.vocabulary.event_field(kind, &entry.key).filter(|_| !profile) {
+                let of_account = entry.key.strip_prefix("account.");
+                let named = match of_account.filter(|_| is_across) {
+                    Some(name) => Vocabulary::account_field(name),
+                    None if of_account.is_some() || entry.key.starts_with("user.") => None,
+                    None => self.vocabulary.event_field(kind, &entry.key),
+                };
+                if let Some(named) = named {
                     tests.extend(self.test(&entry.node, &named).map(|test| (named.path, test)));
                 }
             }

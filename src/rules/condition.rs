@@ -123,6 +123,7 @@ impl<'n> Compiler<'n> {
             table.optional("for").and_then(|node| value::span_ms(node, &mut self.mistakes)).unwrap_or(0);
         let judged = self.detector(table, &guards, subject)?;
         self.guards_fit(node.span, guard, &judged);
+        self.fits_across(node.span, &judged, &subject.entity);
         let condition = Condition {
             name: name.unwrap_or_default().into(),
             detector: judged.detector.clone(),

@@ -188,7 +188,8 @@ impl<'n> Compiler<'n> {
             self.mistakes.report(node.span, Code::E05, "this threshold is met by no event at all");
             return None;
         }
-        let window = window_of_count(span_ms, filtered.kind, &measuring.measure, &rungs);
+        let of = (filtered.kind, &subject.entity);
+        let window = window_of_count(span_ms, of, &measuring.measure, &rungs);
         let keep_days = match window {
             Window::Days { days } => days,
             _ => 0,

@@ -11,6 +11,8 @@ const DISTINCT_VALUES: u64 = 1024;
 const PROFILE: u64 = 860;
 /// A row knows no more values for `new`.
 const KNOWN_VALUES: u64 = 64;
+/// The same of a row across accounts.
+const DISTINCT_VALUES_ACROSS: u64 = 16_384;
 /// A value of an attachment, cut, and its length.
 const ATTACHED: u64 = 128;
 /// What any row has: its times, its newest event, its deadlines.
@@ -85,17 +87,19 @@ fn series_bytes(series: &Series) -> u64 {
         Window::Buckets { count, .. } => u64::from(count),
         Window::Days { days } => u64::from(days.max(series.keep_days)) + 1,
     };
+    let (count, values) =
+        if series.entity.account { (2, DISTINCT_VALUES) } else { (4, DISTINCT_VALUES_ACROSS) };
     match series.measure {
-        Measure::Count => 2 * panes,
+        Measure::Count => count * panes,
         Measure::Usual => 2 * panes + PROFILE,
         Measure::Sum(_) => 8 * panes,
         Measure::Mean(_) => 12 * panes,
-        Measure::ShareOf(_) => 4 * panes,
+        Measure::ShareOf(_) => 2 * count * panes,
         Measure::Last(_) => 16,
         Measure::Score(_) => points_bytes(&series.measure),
         Measure::Steps(_) | Measure::Course(_) | Measure::New(_) | Measure::Reading { .. } => 0,
-        Measure::Distinct(_) => 16 * DISTINCT_VALUES,
-        Measure::SumDistinct { .. } => 32 * DISTINCT_VALUES,
+        Measure::Distinct(_) => 16 * values,
+        Measure::SumDistinct { .. } => 32 * values,
     }
 }
 

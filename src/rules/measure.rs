@@ -5,7 +5,7 @@ use crate::event::{FieldType, Kind};
 use crate::rules::compile::{Compiler, Subject};
 use crate::rules::matches::{COMPARATORS, type_name};
 use crate::rules::missing;
-use crate::rules::program::{Comparator, Decimal, Measure, Rung, Severity, Window};
+use crate::rules::program::{Comparator, Decimal, Entity, Measure, Rung, Severity, Window};
 use crate::rules::value;
 use crate::rules::vocabulary::Named;
 
@@ -235,12 +235,17 @@ pub fn needed(rungs: &[Rung]) -> Option<i64> {
     rungs.iter().map(needs).collect::<Option<Vec<_>>>()?.into_iter().max()
 }
 
-/// How a count over this span is kept: exactly, where that is small.
-pub fn window_of_count(span_ms: i64, kind: Kind, measure: &Measure, rungs: &[Rung]) -> Window {
+/// How a count over this span is kept: exactly, where that is small and events come one by one.
+pub fn window_of_count(
+    span_ms: i64,
+    (kind, entity): (Kind, &Entity),
+    measure: &Measure,
+    rungs: &[Rung],
+) -> Window {
     if span_ms > DAY_MS {
         return Window::Days { days: u16::try_from(span_ms / DAY_MS).unwrap_or(u16::MAX) };
     }
-    let plain = *measure == Measure::Count && kind != Kind::ErrorLog;
+    let plain = *measure == Measure::Count && kind != Kind::ErrorLog && entity.account;
     match needed(rungs).filter(|need| plain && (1..=LONGEST_RING).contains(need)) {
         Some(need) => Window::Exact { span_ms, keep: u16::try_from(need).unwrap_or(u16::MAX) },
         None => Window::Panes { span_ms },

@@ -24,7 +24,6 @@ pub(super) const MISSING: &[(&str, &str, &str)] = &[
     ("topic", "topic: health", "leave the rule out"),
     ("guard", "min_accounts", "leave it out"),
     ("guard", "stall handling", "write `guard: {stall: ignore}` in this condition"),
-    ("entity", "entities across accounts", "write `[account, …]`"),
     ("given", "lose", "leave the test out"),
     ("given", "health", "leave the test out"),
     ("given", "control", "leave the test out"),

@@ -2,6 +2,7 @@
 //!
 //! Pure: text in, a [`program::Program`] or a list of mistakes out.
 
+mod across;
 mod alert;
 mod baseline;
 mod cadence;

@@ -226,7 +226,8 @@ impl<'n> Compiler<'n> {
                 tests.sort();
                 own.push(tests);
             }
-            if profiles > 0 && !own.iter().any(Vec::is_empty) {
+            // Across accounts it is in the filters: whose events count is asked where they come in.
+            if profiles > 0 && subject.entity.account && !own.iter().any(Vec::is_empty) {
                 all = both(all, Match(own));
             }
         }
@@ -341,6 +342,7 @@ impl<'n> Compiler<'n> {
         match (table.optional("event"), table.optional("if")) {
             (Some(event), None) => {
                 let filtered = self.filter_node("clear", event, subject)?;
+                self.is_seen_across(event.span, "a clear event", filtered.kind, &subject.entity);
                 let mut equal = Vec::new();
                 for field in table.optional("match").map(Node::one_or_more).unwrap_or_default() {
                     let name = field.text(&mut self.mistakes)?;

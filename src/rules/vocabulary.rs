@@ -309,14 +309,9 @@ impl Vocabulary {
                 let path = self.part(name, node, mistakes)?;
                 Some(Entity { account: true, part: part(name, path) })
             }
-            // The entity is returned all the same, so that the rest of the rule is checked against it.
-            ["platform"] => {
-                missing::refuse("entity", "entities across accounts", node.span, mistakes);
-                Some(Entity { account: false, part: None })
-            }
+            ["platform"] => Some(Entity { account: false, part: None }),
             [name] => {
                 let path = self.part(name, node, mistakes)?;
-                missing::refuse("entity", "entities across accounts", node.span, mistakes);
                 Some(Entity { account: false, part: part(name, path) })
             }
             _ => node.expected("an entity such as `user` or `[account, integration]`", mistakes),

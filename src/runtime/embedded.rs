@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::clock::{Clock, VirtualClock};
-use super::detect_worker::{DetectParts, DetectSettings, DetectWorker, OutputTopics};
+use super::detect_worker::{DetectParts, DetectSettings, DetectWorker, OutputTopics, Sinks};
 use super::http::Health;
 use super::intake_worker::{IntakeParts, IntakeSettings, IntakeWorker};
 use super::memory_log::{Given, LogError, MemoryLog, MemoryMappings, MemorySink, MemorySource, TimeOf};
@@ -107,7 +107,8 @@ impl Embedded {
             pulse: health.worker("detect", now),
         };
         let sink = log.transactional_sink("demo-0", "demo-detect");
-        let detect = DetectWorker::new(log.source("demo-detect", &[JOURNAL]), sink, parts);
+        let sinks = Sinks { output: sink, forwards: Box::new(log.sink()) };
+        let detect = DetectWorker::new(log.source("demo-detect", &[JOURNAL]), sinks, parts);
         let sources =
             topics.iter().map(|topic| SourcePartition { topic: (*topic).into(), partition: 0 }).collect();
         Ok(Self { clock, log, intake, detect, metrics, sources, told: vec![0; partitions] })
@@ -230,6 +231,7 @@ fn intake_settings() -> IntakeSettings {
 fn detect_settings() -> DetectSettings {
     DetectSettings {
         application_id: APPLICATION.to_owned(),
+        journal: JOURNAL.to_owned(),
         engine: crate::engine::VERSION.to_owned(),
         partitions: JOURNAL_PARTITIONS,
         topics: OutputTopics {

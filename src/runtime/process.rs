@@ -8,7 +8,7 @@ use std::sync::Arc;
 use self::topics::{TOMBSTONES_MS, TopicMistakes};
 use super::changelog::Changelog;
 use super::clock::{Clock, SystemClock};
-use super::detect_worker::{DetectParts, DetectSettings, DetectWorker, OpenStore, OutputTopics};
+use super::detect_worker::{DetectParts, DetectSettings, DetectWorker, OpenStore, OutputTopics, Sinks};
 use super::group::Lives;
 use super::http::{Health, HttpError, Server};
 use super::intake_worker::{IntakeParts, IntakeSettings, IntakeWorker};
@@ -169,14 +169,15 @@ impl Process {
                 metrics: Arc::clone(&metrics),
                 pulse: Arc::clone(&pulse),
             };
+            let forwards = Box::new(PlainSink::open(&connection, "forwards")?);
             match config.delivery {
                 Delivery::ExactlyOnce => {
-                    let sink = TransactionalSink::open(&connection, thread, &source)?;
-                    DetectWorker::new(source, sink, parts).run(stop)
+                    let output = TransactionalSink::open(&connection, thread, &source)?;
+                    DetectWorker::new(source, Sinks { output, forwards }, parts).run(stop)
                 }
                 Delivery::AtLeastOnce => {
-                    let sink = PlainSink::open_for(&connection, "output", &source)?;
-                    DetectWorker::new(source, sink, parts).run(stop)
+                    let output = PlainSink::open_for(&connection, "output", &source)?;
+                    DetectWorker::new(source, Sinks { output, forwards }, parts).run(stop)
                 }
             }
         };
@@ -251,6 +252,7 @@ fn detect_settings(config: &Config) -> DetectSettings {
     let hot_bytes = config.state.hot_bytes / config.threads.detect.max(1);
     DetectSettings {
         application_id: config.application_id.clone(),
+        journal: config.topics.journal.clone(),
         engine: crate::engine::VERSION.to_owned(),
         partitions: config.journal.partitions,
         topics: OutputTopics {

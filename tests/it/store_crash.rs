@@ -30,6 +30,7 @@ fn program() -> Arc<Program> {
 fn settings() -> Settings {
     Settings {
         application_id: "crash".into(),
+        journal: "journal".into(),
         partition: 0,
         partitions: 1,
         hot_bytes: 64 << 20,

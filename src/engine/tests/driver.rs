@@ -48,6 +48,7 @@ pub struct World {
 pub fn settings() -> Settings {
     Settings {
         application_id: "replay".into(),
+        journal: "journal".into(),
         partition: 0,
         partitions: 1,
         hot_bytes: 1 << 26,

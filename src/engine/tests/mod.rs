@@ -7,3 +7,4 @@ mod quick;
 mod rules;
 mod speed;
 mod task;
+mod tasks;

@@ -515,7 +515,6 @@ fn what_this_build_lacks_is_refused_by_name() {
             ("vocabulary:\n", "health: {}\nvocabulary:\n"),
             ("  expires_after: 2h", "  expires_after: 2h\n  collapse_to: {entity: account}"),
             ("  timezone: account", "  priority: {sentiment: {score: a.b, upto: [1, 2, 3, 4]}}"),
-            ("family: access\n  entity: user", "family: access\n  entity: integration"),
             ("usual_gap: 1.0, stall: ignore", "usual_gap: 1.0"),
             ("within: 10m, gte: 3}", "within: 10m, gte: 3}\n    guard: {min_accounts: 3}"),
             ("topic: usage, where: {event: login.failed}", "topic: health"),
@@ -531,8 +530,6 @@ fn what_this_build_lacks_is_refused_by_name() {
               hint: leave it out; every row keeps its own alert
             a.yaml:4:14: this build has no `sentiment` yet [E08]
               hint: leave it out; it counts 1
-            a.yaml:19:11: this build has no `entities across accounts` yet [E08]
-              hint: write `[account, …]`
             a.yaml:37:5: this build has no `stall handling` yet [E08]
               hint: write `guard: {stall: ignore}` in this condition
             a.yaml:23:13: this build has no `min_accounts` yet [E08]
@@ -545,6 +542,43 @@ fn what_this_build_lacks_is_refused_by_name() {
               hint: leave the test out
         "#]],
     );
+}
+
+#[test]
+fn what_no_row_across_accounts_sees_is_refused() {
+    let rule = "version: 1\nname: a\nrules:\n- {id: r, title: t, why: w, status: shadow, severity: info, family: f, \
+                entity: ENTITY, alert: {summary: s}, expires_after: 1d,\n   when: WHEN}\n";
+    let when = [
+        ("platform", "{event: {topic: billing, where: {type: invoice.paid}}}"),
+        ("region", "{event: {topic: error_log, where: {event: incident.opened}}}"),
+        ("platform", "{count: {topic: billing, measure: {mean: amount_minor}, within: 1h, gte: 1}}"),
+        ("integration", "{count: {topic: error_log, measure: {distinct: user_id}, within: 1h, gte: 1}}"),
+        ("platform", "{level: {topic: billing, within: 1h, relative_to: account.arr_minor, gte: 1}}"),
+        ("platform", "{absence: {topic: billing, for: 1h, arm: account.created_at}, guard: {stall: ignore}}"),
+        ("platform", "{count: {topic: billing, within: 1h, gte: 1, reset: {topic: billing}}}"),
+    ];
+    let mut told = String::new();
+    for (entity, when) in when {
+        let text = rule.replace("ENTITY", entity).replace("WHEN", when);
+        told += &load(&[("a.yaml", &text)], Options::default()).unwrap_err().to_string();
+    }
+    expect![[r#"
+        a.yaml:5:10: an event is not seen here: events of billing belong to accounts [E08]
+          hint: use count with `gte: 1`
+        a.yaml:5:10: an event is not seen here: no event without account is of one region [E08]
+          hint: use count with `gte: 1`
+        a.yaml:5:10: this measure does not fit an entity across accounts [E08]
+          it takes count, sum, share_of, distinct: account_id
+        a.yaml:5:10: this measure does not fit an entity across accounts [E08]
+          it takes count, sum, share_of, distinct: account_id
+        a.yaml:5:10: a row across accounts has no account to be a share of [E08]
+          hint: write the limit as a number
+        a.yaml:5:10: a row across accounts has no account.created_at [E08]
+          hint: leave `arm` out
+        a.yaml:5:10: reset is not seen here: events of billing belong to accounts [E08]
+          hint: use count with `gte: 1`
+    "#]]
+    .assert_eq(&told);
 }
 
 #[test]

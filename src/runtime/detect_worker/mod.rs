@@ -1,7 +1,7 @@
 //! The detect worker: journal records in, alerts and decisions out, rows kept.
 //!
-//! Effects leave in the order that [`crate::engine::effects`] states: alerts, decisions and the journal position in one
-//! transaction, which runs while the next records are processed; then, now and then, a local checkpoint, never ahead of
+//! Effects leave in the order that [`crate::engine::effects`] states: forwards, which must be acknowledged first; alerts,
+//! decisions and the journal position in one transaction, which runs while the next records are processed; then, now and then, a local checkpoint, never ahead of
 //! what is committed; then, more rarely, a marker of the changelog, which is a checkpoint. Whatever goes wrong, the worker is
 //! dropped without a further word: a new one begins at its checkpoints and replays silently what was published.
 
@@ -22,7 +22,7 @@ use tracing::{info, warn};
 
 use self::opening::Opening;
 pub use self::publish::OutputTopics;
-use self::publish::{publish_alert, publish_decision};
+use self::publish::{publish_alert, publish_decision, publish_forward};
 pub use self::recovery::RecoveryError;
 use self::task::{Taken, Task};
 use super::changelog::Changelog;
@@ -44,8 +44,12 @@ const COMMIT_MS: i64 = 25;
 const QUIET_COMMIT_MS: i64 = 1000;
 /// How often sizes, watermarks and lags are reported, ms.
 const REPORT_MS: i64 = 1000;
+/// How long a commit that is due is put off for forwards that are not acknowledged yet, ms; then all else waits for them.
+const FORWARDS_MS: i64 = 250;
 /// Longest wait for a transaction when partitions are given up or a checkpoint is due, ms.
 const PATIENCE_MS: i64 = 60_000;
+/// How long all else waits for forwards at a time.
+const FORWARDS_WAIT: Duration = Duration::from_millis(200);
 /// Longest wait for records while a task is about to be ready, or something is to be committed.
 const BRIEF: Duration = Duration::from_millis(5);
 
@@ -54,6 +58,8 @@ const BRIEF: Duration = Duration::from_millis(5);
 pub struct DetectSettings {
     /// The deployment's id, part of every alert's identity.
     pub application_id: String,
+    /// The journal's topic.
+    pub journal: String,
     /// The engine's version, which checkpoints and markers carry.
     pub engine: String,
     /// How many partitions the journal has.
@@ -100,6 +106,14 @@ impl<T> DetectParts<T> {
     }
 }
 
+/// Where a worker writes.
+pub struct Sinks<K> {
+    /// Alerts, decisions and positions: a transactional one that commits offsets of the source's group.
+    pub output: K,
+    /// The journal: a plain one.
+    pub forwards: Box<dyn Sink + Send>,
+}
+
 /// A detect worker.
 pub struct DetectWorker<S, K, T> {
     source: S,
@@ -110,6 +124,8 @@ pub struct DetectWorker<S, K, T> {
 /// The worker without its source: what records are taken into.
 struct Desk<K, T> {
     sink: K,
+    /// Where tasks write to each other.
+    forwards: Box<dyn Sink + Send>,
     parts: DetectParts<T>,
     tasks: Vec<Task<T>>,
     /// Tasks that are not ready yet.
@@ -123,13 +139,13 @@ struct Desk<K, T> {
 }
 
 impl<S: Source, K: Sink, T: SharedStore + Send + 'static> DetectWorker<S, K, T> {
-    /// A worker that owns nothing yet. The source reads the journal alone; the sink must be a transactional one that
-    /// commits offsets of the source's group.
+    /// A worker that owns nothing yet. The source reads the journal alone.
     #[must_use]
-    pub fn new(source: S, sink: K, parts: DetectParts<T>) -> Self {
+    pub fn new(source: S, sinks: Sinks<K>, parts: DetectParts<T>) -> Self {
         let now = parts.clock.now();
         let desk = Desk {
-            sink,
+            sink: sinks.output,
+            forwards: sinks.forwards,
             parts,
             tasks: Vec::new(),
             openings: Vec::new(),
@@ -355,6 +371,9 @@ impl<K: Sink, T: SharedStore + Send + 'static> Desk<K, T> {
         let effects = task.effects();
         if taken == Taken::Live && !effects.is_silent() {
             let begun = Instant::now();
+            for forward in effects.forwards.drain(..) {
+                publish_forward(&forward, &self.parts.settings.journal, &mut *self.forwards)?;
+            }
             for alert in effects.alerts.drain(..) {
                 publish_alert(&alert, &self.parts.settings.topics, &mut self.sink)?;
             }
@@ -429,7 +448,8 @@ impl<K: Sink, T: SharedStore + Send + 'static> Desk<K, T> {
 
     /// How long to wait for records: briefly, while there is something to commit.
     fn wait(&self, most: Duration) -> Duration {
-        let busy = self.commit_began.is_some() || self.sink.in_flight() > 0 || !self.openings.is_empty();
+        let commits = self.commit_began.is_some() || self.sink.in_flight() > 0;
+        let busy = commits || self.forwards.in_flight() > 0 || !self.openings.is_empty();
         if busy { most.min(BRIEF) } else { most }
     }
 
@@ -441,9 +461,28 @@ impl<K: Sink, T: SharedStore + Send + 'static> Desk<K, T> {
         let due = |interval| is_due(now, self.last_commit.plus(interval), interval);
         let speaks = self.sink.in_flight() > 0 && due(COMMIT_MS);
         if speaks || (due(QUIET_COMMIT_MS) && self.tasks.iter().any(Task::is_behind)) {
-            self.begin_commit(now)?;
+            let longest = if speaks { COMMIT_MS } else { QUIET_COMMIT_MS } + FORWARDS_MS;
+            if self.forwards_are_safe(if due(longest) { FORWARDS_WAIT } else { Duration::ZERO })? {
+                self.begin_commit(now)?;
+            }
         }
         Ok(())
+    }
+
+    /// Waits up to so long until every forward is acknowledged; whether all are. What is committed before would be lost
+    /// with the process.
+    fn forwards_are_safe(&mut self, wait: Duration) -> Result<bool, WorkerError> {
+        let mut tokens = Vec::new();
+        let deadline = Instant::now() + wait;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if self.forwards.in_flight() > 0 {
+                self.forwards.acknowledged(left, &mut tokens)?;
+            }
+            if self.forwards.in_flight() == 0 || left.is_zero() {
+                return Ok(self.forwards.in_flight() == 0);
+            }
+        }
     }
 
     fn begin_commit(&mut self, now: Timestamp) -> Result<(), WorkerError> {
@@ -491,6 +530,14 @@ impl<K: Sink, T: SharedStore + Send + 'static> Desk<K, T> {
             }
             if self.sink.in_flight() == 0 && !self.tasks.iter().any(Task::is_behind) {
                 return Ok(());
+            }
+            while !self.forwards_are_safe(Duration::from_millis(50))? {
+                if stop.is_some_and(Stop::is_abort) {
+                    return Err(WorkerError::Aborted);
+                }
+                if self.parts.clock.now() > deadline {
+                    return Err(WorkerError::Unacknowledged(self.forwards.in_flight()));
+                }
             }
             self.begin_commit(self.parts.clock.now())?;
         }

@@ -80,6 +80,7 @@ impl<T: Store + Send + 'static> Opening<T> {
             journal_start,
             settings: Settings {
                 application_id: parts.settings.application_id.as_str().into(),
+                journal: parts.settings.journal.as_str().into(),
                 partition: number(partition),
                 partitions: parts.settings.partitions,
                 hot_bytes: parts.settings.hot_bytes,

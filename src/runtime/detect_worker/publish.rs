@@ -1,6 +1,7 @@
 //! Alerts and decisions as records: JSON values, `CloudEvents` attributes in headers (`contracts.md` §5).
 
 use crate::engine::alert::{Alert, Decision};
+use crate::engine::effects::Forward;
 use crate::event::record::to_json;
 use crate::runtime::sink::{Outgoing, Sink, SinkError};
 
@@ -47,6 +48,25 @@ pub(super) fn publish_alert(
         value: kept.0,
         headers: kept.1,
         ..record
+    })
+}
+
+/// Sends a record to a journal partition.
+///
+/// # Errors
+/// If the sink fails.
+pub(super) fn publish_forward(
+    forward: &Forward,
+    journal: &str,
+    sink: &mut dyn Sink,
+) -> Result<(), SinkError> {
+    sink.send(Outgoing {
+        topic: journal,
+        partition: Some(i32::from(forward.partition)),
+        key: None,
+        value: Some(&forward.value),
+        headers: &[],
+        token: 0,
     })
 }
 

@@ -307,6 +307,7 @@ impl World {
         let parts = DetectParts {
             settings: DetectSettings {
                 application_id: "test".to_owned(),
+                journal: "journal".to_owned(),
                 engine: self.engine.clone(),
                 partitions: 2,
                 topics,
@@ -323,7 +324,8 @@ impl World {
         };
         let mut source = self.log.source(group, &["journal"]);
         source.set_batch(7);
-        DetectWorker::new(source, Flaky(self.log.transactional_sink(group, group), fate.clone()), parts)
+        let output = Flaky(self.log.transactional_sink(group, group), fate.clone());
+        DetectWorker::new(source, Sinks { output, forwards: Box::new(self.log.sink()) }, parts)
     }
 
     fn values(&self, topic: &str) -> Vec<(Option<String>, Option<String>)> {

@@ -14,6 +14,8 @@ use crate::intake::{DeadReason, Filtered};
 
 const STAGE_SECONDS: [f64; 7] = [0.000_01, 0.000_1, 0.001, 0.01, 0.1, 1.0, 10.0];
 const LATENCY_SECONDS: [f64; 10] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
+/// The item of roll-ups.
+const ROLLUP: &str = "rollup";
 const LONG_SECONDS: [f64; 6] = [0.01, 0.1, 1.0, 10.0, 60.0, 600.0];
 
 /// What a task says of itself now and then; gauges are sums or minima over the tasks of the process.
@@ -42,6 +44,7 @@ pub struct Pipeline {
     journal_frames: IntCounterVec,
     journal_bytes: IntCounterVec,
     journal_duplicates: IntCounter,
+    forwarded: IntCounterVec,
     entities: IntGaugeVec,
     evicted: IntCounterVec,
     stages: [Histogram; Stage::ALL.len()],
@@ -171,6 +174,11 @@ impl Pipeline {
             )?,
             journal_duplicates: catalogue
                 .counter(&name("journal_duplicates_total"), "Frames that were read before and dropped")?,
+            forwarded: catalogue.counters(
+                &name("forwarded_total"),
+                &["item"],
+                "What tasks sent each other: contributions to entities across accounts (rollup)",
+            )?,
             entities: catalogue.whole_gauges(
                 &name("entities"),
                 &["entity"],
@@ -252,6 +260,7 @@ impl Pipeline {
         for group in Group::ALL {
             self.rebalances.with_label_values(&[group.name()]);
         }
+        self.forwarded.with_label_values(&[ROLLUP]);
         for origin in Journaled::ALL {
             self.journal_frames.with_label_values(&[origin.name()]);
             self.journal_bytes.with_label_values(&[origin.name()]);
@@ -290,6 +299,8 @@ impl Pipeline {
             self.evicted.with_label_values(&[&**kind]).inc_by(*count);
         }
         self.journal_duplicates.inc_by(tally.journal_duplicates);
+        self.forwarded.with_label_values(&[ROLLUP]).inc_by(tally.rollups);
+        self.journaled(Journaled::Task, tally.task_frames, tally.task_bytes);
     }
 
     /// Counts records read from a source topic.

@@ -2,6 +2,7 @@
 //!
 //! `make test` starts the broker and runs them; without one they are listed as skipped.
 
+mod across;
 mod clients;
 mod cluster;
 mod crash;

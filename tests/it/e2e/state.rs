@@ -13,7 +13,7 @@ use forewarn::runtime::rocks::{RocksMemory, RocksStore};
 
 use super::cluster::{App, Read};
 
-const PARTITIONS: u16 = 4;
+pub const PARTITIONS: u16 = 4;
 
 /// All rows of a store, by key.
 fn rows(store: &mut RocksStore) -> Vec<ChangedRow> {
@@ -35,6 +35,7 @@ fn told((key, row): &ChangedRow) -> String {
 fn undisturbed(app: &App, journal: &[Read], partition: u16, position: i64) -> Vec<ChangedRow> {
     let mut engine = Engine::new(Settings {
         application_id: app.id.as_str().into(),
+        journal: app.topic("journal").into(),
         partition,
         partitions: PARTITIONS,
         hot_bytes: 64 << 20,

@@ -1,0 +1,477 @@
+//! Several tasks that forward to each other, with random delays, crashes and restarts: what they publish is what undisturbed
+//! tasks say of the same journals, and what the rows across accounts hold is what a dull count over all events finds.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+
+use super::driver::source;
+use crate::engine::effects::Effects;
+use crate::engine::rows::key::KeyParts;
+use crate::engine::rows::row::Row;
+use crate::engine::series::Span;
+use crate::engine::store::Store;
+use crate::engine::{Activation, Engine, JournalRecord, Settings, StepError};
+use crate::event::record::to_json;
+use crate::event::routing::partition_of;
+use crate::event::{Event, Field, Kind, SourcePartition, Timestamp, Value};
+use crate::journal::items::Item;
+use crate::journal::{Coverage, Entry, Frame, FrameBuilder, System, encode_system};
+use crate::runtime::memory_store::MemoryStore;
+
+const PARTITIONS: u16 = 3;
+const LATENESS_MS: i64 = 600_000;
+const MINUTE_MS: i64 = 60_000;
+/// The beginning of a minute.
+const START: i64 = 1_767_571_200_000;
+
+const RULES: &str = "
+version: 1
+name: tasks
+defaults: {status: active, timezone: UTC, policy: {cooldown: 0s}}
+rules:
+- {id: many, title: t, why: w, severity: warning, family: many, entity: integration, expires_after: 2h,
+   when: {count: {topic: error_log, where: {event: connection.failed}, measure: {distinct: account_id}, within: 1h, gte: 4}},
+   clear: {if: {met: false}}, alert: {summary: s, owner: role:x, playbook: p, next_step: {text: x}}}
+- {id: share, title: t, why: w, severity: warning, family: share, entity: platform,
+   when: {count: {topic: error_log, where: {event: connection.failed},
+     measure: {share_of: {topic: error_log, where: {event: [connection.failed, connection.made]}}}, within: 1h, gte: 40%}},
+   clear: {if: {met: false}}, alert: {summary: s, owner: role:x, playbook: p, next_step: {text: x}}}
+- {id: few, title: t, why: w, severity: warning, family: few, entity: service,
+   when: {count: {topic: error_log, where: {event: connection.made}, within: 1h, lt: 3}, guard: {stall: ignore}},
+   clear: {if: {met: false}}, alert: {summary: s, owner: role:x, playbook: p, next_step: {text: x}}}
+- {id: own, title: t, why: w, severity: info, family: own, entity: account,
+   when: {count: {topic: error_log, where: {event: connection.failed}, within: 1h, gte: 3}},
+   clear: {if: {met: false}}, alert: {summary: s, owner: role:x, playbook: p, next_step: {text: x}}}
+";
+
+/// One thing that happens.
+#[derive(Debug, Clone)]
+enum Act {
+    /// So many ms pass, and every partition hears that they did.
+    Wait(i64),
+    /// An event, so many ms late: account, whether it failed, integration, service.
+    Event(i64, u8, bool, u8, u8),
+    /// A task reads so many records.
+    Read(u16, usize),
+    /// A task commits what it has read; it may write a checkpoint, too.
+    Commit(u16, bool),
+    /// A task dies after the next record, of whose forwards only so many get out, and begins again at its checkpoint.
+    Crash(u16, usize),
+}
+
+fn acts() -> impl Strategy<Value = Vec<Act>> {
+    let late = prop_oneof![3 => Just(0_i64), 1 => 0..LATENESS_MS];
+    let event = (late, 0_u8..9, prop::bool::weighted(0.4), 0_u8..2, 0_u8..2).prop_map(
+        |(late, account, failed, integration, service)| {
+            Act::Event(late, account, failed, integration, service)
+        },
+    );
+    let act = prop_oneof![
+        8 => (0_i64..180_000).prop_map(Act::Wait),
+        12 => event,
+        8 => (0..PARTITIONS, 1_usize..30).prop_map(|(task, count)| Act::Read(task, count)),
+        4 => (0..PARTITIONS, any::<bool>()).prop_map(|(task, writes)| Act::Commit(task, writes)),
+        2 => (0..PARTITIONS, 0_usize..4).prop_map(|(task, count)| Act::Crash(task, count)),
+    ];
+    prop::collection::vec(act, 50..600)
+}
+
+fn settings(partition: u16) -> Settings {
+    Settings {
+        application_id: "tasks".into(),
+        journal: "journal".into(),
+        partition,
+        partitions: PARTITIONS,
+        hot_bytes: 1 << 20,
+        activate: Activation::Live,
+    }
+}
+
+/// A task: what is lost when it dies, and what is not.
+struct Task {
+    number: u16,
+    engine: Engine,
+    store: MemoryStore,
+    committed: i64,
+    /// Said, and not committed yet.
+    pending: Vec<String>,
+    /// Committed.
+    said: Vec<String>,
+}
+
+impl Task {
+    fn new(number: u16) -> Self {
+        let engine = Engine::new(settings(number));
+        Self {
+            number,
+            engine,
+            store: MemoryStore::new(),
+            committed: 0,
+            pending: Vec::new(),
+            said: Vec::new(),
+        }
+    }
+
+    /// Takes in a record; what it sends.
+    fn step(&mut self, offset: i64, (time, bytes): &(Timestamp, Vec<u8>)) -> Result<Effects, StepError> {
+        let mut effects = Effects::default();
+        let record = JournalRecord { offset, time: *time, entry: Entry::parse(bytes)? };
+        self.engine.step(&record, &mut self.store, &mut effects)?;
+        if offset >= self.committed {
+            let decisions = effects.decisions.iter().map(|decision| &decision.data);
+            let alerts = effects.alerts.iter().map(|alert| &alert.data);
+            self.pending.extend(alerts.chain(decisions).map(to_json));
+        } else {
+            effects.forwards.clear();
+        }
+        Ok(effects)
+    }
+
+    fn commit(&mut self, writes: bool) {
+        self.committed = self.committed.max(self.engine.position());
+        self.said.append(&mut self.pending);
+        if writes && self.engine.position() == self.committed {
+            let checkpoint = self.engine.checkpoint(&mut self.store).unwrap();
+            self.store.checkpoint(&checkpoint).unwrap();
+        }
+    }
+
+    fn die(&mut self) {
+        self.pending.clear();
+        self.engine = match self.store.last_checkpoint().unwrap() {
+            Some((position, task)) => Engine::resume(settings(self.number), position, &task).unwrap(),
+            None => Engine::new(settings(self.number)),
+        };
+    }
+}
+
+struct World {
+    now: i64,
+    /// By partition: times and values.
+    journals: Vec<Vec<(Timestamp, Vec<u8>)>>,
+    tasks: Vec<Task>,
+    next: i64,
+    newest: i64,
+    events: Vec<(i64, u8, bool, u8, u8)>,
+}
+
+impl World {
+    fn new() -> Self {
+        let tasks = (0..PARTITIONS).map(Task::new).collect();
+        let journals = vec![Vec::new(); usize::from(PARTITIONS)];
+        let mut world = Self { now: START, journals, tasks, next: 0, newest: i64::MIN, events: Vec::new() };
+        for kind in Kind::ALL {
+            world.system(&System::SourceAdded {
+                source: source(kind),
+                kind,
+                first: 0,
+                lateness_ms: LATENESS_MS,
+            });
+        }
+        let body = vec![("r.yaml".into(), RULES.into())];
+        world.system(&System::Rules { generation: 1, rule_set: "r".into(), body, seed: false });
+        world
+    }
+
+    fn append(&mut self, partition: u16, bytes: Vec<u8>) {
+        self.journals[usize::from(partition)].push((Timestamp(self.now), bytes));
+    }
+
+    fn system(&mut self, system: &System) {
+        let mut bytes = Vec::new();
+        encode_system(system, &mut bytes);
+        (0..PARTITIONS).for_each(|partition| self.append(partition, bytes.clone()));
+    }
+
+    fn coverage(&self, from: i64, to: i64) -> Coverage {
+        let watermark = if self.newest == i64::MIN { i64::MIN } else { self.newest - LATENESS_MS };
+        let source = source(Kind::ErrorLog);
+        Coverage { source, from, to, end: self.next, watermark: Timestamp(watermark), caught_up: true }
+    }
+
+    fn tick(&mut self) {
+        let mut bytes = Vec::new();
+        FrameBuilder::new().finish(0, &[self.coverage(self.next, self.next - 1)], &mut bytes);
+        (0..PARTITIONS).for_each(|partition| self.append(partition, bytes.clone()));
+    }
+
+    fn event(&mut self, (late, account, failed, integration, service): (i64, u8, bool, u8, u8)) {
+        let (offset, time) = (self.next, self.now - late);
+        self.next += 1;
+        self.newest = self.newest.max(time);
+        self.events.push((time, account, failed, integration, service));
+        let name = if failed { "connection.failed" } else { "connection.made" };
+        let mut event = Event::new(Kind::ErrorLog, name, Timestamp(time));
+        let account = format!("account-{account}");
+        let own = partition_of(account.as_bytes(), u32::from(PARTITIONS));
+        event.account = Some(account.into());
+        event.id = offset.unsigned_abs() + 1;
+        event.position.offset = offset;
+        event.set(Field::Integration, Value::text(format!("i{integration}")));
+        event.set(Field::Service, Value::text(format!("s{service}")));
+        for partition in 0..PARTITIONS {
+            let (mut builder, mut bytes) = (FrameBuilder::new(), Vec::new());
+            if u32::from(partition) == own {
+                builder.push(&event, 0);
+            }
+            builder.finish(0, &[self.coverage(offset, offset)], &mut bytes);
+            self.append(partition, bytes);
+        }
+    }
+
+    /// Lets a task read one record; whether there was one. Of what it sends so many get out.
+    fn read(&mut self, task: u16, most: usize) -> bool {
+        let place = usize::from(task);
+        let offset = self.tasks[place].engine.position();
+        let Some(record) = usize::try_from(offset).ok().and_then(|offset| self.journals[place].get(offset))
+        else {
+            return false;
+        };
+        let record = record.clone();
+        let effects = self.tasks[place].step(offset, &record).unwrap();
+        for forward in effects.forwards.into_iter().take(most) {
+            self.append(forward.partition, forward.value);
+        }
+        true
+    }
+
+    fn act(&mut self, act: &Act) {
+        match *act {
+            Act::Wait(ms) => {
+                self.now += ms;
+                self.tick();
+            }
+            Act::Event(late, account, failed, integration, service) => {
+                self.event((late, account, failed, integration, service));
+            }
+            Act::Read(task, count) => {
+                let _ = (0..count).take_while(|_| self.read(task, usize::MAX)).count();
+            }
+            Act::Commit(task, writes) => self.tasks[usize::from(task)].commit(writes),
+            Act::Crash(task, count) => {
+                self.read(task, count);
+                self.tasks[usize::from(task)].die();
+            }
+        }
+    }
+
+    /// Three hours go by; everybody reads all there is and commits it.
+    fn end(&mut self) {
+        for _ in 0..180 {
+            self.now += MINUTE_MS;
+            self.tick();
+            while (0..PARTITIONS).any(|task| self.read(task, usize::MAX)) {}
+        }
+        self.tasks.iter_mut().for_each(|task| task.commit(true));
+    }
+}
+
+/// The frames of tasks in a journal, each once; those that come again must be the same.
+fn frames_of_tasks(journal: &[(Timestamp, Vec<u8>)]) -> BTreeMap<(SourcePartition, i64), Vec<u8>> {
+    let mut frames = BTreeMap::new();
+    for (_, bytes) in journal {
+        if let Entry::Frame(frame) = Entry::parse(bytes).unwrap()
+            && frame.items().is_some()
+        {
+            let key = (frame.sources[0].source.clone(), frame.sources[0].from);
+            let known = frames.insert(key, bytes.clone());
+            assert!(known.is_none_or(|known| known == *bytes), "a frame that comes again is another one");
+        }
+    }
+    frames
+}
+
+/// Tasks that read the same journals from the beginning, undisturbed; and what they send.
+fn undisturbed(world: &World) -> (Vec<Task>, Vec<Vec<Vec<u8>>>) {
+    let mut sent = vec![Vec::new(); usize::from(PARTITIONS)];
+    let mut tasks = Vec::new();
+    for number in 0..PARTITIONS {
+        let mut task = Task::new(number);
+        for (offset, record) in (0_i64..).zip(&world.journals[usize::from(number)]) {
+            for forward in task.step(offset, record).unwrap().forwards {
+                sent[usize::from(forward.partition)].push(forward.value);
+            }
+        }
+        task.commit(true);
+        tasks.push(task);
+    }
+    (tasks, sent)
+}
+
+fn row(tasks: &[Task], kind: &str, part: &str) -> Option<Row> {
+    let id = if part.is_empty() { kind } else { part };
+    let home = partition_of(format!("{kind}:{id}").as_bytes(), u32::from(PARTITIONS));
+    let key = KeyParts { kind, account: None, part }.encode();
+    for task in tasks.iter().filter(|task| u32::from(task.number) != home) {
+        assert!(!task.store.rows().contains_key(&key), "{kind} {part} is at home elsewhere");
+    }
+    let home = usize::try_from(home).unwrap();
+    tasks[home].store.rows().get(&key).map(|bytes| Row::decode(bytes).unwrap())
+}
+
+/// The value of a rule's window that ends with the newest match of its series.
+fn value(tasks: &[Task], rule: &str, row: &Row) -> Option<(i128, i128)> {
+    let program = tasks[0].engine.program();
+    let rule = program.rules.iter().find(|own| &*own.id == rule).unwrap();
+    let detector = &rule.conditions[0].detector;
+    let own = &program.series[usize::from(detector.series().unwrap().0)];
+    let state = row.series(own.key)?;
+    let value = state.value(own, detector.window().unwrap(), Span::UpTo(state.newest()?));
+    Some((value.num, value.den))
+}
+
+fn check_rows(world: &World) {
+    let pane = |time: i64| time.div_euclid(MINUTE_MS);
+    let within = |time: i64, newest: i64| pane(time) > pane(newest) - 60 && pane(time) <= pane(newest);
+    for integration in 0..2 {
+        let own: Vec<_> = world.events.iter().filter(|own| own.2 && own.3 == integration).collect();
+        let newest = own.iter().map(|own| own.0).max();
+        let accounts: BTreeSet<u8> =
+            own.iter().filter(|own| within(own.0, newest.unwrap())).map(|own| own.1).collect();
+        let found = row(&world.tasks, "integration", &format!("i{integration}"));
+        let found = found.and_then(|row| value(&world.tasks, "many", &row));
+        assert_eq!(found, newest.map(|_| (accounts.len() as i128, 1)), "accounts of i{integration}");
+    }
+    let newest = world.events.iter().map(|own| own.0).max();
+    let seen: Vec<_> = world.events.iter().filter(|own| within(own.0, newest.unwrap())).collect();
+    let failed = seen.iter().filter(|own| own.2).count() as i128;
+    let found = row(&world.tasks, "platform", "").and_then(|row| value(&world.tasks, "share", &row));
+    match (found, newest) {
+        (Some((num, den)), Some(_)) => assert_eq!(num * seen.len() as i128, failed * den, "the share"),
+        (found, newest) => assert_eq!((found, newest), (None, None)),
+    }
+}
+
+/// What the rule of too few must say of a service: it is judged at the end of each minute, from an hour after its first
+/// event, or after the rules came, until the watermark.
+fn few(world: &World, service: u8) -> Vec<&'static str> {
+    let times: Vec<i64> =
+        world.events.iter().filter(|own| !own.2 && own.4 == service).map(|own| own.0).collect();
+    let Some(first) = times.iter().min() else { return Vec::new() };
+    let begin = START.max(first.div_euclid(MINUTE_MS) * MINUTE_MS) + 60 * MINUTE_MS;
+    let end = world.now - LATENESS_MS;
+    let (mut said, mut is_open) = (Vec::new(), false);
+    for mark in (0..).map(|minute| begin + minute * MINUTE_MS).take_while(|mark| *mark <= end) {
+        let count = times.iter().filter(|time| **time < mark && **time >= mark - 60 * MINUTE_MS).count();
+        if (count < 3) != is_open {
+            is_open = !is_open;
+            said.push(if is_open { "opened" } else { "resolved" });
+        }
+    }
+    said
+}
+
+fn check_few(world: &World) {
+    for service in 0..2 {
+        let key = format!("\"dedup_key\":\"few/service/s{service}\"");
+        let own = world.tasks.iter().flat_map(|task| &task.said).filter(|said| said.contains(&key));
+        let actions: Vec<&str> = own
+            .filter_map(|said| {
+                ["opened", "resolved"]
+                    .into_iter()
+                    .find(|action| said.contains(&format!("\"action\":\"{action}\"")))
+            })
+            .collect();
+        assert_eq!(actions, few(world, service), "service s{service}");
+    }
+}
+
+fn check(acts: &[Act]) {
+    let mut world = World::new();
+    acts.iter().for_each(|act| world.act(act));
+    world.end();
+    let (twins, sent) = undisturbed(&world);
+    for ((task, twin), place) in world.tasks.iter().zip(&twins).zip(0..) {
+        assert_eq!(task.said, twin.said, "what task {place} has said");
+        assert_eq!(task.store.rows(), twin.store.rows(), "the rows of task {place}");
+        assert_eq!(task.store.all_deadlines(), twin.store.all_deadlines(), "the deadlines of task {place}");
+        let (_, state) = task.store.clone().last_checkpoint().unwrap().unwrap();
+        let (_, own) = twin.store.clone().last_checkpoint().unwrap().unwrap();
+        assert_eq!(state, own, "the state of task {place}");
+        let frames = frames_of_tasks(&world.journals[place]);
+        let again = frames_of_tasks(
+            &sent[place].iter().map(|bytes| (Timestamp(0), bytes.clone())).collect::<Vec<_>>(),
+        );
+        assert_eq!(frames.len(), again.len(), "how many frames partition {place} has got");
+        assert!(frames == again, "the frames for partition {place}");
+    }
+    check_rows(&world);
+    check_few(&world);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    #[test]
+    fn tasks_that_crash_say_what_undisturbed_ones_say(acts in acts()) {
+        check(&acts);
+    }
+}
+
+#[test]
+fn five_accounts_that_fail_on_one_integration_lead_to_one_page() {
+    let mut world = World::new();
+    for account in 0..5 {
+        world.act(&Act::Event(0, account, true, 0, 0));
+        world.act(&Act::Wait(MINUTE_MS));
+        (0..PARTITIONS).for_each(|task| world.act(&Act::Crash(task, 1)));
+        (0..PARTITIONS).for_each(|task| world.act(&Act::Read(task, 100)));
+    }
+    world.end();
+    let said: Vec<&String> = world.tasks.iter().flat_map(|task| &task.said).collect();
+    let opened = |key: &str| {
+        let is = |said: &&&String| said.contains(key) && said.contains("\"action\":\"opened\"");
+        said.iter().filter(is).count()
+    };
+    assert_eq!(opened("\"dedup_key\":\"many/integration/i0\""), 1);
+    assert_eq!(opened("\"dedup_key\":\"share/platform/platform\""), 1);
+    assert_eq!(opened("\"dedup_key\":\"own/"), 0);
+}
+
+#[test]
+fn a_lost_frame_of_a_task_stops_the_reader() {
+    let mut world = World::new();
+    for _ in 0..3 {
+        world.act(&Act::Event(0, 1, true, 0, 0));
+        world.act(&Act::Wait(MINUTE_MS));
+        for task in 0..PARTITIONS {
+            world.act(&Act::Read(task, 100));
+        }
+    }
+    let of_task =
+        |bytes: &[u8]| matches!(Entry::parse(bytes), Ok(Entry::Frame(frame)) if frame.items().is_some());
+    let journal = &world.journals[0];
+    let lost = journal.iter().position(|(_, bytes)| of_task(bytes)).unwrap();
+    let mut task = Task::new(0);
+    let rest = journal.iter().enumerate().filter(|(place, _)| *place != lost);
+    let end = (0_i64..).zip(rest).find_map(|(offset, (_, record))| task.step(offset, record).err());
+    assert!(matches!(end, Some(StepError::Gap { .. })), "{end:?}");
+}
+
+#[test]
+fn a_frame_that_divides_otherwise_stops_the_reader() {
+    let mut task = Task::new(0);
+    let source = SourcePartition { topic: "journal".into(), partition: 1 };
+    let mut bytes = Vec::new();
+    let added = System::SourceAdded { source: source.clone(), kind: Kind::Control, first: 5, lateness_ms: 0 };
+    encode_system(&added, &mut bytes);
+    task.step(0, &(Timestamp(START), bytes)).unwrap();
+    let mut frame = |offset: i64, from: i64, to: i64| {
+        let source = source.clone();
+        let coverage = Coverage { source, from, to, end: to, watermark: Timestamp::MIN, caught_up: true };
+        let mut bytes = Vec::new();
+        crate::journal::items::encode_items(&[Item::TaskTime([Timestamp(0); 7])], &coverage, &mut bytes);
+        task.step(offset, &(Timestamp(START), bytes))
+    };
+    frame(1, 5, 9).unwrap();
+    frame(2, 5, 9).unwrap();
+    let end = frame(3, 7, 11).unwrap_err();
+    assert!(matches!(end, StepError::Overlap { from: 7, known: 9, .. }), "{end}");
+    frame(3, 10, 11).unwrap();
+}
+
+#[test]
+fn an_empty_frame_is_no_tasks() {
+    assert!(Frame::tick(Vec::new()).items().is_none());
+}
