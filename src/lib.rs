@@ -4,6 +4,9 @@
 //! (journal records, entity rows) into effects; a runtime executes the effects in a fixed order.
 //! `ARCHITECTURE.md` says where everything lives and what must stay true.
 
+// Standard output and error belong to commands, which write to handles of their own.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 pub mod cli;
 pub mod config;
 pub mod document;

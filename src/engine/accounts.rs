@@ -27,7 +27,7 @@ const fn most_rows(kind: &str) -> usize {
 
 /// The key of the row that lists an account's rows of one kind.
 fn list_key(kind: &str, account: &str) -> RowKey {
-    KeyParts { kind: &format!("list:{kind}"), account: Some(account), part: "" }.encode()
+    KeyParts { kind: &format!("{}{kind}", super::rows::LIST), account: Some(account), part: "" }.encode()
 }
 
 impl Engine {
@@ -175,7 +175,7 @@ impl Engine {
             Vec::new()
         })?;
         if let Some(row) = self.rows.remove(key, turn.store)? {
-            self.task.census.remove(&Entry::of(&row.firing));
+            self.task.forget(&Entry::of(&row.firing, self.task.day()));
             for clock in [DeadlineClock::Watermark, DeadlineClock::Journal] {
                 if let Some(armed) = row.armed(clock) {
                     self.deadlines.disarm(key, clock, armed);

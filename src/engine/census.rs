@@ -8,6 +8,7 @@ use crate::rules::program::Severity;
 
 use super::alert::Reason;
 use super::firing::{Fate, Firing, RuleState};
+use super::peaks::Peaks;
 
 /// Where an entity stands with a rule that has judged it. All of them are eligible; the first that fits counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,28 +50,40 @@ impl Standing {
     }
 }
 
-/// What the rules say of one row, as the census counts it: each rule's standing and each open alert's severity.
+/// What the rules say of one row, as it is counted: each rule's standing and peak of the day, each open alert's severity.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Entry {
     standings: Vec<(u32, Standing)>,
+    peaks: Vec<(u32, u16)>,
     alerts: Vec<(u32, Severity)>,
 }
 
 impl Entry {
-    /// Takes down what a row says now, in place of what is here.
-    pub fn take(&mut self, firing: &Firing) {
+    /// Takes down what a row says on a day, in place of what is here.
+    pub fn take(&mut self, firing: &Firing, day: u16) {
         self.standings.clear();
         self.standings.extend(firing.rules.iter().map(|rule| (rule.key, Standing::of(rule))));
+        self.peaks.clear();
+        self.peaks.extend(firing.rules.iter().map(|rule| (rule.key, rule.peak.on(day))));
         self.alerts.clear();
         self.alerts.extend(firing.alerts.iter().map(|alert| (alert.lead, alert.severity)));
     }
 
-    /// What a row says now.
+    /// What a row says on a day.
     #[must_use]
-    pub fn of(firing: &Firing) -> Self {
+    pub fn of(firing: &Firing, day: u16) -> Self {
         let mut entry = Self::default();
-        entry.take(firing);
+        entry.take(firing, day);
         entry
+    }
+
+    /// Takes in that a row's peaks are these, where before they were others.
+    pub fn change_peaks(&self, before: &Self, peaks: &mut Peaks) {
+        if self.peaks == before.peaks {
+            return;
+        }
+        before.peaks.iter().for_each(|(rule, ratio)| peaks.change(*rule, *ratio, 0));
+        self.peaks.iter().for_each(|(rule, ratio)| peaks.change(*rule, 0, *ratio));
     }
 }
 
@@ -117,7 +130,7 @@ impl Census {
 
     /// Takes in that a row says something else than before.
     pub fn change(&mut self, before: &Entry, now: &Entry) {
-        if before != now {
+        if before.standings != now.standings || before.alerts != now.alerts {
             self.remove(before);
             self.add(now);
         }
@@ -183,7 +196,7 @@ mod tests {
     use crate::rules::program::Severity;
 
     fn entry(standings: &[(u32, Standing)], alerts: &[(u32, Severity)]) -> Entry {
-        Entry { standings: standings.to_vec(), alerts: alerts.to_vec() }
+        Entry { standings: standings.to_vec(), alerts: alerts.to_vec(), ..Entry::default() }
     }
 
     #[test]

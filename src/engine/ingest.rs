@@ -174,6 +174,10 @@ impl Scene<'_> {
         let event = arrival.seen.event;
         let mut reception = Reception::default();
         self.prepare(arrival, &mut reception.rules);
+        // What a silence came to is known only until the event ends it.
+        for rule in &reception.rules {
+            self.raise_by_silence(Case { rule: *rule, episode: 0 }, event.time);
+        }
         self.row.note_event(event.time);
         let mut touched = Touched::default();
         let resets = |touch: &Touch| matches!(touch, Touch::Reset(_) | Touch::Disarm(..));

@@ -9,7 +9,6 @@ use super::firing::{Activation, Fate};
 use super::matches::{Seen, Subject};
 use super::plan::is_negative;
 use super::scene::{Case, Scene, variables_hold};
-use super::series::Span;
 
 /// Why a rule is judged.
 #[derive(Debug, Clone, Copy)]
@@ -37,19 +36,21 @@ impl Scene<'_> {
             Cause::Baseline => (self.watermark(case.rule), Prompt::All),
         };
         self.tally(case.rule).evaluations += 1;
-        if matches!(cause, Cause::Event(..) | Cause::Rollup(_)) {
-            self.raise_peak(case);
+        let by_count = self.plan.rule_plan(case.rule).near.is_some();
+        if by_count && !matches!(cause, Cause::Mark(_)) {
+            self.raise_by_count(case.rule);
         }
         if self.is_calm(case) {
             return;
         }
         self.begin_period(case);
-        let judged = self.judge(case, clock, prompt);
+        let (judged, in_turn) = self.judge(case, clock, prompt);
         if judged.is_empty() {
             return;
         }
         let observed = self.settle(case, judged, clock);
         let (reached, holds) = self.verdict(case, &observed);
+        self.raise_peak(case, (&observed, reached, in_turn), (clock, cause));
         let Some(episode) = self.episode_mut(case) else { return };
         if !reached {
             episode.disarmed = false;
@@ -71,20 +72,19 @@ impl Scene<'_> {
         self.note_told(case, &observed);
     }
 
-    /// Remembers how near a rule of one upward count came to its threshold.
-    fn raise_peak(&mut self, case: Case) {
-        let (plan, day) = (self.plan, self.task.day());
-        let [condition] = plan.rule(case.rule).conditions.as_slice() else { return };
-        let Detector::Count { series, window, .. } = &condition.detector else { return };
-        if is_negative(condition) || matches!(window, Window::Days { .. }) {
-            return;
-        }
-        let own = &plan.program.series[usize::from(series.0)];
-        let Some(state) = self.row.series(own.key) else { return };
-        let Some(newest) = state.newest() else { return };
-        let ratio = plan.ratio_of(case.rule, state.value(own, window, Span::UpTo(newest)));
-        if let Some(state) = self.row.firing.rule_mut(plan.rule(case.rule).key) {
-            state.peak.raise(day, ratio);
+    /// Remembers how near a rule came that was judged.
+    fn raise_peak(
+        &mut self,
+        case: Case,
+        (observed, reached, in_turn): (&[Observed], bool, bool),
+        (clock, cause): (Timestamp, Cause<'_, '_>),
+    ) {
+        let plan = self.plan.rule_plan(case.rule);
+        if plan.silence.is_some() {
+            let time = if let Cause::Event(seen, _) = cause { seen.event.time } else { clock };
+            self.raise_by_silence(case, time);
+        } else if in_turn && plan.near.is_none_or(|near| near.guarded) {
+            self.raise_by_verdict(case, observed, reached);
         }
     }
 

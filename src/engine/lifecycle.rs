@@ -223,7 +223,7 @@ impl Scene<'_> {
     pub fn observe(&mut self, case: Case) -> Vec<Observed> {
         let clock = self.watermark(case.rule);
         let mut observed: Vec<Observed> =
-            self.judge(case, clock, Prompt::All).into_iter().map(|judged| judged.observed).collect();
+            self.judge(case, clock, Prompt::All).0.into_iter().map(|judged| judged.observed).collect();
         if let Some(episode) = self.episode(case) {
             for (seen, state) in observed.iter_mut().zip(&episode.conditions) {
                 seen.met &= state.held;

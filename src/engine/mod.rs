@@ -298,6 +298,11 @@ impl Engine {
         self.plan.program.rules.iter().map(|rule| (rule, self.task.census.counts(rule.key)))
     }
 
+    /// How many rows there were at the last checkpoint, by kind of entity; nothing if an older build began this task's state.
+    pub fn tenants(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.task.tenants.iter().flat_map(rows::tenants::Tenants::iter)
+    }
+
     /// How many rows have an open alert.
     #[must_use]
     pub fn open_rows(&self) -> usize {
@@ -330,8 +335,12 @@ impl Engine {
             }
         }
         let (disarmed, armed) = self.deadlines.take_changes();
+        let dirty = self.rows.take_dirty();
+        if let Some(tenants) = &mut self.task.tenants {
+            tenants.change(dirty.moves())?;
+        }
         Ok(Checkpoint {
-            rows: self.rows.take_dirty(),
+            rows: dirty.rows,
             disarmed,
             armed,
             task: self.task.encode(),

@@ -3,14 +3,22 @@
 //!
 //! A row keeps its own peak of the day; the task keeps how many rows stand in which bucket. A row that moves up moves in the
 //! buckets, so that the day's end is nothing but handing them over: no row is looked at. Entities that a rule did not judge
-//! all day count with ratio 0: nothing happened that could have brought them nearer.
+//! all day count with ratio 0: nothing happened that could have brought them nearer. Only silence grows by itself: of rules
+//! of one absence, the days on which an entity was not seen are counted when it is seen or judged next.
 
 use std::collections::BTreeMap;
 
 use crate::event::Timestamp;
 use crate::event::bytes::{FormatError, Reader, put_varint};
+use crate::rules::program::{Detector, Rule, RuleIx};
 
-use super::effects::RuleTally;
+use super::Engine;
+use super::alert::{Observed, rule_ratio};
+use super::effects::{RuleTally, Tally};
+use super::plan::RulePlan;
+use super::scene::{Case, Scene};
+use super::series::{SeriesState, Span};
+use super::task::Task;
 
 /// Upper edges of the buckets; above the last there is one more.
 pub const EDGES: [f64; 15] = [0.25, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0, 1.05, 1.1, 1.25, 1.5, 2.0, 3.0, 5.0];
@@ -29,14 +37,17 @@ pub struct Peak {
 }
 
 impl Peak {
-    /// Takes a ratio of a day in. What the day before came to is returned when a new one begins.
-    pub fn raise(&mut self, day: u16, ratio: u16) -> Option<Self> {
-        if day == self.day {
-            self.ratio = self.ratio.max(ratio);
-            return None;
+    /// Takes a ratio of a day in. A ratio of 0 is no peak: who has none on a day counts as 0.
+    pub const fn raise(&mut self, day: u16, ratio: u16) {
+        if ratio > self.on(day) {
+            *self = Self { day, ratio };
         }
-        let before = std::mem::replace(self, Self { day, ratio });
-        (before.ratio > 0).then_some(before)
+    }
+
+    /// The highest ratio of a day; 0: none.
+    #[must_use]
+    pub const fn on(self, day: u16) -> u16 {
+        if self.day == day { self.ratio } else { 0 }
     }
 }
 
@@ -137,31 +148,32 @@ impl Peaks {
 
     /// Takes in how near an entity is now; its peak is the highest of the day.
     pub fn note(&mut self, rule: u32, peak: &mut Peak, ratio: u16) {
-        if peak.day == self.day && ratio <= peak.ratio {
+        let before = peak.on(self.day);
+        if ratio > before {
+            self.change(rule, before, ratio);
+            *peak = Peak { day: self.day, ratio };
+        }
+    }
+
+    /// Takes in that an entity's highest ratio of the day at hand is another than before; 0: it has none.
+    pub fn change(&mut self, rule: u32, before: u16, now: u16) {
+        if before == now {
             return;
         }
         let own = self.rules.entry(rule).or_default();
-        if peak.day == self.day {
-            own.leave(peak.ratio);
+        if before > 0 {
+            own.leave(before);
         }
-        own.enter(ratio);
-        *peak = Peak { day: self.day, ratio };
-    }
-
-    /// Takes an entity out that is forgotten.
-    pub fn forget(&mut self, rule: u32, peak: Peak) {
-        if peak.day == self.day
-            && let Some(own) = self.rules.get_mut(&rule)
-        {
-            own.leave(peak.ratio);
+        if now > 0 {
+            own.enter(now);
+        } else if own.entities() == 0 {
+            self.rules.remove(&rule);
         }
     }
 
-    /// Ends the day if journal time has passed it: what each of these rules, with how many entities are eligible, is handed over.
-    /// Rules whose ratio nobody can tell are left out by the caller. Days without any journal record are no days of journal
-    /// time.
-    pub fn turn<'a>(&mut self, now: Timestamp, rules: impl Iterator<Item = (u32, u64, &'a mut RuleTally)>) {
-        let today = day_of(now);
+    /// Ends the day at hand if it is over: what each of these rules came to is handed over, with how many entities count as
+    /// 0 if they have no peak. Days without any journal record are no days of journal time.
+    pub fn turn<'a>(&mut self, today: u16, rules: impl Iterator<Item = (u32, u64, &'a mut RuleTally)>) {
         if today <= self.day {
             return;
         }
@@ -207,6 +219,89 @@ impl Peaks {
     }
 }
 
+impl Engine {
+    /// Hands over the peaks of the day that journal time has left behind.
+    pub(super) fn turn_day(&mut self, tally: &mut Tally) {
+        let today = self.task.day();
+        let Task { peaks, census, .. } = &mut self.task;
+        if today <= peaks.day() {
+            return;
+        }
+        let has_ratio = |rule: &Rule| !rule.conditions.iter().all(|own| own.detector.is_eventful());
+        // Silence grows without a look at it: days unseen are counted later.
+        let eligible = |rule: &Rule, plan: &RulePlan| match plan.silence {
+            Some(_) => 0,
+            None => census.counts(rule.key).eligible(),
+        };
+        let rules = self.plan.program.rules.iter().zip(&self.plan.rules).zip(&mut tally.rules);
+        let rules = rules.filter(|((rule, _), _)| has_ratio(rule));
+        peaks.turn(today, rules.map(|((rule, plan), tally)| (rule.key, eligible(rule, plan), tally)));
+    }
+}
+
+impl Scene<'_> {
+    /// Takes in how near a rule of one upward count is, which is told by the window that ends with the newest match. Of
+    /// one with guards at most 1: whether they hold is known only when it is judged.
+    pub(super) fn raise_by_count(&mut self, rule: RuleIx) {
+        let plan = self.plan;
+        let [condition] = plan.rule(rule).conditions.as_slice() else { return };
+        let Detector::Count { series, window, .. } = &condition.detector else { return };
+        let own = &plan.program.series[usize::from(series.0)];
+        let Some(state) = self.row.series(own.key) else { return };
+        let Some(newest) = state.newest() else { return };
+        let ratio = plan.ratio_of(rule, state.value(own, window, Span::UpTo(newest)));
+        self.raise(rule, ratio);
+    }
+
+    /// Takes in how near a rule is whose conditions were all judged in their turn; `reached`: its threshold is met.
+    pub(super) fn raise_by_verdict(&mut self, case: Case, observed: &[Observed], reached: bool) {
+        if let Some(ratio) = rule_ratio(self.rule(case), observed) {
+            let ratio = fixed(ratio);
+            self.raise(case.rule, if reached { ratio } else { ratio.min(ONE) });
+        }
+    }
+
+    /// Takes in how long an entity has been silent at a time, for a rule of one absence, and on the days before that went by
+    /// without a look at it.
+    pub(super) fn raise_by_silence(&mut self, case: Case, time: Timestamp) {
+        let (plan, today) = (self.plan, self.task.day());
+        let Some(allowed) = plan.rule_plan(case.rule).silence else { return };
+        let [condition] = plan.rule(case.rule).conditions.as_slice() else { return };
+        let Some(series) = condition.detector.series() else { return };
+        let key = plan.program.series[usize::from(series.0)].key;
+        let Some(last) = self.row.series(key).and_then(SeriesState::newest) else { return };
+        let disarmed = |until: Timestamp| last <= until;
+        let state = self.episode(case).and_then(|episode| episode.conditions.first());
+        if state.is_none_or(|state| state.anchor.is_some_and(disarmed)) {
+            return;
+        }
+        let seen = self.row.firing.rule(plan.rule(case.rule).key).map_or(0, |state| state.peak.day);
+        if seen > 0 {
+            let tally = self.tally(case.rule);
+            for day in seen + 1..today {
+                let end = Timestamp((i64::from(day) + 1) * DAY_MS);
+                tally.peaks.enter(silence(end.since(last), allowed));
+            }
+        }
+        self.raise(case.rule, silence(time.since(last), allowed));
+    }
+
+    fn raise(&mut self, rule: RuleIx, ratio: u16) {
+        let day = self.task.day();
+        if let Some(state) = self.row.firing.rule_mut(self.plan.rule(rule).key) {
+            state.peak.raise(day, ratio);
+        }
+    }
+}
+
+/// The ratio of a silence to what is allowed, as rows keep it; it fires when all of it is over. It is never 0, so that the
+/// row remembers when it was looked at last.
+fn silence(elapsed_ms: i64, allowed_ms: i64) -> u16 {
+    let ratio = elapsed_ms.max(0).saturating_mul(i64::from(ONE)) / allowed_ms.max(1);
+    let ratio = u16::try_from(ratio).unwrap_or(u16::MAX).clamp(1, 10 * ONE);
+    if elapsed_ms >= allowed_ms { ratio.max(ONE + 1) } else { ratio }
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
@@ -233,7 +328,7 @@ mod tests {
     #[test]
     fn its_bytes_stay_what_they_are() {
         let mut peaks = Peaks::default();
-        peaks.turn(Timestamp(3 * DAY_MS), std::iter::empty());
+        peaks.turn(3, std::iter::empty());
         peaks.note(300, &mut Peak::default(), 4097);
         let mut bytes = Vec::new();
         peaks.encode(&mut bytes);
@@ -257,7 +352,7 @@ mod tests {
                 let known = rows.len() as u64;
                 let before = peaks.day();
                 now = now.plus(later);
-                peaks.turn(now, [(RULE, known, &mut tally)].into_iter());
+                peaks.turn(day_of(now), [(RULE, known, &mut tally)].into_iter());
                 if peaks.day() > before && before > 0 {
                     let idle = known - highest.keys().filter(|(day, _)| *day == before).count() as u64;
                     days += known;

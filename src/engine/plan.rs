@@ -17,6 +17,8 @@ use super::matches::TICKET_ATTRIBUTES;
 use super::number::Exact;
 use super::peaks;
 
+const DAY_MS: i64 = 86_400_000;
+
 /// What a match of a filter does to a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Touch {
@@ -93,6 +95,8 @@ pub struct Near {
     ones: u64,
     /// The highest count that does not fire.
     most_calm: u64,
+    /// It has guards, so that meeting the threshold is not enough.
+    pub guarded: bool,
 }
 
 /// What the engine wants to know of a rule beyond the program.
@@ -113,8 +117,10 @@ pub struct RulePlan {
     pub negative: bool,
     /// How many conditions and clear items it has.
     pub shape: (u8, u8),
-    /// How near a count brings it to firing, if it is a rule of one upward count.
+    /// How near a count brings it to firing, if it is a rule of one upward count over a sliding window.
     pub near: Option<Near>,
+    /// For how long it lets an entity be silent, ms, if it is a rule of one absence.
+    pub silence: Option<i64>,
     /// If nothing comes of most events while its alert is open.
     pub steady: Option<Steady>,
 }
@@ -232,7 +238,7 @@ impl Plan {
         let fires = count > near.most_calm;
         let of_nothing = u64::from(peaks::ONE) * if fires { 2 } else { 0 };
         let ratio = count.saturating_mul(near.ones).checked_div(near.border).unwrap_or(of_nothing);
-        near_ratio(u16::try_from(ratio).unwrap_or(u16::MAX), fires)
+        near_ratio(u16::try_from(ratio).unwrap_or(u16::MAX), fires && !near.guarded)
     }
 
     /// The same of an exact value.
@@ -245,14 +251,18 @@ impl Plan {
         let of_nothing = i128::from(peaks::ONE) * if fires { 2 } else { 0 };
         let border = value.den.saturating_mul(i128::from(near.border));
         let ratio = value.num.max(0).saturating_mul(i128::from(near.ones)).checked_div(border);
-        near_ratio(u16::try_from(ratio.unwrap_or(of_nothing)).unwrap_or(u16::MAX), fires)
+        near_ratio(u16::try_from(ratio.unwrap_or(of_nothing)).unwrap_or(u16::MAX), fires && !near.guarded)
     }
 
     fn near_of(&self, rule: &Rule) -> Option<Near> {
-        let [Condition { detector: Detector::Count { series, rungs, .. }, .. }] = rule.conditions.as_slice()
+        let [condition @ Condition { detector: Detector::Count { series, window, rungs }, guards, .. }] =
+            rule.conditions.as_slice()
         else {
             return None;
         };
+        if is_negative(condition) || matches!(window, Window::Days { .. }) {
+            return None;
+        }
         let Rung { op, limit, .. } = rungs.first()?;
         let (mantissa, scale) = (u64::try_from(limit.mantissa).ok()?, 10_u64.pow(u32::from(limit.scale)));
         let measure = &self.program.series[usize::from(series.0)].measure;
@@ -263,7 +273,20 @@ impl Plan {
             Comparator::Lt | Comparator::Lte => return None,
         };
         let border = (2 * mantissa).saturating_sub(half);
-        Some(Near { border, ones: 2 * scale * u64::from(peaks::ONE), most_calm })
+        let guarded = *guards != Guards::default();
+        Some(Near { border, ones: 2 * scale * u64::from(peaks::ONE), most_calm, guarded })
+    }
+
+    fn silence_of(rule: &Rule) -> Option<i64> {
+        let [Condition { detector: Detector::Absence { rungs, count_as, .. }, .. }] =
+            rule.conditions.as_slice()
+        else {
+            return None;
+        };
+        let limit = rungs.first()?.limit;
+        let whole = limit.mantissa / 10_i64.pow(u32::from(limit.scale));
+        let allowed = if *count_as == CountAs::Elapsed { whole } else { whole.saturating_mul(DAY_MS) };
+        (allowed > 0).then_some(allowed)
     }
 
     fn steady_of(&self, rule: &Rule) -> Option<Steady> {
@@ -470,6 +493,7 @@ impl Plan {
                     u8::try_from(rule.clear.len()).unwrap_or(u8::MAX),
                 ),
                 near: self.near_of(rule),
+                silence: Self::silence_of(rule),
                 steady: self.steady_of(rule),
             });
         }

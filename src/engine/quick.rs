@@ -168,7 +168,7 @@ impl Desk<'_> {
     fn count_flat(&mut self, flat: &mut Flat, proof: &Proof) -> Quick {
         flat.note_event(proof.time);
         let (mut applied, mut touched) = (false, false);
-        let (plan, day) = (self.plan, self.task.day());
+        let plan = self.plan;
         for ix in &self.scratch.matched {
             let floor = Floor(self.task.timed[plan.filter(*ix).kind as usize]);
             for count in plan.counts[usize::from(ix.0)].iter().flatten() {
@@ -182,7 +182,7 @@ impl Desk<'_> {
                 let value = Exact::whole(i64::try_from(counted.value).unwrap_or(i64::MAX));
                 for rule in &count.rules {
                     let ratio = plan.ratio(*rule, counted.value);
-                    flat.prove(plan.rule(*rule).key, proof, (day, ratio));
+                    flat.prove(plan.rule(*rule).key, proof, (&mut self.task.peaks, ratio));
                     if plan.is_reached(*rule, value) {
                         self.scratch.rules.push(*rule);
                     } else {
@@ -229,7 +229,7 @@ impl Desk<'_> {
         row.note_event(event.time);
         self.scratch.rules.clear();
         let (mut applied, mut touched) = (false, false);
-        let (plan, day) = (self.plan, self.task.day());
+        let plan = self.plan;
         let profile = row.profile.clone();
         let fields: Option<&[(Field, Value<'static>)]> =
             profile.as_ref().map(|profile| profile.fields.as_slice());
@@ -251,7 +251,8 @@ impl Desk<'_> {
                             Some(state.value(own, window, Span::UpTo(state.newest()?)))
                         });
                     if let Some(state) = row.firing.rule_mut(plan.rule(*rule).key) {
-                        state.peak.raise(day, value.map_or(0, |value| plan.ratio_of(*rule, value)));
+                        let ratio = value.map_or(0, |value| plan.ratio_of(*rule, value));
+                        self.task.peaks.note(state.key, &mut state.peak, ratio);
                         state.episodes.iter_mut().for_each(|episode| episode.prove(*proof));
                     }
                     if says_nothing(plan, self.task, row, *rule, value) {

@@ -111,12 +111,15 @@ impl<'a> Scene<'a> {
         &mut rules[place]
     }
 
-    /// Judges all conditions of a case; `clock` is where the watermark stands for it.
+    /// Judges all conditions of a case; `clock` is where the watermark stands for it. Whether all that wait for a mark had
+    /// theirs comes with it.
     #[must_use]
-    pub fn judge(&mut self, case: Case, clock: Timestamp, prompt: Prompt<'_>) -> Vec<Judged> {
+    pub fn judge(&mut self, case: Case, clock: Timestamp, prompt: Prompt<'_>) -> (Vec<Judged>, bool) {
         let rule = self.rule(case);
         self.look(case, clock, |view, episode| {
-            (0..rule.conditions.len()).map(|place| view.verdict(rule, place, episode, prompt)).collect()
+            let judged =
+                (0..rule.conditions.len()).map(|place| view.verdict(rule, place, episode, prompt)).collect();
+            (judged, view.in_turn)
         })
         .unwrap_or_default()
     }
@@ -141,6 +144,7 @@ impl<'a> Scene<'a> {
             calendar: self.calendar,
             watermark: clock,
             on_mark: false,
+            in_turn: true,
             spread_ms: self.settings.spread_ms(self.key),
         };
         Some(see(&mut view, episode))

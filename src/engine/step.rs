@@ -63,6 +63,7 @@ impl Engine {
         self.task.journal_time = self.task.journal_time.max(record.time);
         self.forward_before(record.offset, effects);
         effects.tally.rules.resize_with(self.plan.program.rules.len(), Default::default);
+        self.turn_day(&mut effects.tally);
         let first_decision = effects.decisions.len();
         let mut turn = Turn { offset: record.offset, first_decision, store, effects };
         match &record.entry {
@@ -453,7 +454,7 @@ impl Engine {
             _ => (None, None),
         };
         let row = self.rows.get_or_insert(key, turn.store)?;
-        self.entries[0].take(&row.firing);
+        self.entries[0].take(&row.firing, self.task.day());
         let (profile, dealings) =
             if parts.kind == "account" { (row.profile.clone(), row.dealings.clone()) } else { own };
         let user = match parts.kind {
@@ -500,8 +501,8 @@ impl Engine {
         arm(DeadlineClock::Watermark, marks.into_iter().min());
         arm(DeadlineClock::Journal, journal);
         let [before, now] = &mut self.entries;
-        now.take(&row.firing);
-        self.task.census.change(before, now);
+        now.take(&row.firing, self.task.day());
+        self.task.change(before, now);
         if let Some(account) = parts.account.filter(|_| ties.changed) {
             let dealings = dealings.filter(|dealings| !dealings.is_empty());
             self.rows.get_or_insert(&account_key(account), turn.store)?.dealings = dealings;

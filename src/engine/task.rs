@@ -11,11 +11,14 @@ use crate::journal::Coverage;
 use crate::journal::coverage::{Admission, Covered};
 use crate::rules::program::{Series, Window};
 
-use super::census::Census;
+use super::census::{Census, Entry};
 use super::forward::Forwards;
+use super::peaks::{Peaks, day_of};
+use super::rows::tenants::Tenants;
 use super::store::RowKey;
 
-/// Version of these bytes. Those of version 1 end before the openings, those of version 2 before the forwards.
+/// Version of these bytes. Those of version 1 end before the openings, those of version 2 before peaks, tenants and
+/// forwards.
 const FORMAT: u8 = 3;
 /// Most labels of evidence that are told apart; later ones are left out.
 const LABELS_MAX: usize = 4096;
@@ -138,6 +141,10 @@ pub struct Task {
     pub census: Census,
     /// What the last record that opened alerts has opened.
     pub openings: Openings,
+    /// How near entities came on the day at hand.
+    pub peaks: Peaks,
+    /// How many rows there are, as of the last checkpoint; unknown of a task that an older build began.
+    pub tenants: Option<Tenants>,
     /// Dealings with other tasks.
     pub forwards: Forwards,
     /// Labels of evidence: rows point into this list.
@@ -153,6 +160,7 @@ impl Task {
             journal_time: Timestamp::MIN,
             timed: [Timestamp::MIN; 7],
             forwards: Forwards::new(),
+            tenants: Some(Tenants::default()),
             ..Self::default()
         }
     }
@@ -209,7 +217,18 @@ impl Task {
     /// The UTC day of journal time, since the epoch.
     #[must_use]
     pub fn day(&self) -> u16 {
-        super::peaks::day_of(self.journal_time)
+        day_of(self.journal_time)
+    }
+
+    /// Takes in that a row says something else than before.
+    pub fn change(&mut self, before: &Entry, now: &Entry) {
+        self.census.change(before, now);
+        now.change_peaks(before, &mut self.peaks);
+    }
+
+    /// Takes in that a row that said this is gone.
+    pub fn forget(&mut self, entry: &Entry) {
+        self.change(entry, &Entry::default());
     }
 
     /// The place of a source in the list.
@@ -314,6 +333,11 @@ impl Task {
         }
         self.census.encode(&mut out);
         self.openings.encode(&mut out);
+        self.peaks.encode(&mut out);
+        out.push(u8::from(self.tenants.is_some()));
+        if let Some(tenants) = &self.tenants {
+            tenants.encode(&mut out);
+        }
         self.forwards.encode(&mut out);
         out
     }
@@ -360,7 +384,12 @@ impl Task {
         if version > 1 {
             task.openings = Openings::decode(&mut reader)?;
         }
+        task.tenants = None;
         if version > 2 {
+            task.peaks = Peaks::decode(&mut reader)?;
+            if reader.byte()? != 0 {
+                task.tenants = Some(Tenants::decode(&mut reader)?);
+            }
             task.forwards = Forwards::decode(&mut reader)?;
         }
         Ok(task)
@@ -413,11 +442,16 @@ mod tests {
         task.body.push(("f".into(), "text".into()));
         task.open.insert(crate::engine::store::RowKey([1, 2].into()));
         task.census.admit(9);
-        // What an older build wrote ends where it has nothing more to say.
-        for version in [1, 2] {
-            let mut older = task.encode();
+        let whole = task.encode();
+        let mut forwards = Vec::new();
+        task.forwards.encode(&mut forwards);
+        let ends = whole.len() - forwards.len();
+        assert_eq!(whole[ends - 6..ends], [0, 0, 0, 0, 1, 0], "openings, peaks, tenants");
+        let mut older = whole[..ends].to_vec();
+        for (version, more) in [(2, 4), (1, 2)] {
+            older.truncate(older.len() - more);
             older[0] = version;
-            assert_eq!(Task::decode(&older).unwrap(), task, "of version {version}");
+            assert_eq!(Task::decode(&older).unwrap(), Task { tenants: None, ..task.clone() }, "{version}");
         }
         assert_eq!((task.openings.count(4, "a"), task.openings.count(4, "b")), (0, 0));
         assert_eq!((task.openings.count(5, "b"), task.openings.count(5, "b")), (0, 1));

@@ -141,6 +141,7 @@ fn journal() -> Vec<Vec<u8>> {
 fn state() -> [Vec<Vec<u8>>; 3] {
     let settings = Settings {
         application_id: "seed".into(),
+        journal: "journal".into(),
         partition: 0,
         partitions: 1,
         hot_bytes: 1 << 20,

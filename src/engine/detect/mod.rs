@@ -58,6 +58,8 @@ pub struct View<'a> {
     pub watermark: Timestamp,
     /// Whether it stands on a mark: windows of negative conditions then end with the pane before it.
     pub on_mark: bool,
+    /// Whether no condition that waits for a mark was described only.
+    pub in_turn: bool,
     /// By how much this row's work at local midnight is put off, ms.
     pub spread_ms: i64,
 }
@@ -110,6 +112,7 @@ impl View<'_> {
             Ok(at) => self.judge(rule, place, episode, at),
             // Not its turn: what is false stays false.
             Err(at) => {
+                self.in_turn &= !(is_negative(condition) || compares_days(condition));
                 let mut judged = self.judge(rule, place, episode, at);
                 judged.reached = false;
                 judged.observed.met = false;

@@ -118,8 +118,10 @@ fn attached_values_are_different_and_newest_first() {
 #[test]
 fn a_peak_is_the_highest_of_its_day() {
     let mut peak = Peak::default();
-    assert_eq!(peak.raise(3, 100), None);
-    assert_eq!(peak.raise(3, 50), None);
-    assert_eq!(peak.raise(4, 70), Some(Peak { day: 3, ratio: 100 }));
+    peak.raise(3, 100);
+    peak.raise(3, 50);
+    assert_eq!((peak.on(3), peak.on(4)), (100, 0));
+    peak.raise(4, 70);
+    peak.raise(5, 0);
     assert_eq!(peak, Peak { day: 4, ratio: 70 });
 }

@@ -41,6 +41,8 @@ pub struct Slot {
     dirty_at: u32,
     /// Touched since the hand came by.
     is_warm: bool,
+    /// The store has a row of this key, as of the last checkpoint.
+    is_stored: bool,
 }
 
 /// The content of a hot row.
@@ -139,6 +141,22 @@ impl Body {
             Self::Flat(flat) => flat.heap_bytes(),
             Self::Whole(row) => size_of::<Row>() + row.heap_bytes(),
         }
+    }
+}
+
+/// What a checkpoint must write.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Dirty {
+    /// Keys and bytes, in the order of keys; `None`: the row is gone.
+    pub rows: Vec<(RowKey, Option<Vec<u8>>)>,
+    /// Places of those of them that are new in the store, or gone from it (false).
+    moves: Vec<(usize, bool)>,
+}
+
+impl Dirty {
+    /// Rows that are new in the store, or gone from it (false).
+    pub fn moves(&self) -> impl Iterator<Item = (&RowKey, bool)> {
+        self.moves.iter().map(|(place, is_new)| (&self.rows[*place].0, *is_new))
     }
 }
 
@@ -308,7 +326,8 @@ impl Rows {
         let bytes = cost(&key, &body);
         self.bytes += bytes;
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
-        let place = self.slots.push(Slot { key, body, bytes, dirty_at: CLEAN, is_warm: true });
+        let is_stored = !matches!(body, Body::Absent);
+        let place = self.slots.push(Slot { key, body, bytes, dirty_at: CLEAN, is_warm: true, is_stored });
         self.places.insert_unique(spread(hash), Entry { hash, place }, |entry| spread(entry.hash));
         place
     }
@@ -404,7 +423,7 @@ impl Rows {
 
     /// What a checkpoint must write, in the order of keys; empty rows count as deleted. Afterwards all rows are clean:
     /// the checkpoint that carries them must succeed, or the task start anew from the store.
-    pub fn take_dirty(&mut self) -> Vec<(RowKey, Option<Vec<u8>>)> {
+    pub fn take_dirty(&mut self) -> Dirty {
         // The heads of keys are compared where they lie together; the keys themselves are all over the memory.
         let mut order: Vec<(u128, u32)> =
             self.dirty.iter().map(|place| (first_bytes(self.slots[*place].key.bytes()), *place)).collect();
@@ -412,21 +431,27 @@ impl Rows {
         self.dirty_bytes = 0;
         let key = |place: u32| self.slots[place].key.bytes();
         order.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| key(a.1).cmp(key(b.1))));
-        let (mut changed, mut memory) = (Vec::with_capacity(order.len()), Vec::new());
+        let (mut dirty, mut memory) = (Dirty::default(), Vec::new());
+        dirty.rows.reserve_exact(order.len());
         for group in order.chunks(ROWS_UNDER_WAY) {
             self.touch(group.iter().map(|(_, place)| *place));
             for (_, place) in group {
                 let slot = &mut self.slots[*place];
                 slot.dirty_at = CLEAN;
                 slot.body.settle();
-                changed.push((RowKey(slot.key.bytes().into()), slot.body.encode(&mut memory)));
+                let (key, bytes) = (RowKey(slot.key.bytes().into()), slot.body.encode(&mut memory));
+                if slot.is_stored != bytes.is_some() {
+                    slot.is_stored = bytes.is_some();
+                    dirty.moves.push((dirty.rows.len(), slot.is_stored));
+                }
+                dirty.rows.push((key, bytes));
                 self.bytes -= slot.bytes as usize;
                 let bytes = cost(&slot.key, &slot.body);
                 self.bytes += bytes;
                 slot.bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
             }
         }
-        changed
+        dirty
     }
 
     /// Moves the hand at most so many steps, evicting clean rows that were not touched since it came by last, until the
@@ -498,7 +523,7 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::{Row, Rows};
+    use super::{Dirty, Row, Rows};
     use crate::engine::series::{Floor, Sample, SeriesState};
     use crate::engine::store::{Checkpoint, RowKey, Store};
     use crate::event::Timestamp;
@@ -534,7 +559,7 @@ mod tests {
     }
 
     fn checkpoint(rows: &mut Rows, store: &mut MemoryStore) {
-        let changed = rows.take_dirty();
+        let changed = rows.take_dirty().rows;
         assert!(changed.is_sorted_by(|a, b| a.0 < b.0));
         store.checkpoint(&Checkpoint { rows: changed, ..Checkpoint::default() }).unwrap();
     }
@@ -561,9 +586,9 @@ mod tests {
     fn an_empty_row_is_a_deleted_one() {
         let (mut rows, mut store) = (Rows::new(1_000), MemoryStore::new());
         rows.get_or_insert(&key(1), &mut store).unwrap();
-        assert_eq!(rows.take_dirty(), [(key(1), None)]);
+        assert_eq!(rows.take_dirty().rows, [(key(1), None)]);
         assert_eq!(rows.get_mut(&key(2), &mut store).unwrap(), None);
-        assert_eq!(rows.take_dirty(), []);
+        assert_eq!(rows.take_dirty(), Dirty::default());
     }
 
     proptest! {

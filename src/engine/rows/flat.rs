@@ -15,6 +15,7 @@
 use std::sync::Arc;
 
 use crate::engine::firing::{Calm, EVIDENCE_MAX, Firing, Peak, Proof, put_calm};
+use crate::engine::peaks::Peaks;
 use crate::engine::profile::Profile;
 use crate::engine::series::{Cell, Floor, Grain, SeriesState, Taken};
 use crate::engine::store::DeadlineClock;
@@ -271,12 +272,12 @@ impl Flat {
 
     /// Takes a match that fits in as evidence of a rule, as [`crate::engine::firing::Episode::prove`] does, and how near
     /// the rule is to its threshold.
-    pub fn prove(&mut self, rule: u32, proof: &Proof, (day, ratio): (u16, u16)) {
+    pub fn prove(&mut self, rule: u32, proof: &Proof, (peaks, ratio): (&mut Peaks, u16)) {
         let Some(at) = self.lane(Tag::Calm, rule) else { return };
         let matches = &mut self.words[at + MATCHES];
         *matches = matches.saturating_add(proof.weight);
         let mut peak = peak(self.words[at + PEAK]);
-        peak.raise(day, ratio);
+        peaks.note(rule, &mut peak, ratio);
         self.words[at + PEAK] = u32::from(peak.day) << 16 | u32::from(peak.ratio);
         self.prove_at(at, proof);
     }

@@ -7,6 +7,10 @@ pub mod flat;
 pub mod key;
 pub mod row;
 mod slots;
+pub mod tenants;
 #[cfg(test)]
 mod tests;
 pub mod wanted;
+
+/// How the kind of rows begins that list an account's rows of another kind.
+pub const LIST: &str = "list:";

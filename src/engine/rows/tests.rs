@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::flat::Flat;
 use super::row::Row;
 use crate::engine::firing::{Calm, Peak, Proof, RuleState};
+use crate::engine::peaks::Peaks;
 use crate::engine::series::{Floor, Sample, Span, Taken};
 use crate::event::{Kind, Timestamp};
 use crate::rules::program::{Entity, Extras, FilterIx, Measure, Series, Window, ZoneSource};
@@ -96,7 +97,9 @@ fn take(flat: &mut Flat, row: &mut Row, event: &Match) -> bool {
     let value = state.value(&own, &WINDOW, Span::UpTo(newest));
     assert_eq!(value, state.over(&own, &WINDOW, Span::UpTo(newest)).value);
     assert_eq!(i128::from(counted.value), value.num);
-    flat.prove(event.series, &proof, (DAY, event.ratio));
+    let mut peaks = Peaks::default();
+    peaks.turn(DAY, std::iter::empty());
+    flat.prove(event.series, &proof, (&mut peaks, event.ratio));
     let state: &mut RuleState = row.firing.rule_mut(event.series).unwrap();
     state.peak.raise(DAY, event.ratio);
     state.episodes[0].prove(proof);
@@ -145,7 +148,7 @@ fn what_does_not_fit_is_refused() {
     assert!(!Flat::takes(&Proof { weight: 2_048, ..proof }));
     flat.add_rule(rule(1));
     assert!(flat.fits(1, &proof));
-    flat.prove(1, &proof, (DAY, 0));
+    flat.prove(1, &proof, (&mut Peaks::default(), 0));
     let far = Proof { offset: 1 << 33, ..proof };
     assert!(!flat.fits(1, &far), "its evidence lies too far apart");
     assert!(!flat.fits(2, &proof));

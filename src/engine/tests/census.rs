@@ -3,7 +3,9 @@
 use proptest::prelude::*;
 
 use crate::engine::census::{Census, Entry, Standing};
+use crate::engine::peaks::Peaks;
 use crate::engine::rows::row::Row;
+use crate::engine::rows::tenants::Tenants;
 use crate::engine::{Activation, Engine};
 use crate::event::{Event, Field, Kind, Timestamp, Value};
 use crate::rules::program::Program;
@@ -14,14 +16,39 @@ use super::rules::{every_case, run};
 
 const START: Timestamp = Timestamp(1_767_571_200_000);
 const MINUTE: i64 = 60_000;
+const DAY: i64 = 86_400_000;
 
 /// What the rows in the store say, counted anew.
 fn recount(world: &World) -> Census {
     let mut census = Census::default();
     for bytes in world.store.rows().values() {
-        census.add(&Entry::of(&Row::decode(bytes).unwrap().firing));
+        census.add(&Entry::of(&Row::decode(bytes).unwrap().firing, 0));
     }
     census
+}
+
+/// The peaks of the day at hand as the rows in the store keep them.
+fn recount_peaks(world: &World) -> Peaks {
+    let (mut peaks, day) = (Peaks::default(), world.engine.task.day());
+    peaks.turn(day, std::iter::empty());
+    for bytes in world.store.rows().values() {
+        for rule in Row::decode(bytes).unwrap().firing.rules {
+            peaks.change(rule.key, 0, rule.peak.on(day));
+        }
+    }
+    peaks
+}
+
+/// The rows in the store by kind of entity.
+fn recount_rows(world: &World) -> Vec<(String, u64)> {
+    let mut tenants = Tenants::default();
+    tenants.change(world.store.rows().keys().map(|key| (key, true))).unwrap();
+    tenants.iter().map(|(kind, rows)| (kind.to_owned(), rows)).collect()
+}
+
+/// The rows that the task has counted, by kind of entity.
+fn counted_rows(engine: &Engine) -> Vec<(String, u64)> {
+    engine.tenants().filter(|(_, rows)| *rows > 0).map(|(kind, rows)| (kind.to_owned(), rows)).collect()
 }
 
 fn counted(engine: &Engine) -> &Census {
@@ -39,6 +66,8 @@ fn after_every_case_of_every_rule_it_is_a_recount_and_a_restart_shows_the_same()
         }
         world.reopen_now();
         assert_eq!(recount(&world), before, "{}", case.name);
+        assert_eq!(recount_peaks(&world), world.engine.task.peaks, "{}", case.name);
+        assert_eq!(recount_rows(&world), counted_rows(&world.engine), "{}", case.name);
         assert_eq!(counted(&world.engine), &before, "{}: a restart", case.name);
         let cut = world.again(|place| place % 3 == 1, 1);
         assert_eq!(counted(&cut.engine), &before, "{}: restarts in between", case.name);
@@ -151,9 +180,72 @@ proptest! {
         let before = counted(&world.engine).clone();
         world.reopen_now();
         prop_assert_eq!(recount(&world), before.clone());
+        prop_assert_eq!(recount_peaks(&world), world.engine.task.peaks.clone());
+        prop_assert_eq!(recount_rows(&world), counted_rows(&world.engine));
         prop_assert_eq!(counted(&world.engine), &before);
         let open: u64 = world.engine.census().map(|(_, counts)| counts.open.iter().sum::<u64>()).sum();
         let rows = world.store.rows().values().map(|bytes| Row::decode(bytes).unwrap());
         prop_assert_eq!(open, rows.map(|row| row.firing.alerts.len() as u64).sum::<u64>());
     }
+}
+
+/// Buckets with anybody in them.
+fn filled(world: &World, rule: usize) -> Vec<(usize, u64)> {
+    let buckets = world.tally.rules[rule].peaks.buckets;
+    buckets.into_iter().enumerate().filter(|(_, entities)| *entities > 0).collect()
+}
+
+#[test]
+fn a_day_ends_with_each_entitys_highest_ratio() {
+    let rules = "
+version: 1
+name: t
+defaults: {status: active, policy: {cooldown: 0s}}
+rules:
+- id: three
+  title: t
+  why: w
+  severity: warning
+  family: f
+  entity: account
+  when: {count: {topic: usage, where: {event: login.failed}, within: 1h, gte: 3}}
+  clear: {if: {met: false}}
+  alert: {summary: s, owner: role:x, playbook: p, next_step: {text: x}}
+- id: silent
+  title: t
+  why: w
+  severity: info
+  family: g
+  entity: account
+  when: {absence: {topic: usage, where: {event: login.failed}, for: 4d}, guard: {stall: ignore}}
+  clear: {event: {topic: usage, where: {event: login.failed}}}
+  alert: {summary: s, owner: role:x, playbook: p, next_step: {text: x}}
+";
+    let program = load(&[("t.yaml", rules)], Options::default()).unwrap().program;
+    let mut world = World::new(program, START);
+    let fail = |world: &mut World, account: &'static str, at: Timestamp| {
+        let mut event = Event::new(Kind::Usage, "login.failed", at);
+        event.account = Some(account.into());
+        world.line(at, event);
+    };
+    for (minute, account) in
+        [(1, "acme"), (2, "globex"), (3, "acme"), (4, "globex"), (5, "globex"), (6, "initech")]
+    {
+        fail(&mut world, account, START.plus(minute * MINUTE));
+    }
+    let midnight = |days: i64| Timestamp((START.0 / DAY + days) * DAY);
+    world.tick(midnight(1).plus(1000));
+    // One failure is 0.4 of what fires, two are 0.8, three are 1.2.
+    assert_eq!(filled(&world, 0), [(1, 1), (4, 1), (10, 1)]);
+    assert_eq!(filled(&world, 1), [(0, 3)], "seen now, they are not silent");
+    world.reopen_now();
+    world.tick(midnight(2).plus(1000));
+    assert_eq!(filled(&world, 0), [(0, 3), (1, 1), (4, 1), (10, 1)], "nobody was judged: all count as 0");
+    assert_eq!(filled(&world, 1), [(0, 3)], "how long silence lasts is known when it ends");
+    // Seen again on the fourth day: the second and third went by in silence, which was half, then three quarters of four days.
+    fail(&mut world, "acme", midnight(3).plus(MINUTE));
+    world.tick(midnight(4).plus(1000));
+    let silent = filled(&world, 1);
+    assert_eq!(silent.iter().map(|(_, entities)| entities).sum::<u64>(), 6, "{silent:?}");
+    assert!(silent.iter().all(|(bucket, _)| *bucket < 8), "nobody was silent for four days: {silent:?}");
 }

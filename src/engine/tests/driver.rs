@@ -120,6 +120,7 @@ impl World {
             own.evaluations += new.evaluations;
             own.activations += new.activations;
             own.merged += new.merged;
+            own.peaks.add(&new.peaks);
             own.suppressed.resize(14, 0);
             for (own, new) in own.suppressed.iter_mut().zip(&new.suppressed) {
                 *own += new;

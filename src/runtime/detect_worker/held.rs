@@ -84,17 +84,23 @@ impl Drop for Held {
 pub(super) struct View<'a, T> {
     held: Option<&'a Checkpoint>,
     store: &'a mut T,
+    loading: Duration,
 }
 
 impl<'a, T> View<'a, T> {
     /// Puts what is held, if anything is, above the store.
     pub(super) fn new(held: Option<&'a Held>, store: &'a mut T) -> Self {
-        Self { held: held.map(|held| &*held.checkpoint), store }
+        Self { held: held.map(|held| &*held.checkpoint), store, loading: Duration::ZERO }
+    }
+
+    /// How long rows were loaded through it.
+    pub(super) const fn loading(&self) -> Duration {
+        self.loading
     }
 }
 
-impl<T: Store> Store for View<'_, T> {
-    fn load(&mut self, keys: &[RowKey]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
+impl<T: Store> View<'_, T> {
+    fn load_now(&mut self, keys: &[RowKey]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
         let Some(held) = self.held else { return self.store.load(keys) };
         let own = |key: &RowKey| held.rows.binary_search_by(|(own, _)| own.cmp(key)).ok();
         let found: Vec<Option<usize>> = keys.iter().map(own).collect();
@@ -110,6 +116,15 @@ impl<T: Store> Store for View<'_, T> {
             None => loaded.next().flatten(),
         };
         Ok(found.into_iter().map(row).collect())
+    }
+}
+
+impl<T: Store> Store for View<'_, T> {
+    fn load(&mut self, keys: &[RowKey]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
+        let begun = Instant::now();
+        let loaded = self.load_now(keys);
+        self.loading += begun.elapsed();
+        loaded
     }
 
     fn deadlines(

@@ -578,7 +578,8 @@ impl<K: Sink, T: SharedStore + Send + 'static> Desk<K, T> {
             let engine = task.engine();
             let watermarks =
                 Kind::ALL.map(|kind| Some(engine.watermark(kind)).filter(|time| *time > Timestamp::MIN));
-            let told = super::metrics::Task { watermarks, ..super::metrics::Task::default() };
+            let entities = engine.tenants().map(|(kind, rows)| (kind.to_owned(), rows)).collect();
+            let told = super::metrics::Task { entities, watermarks };
             pipeline.set_task(own, told);
             metrics.trigger.set_task(own, engine.census());
             pipeline.set_restore_remaining(own, Some(task.remaining()));

@@ -122,7 +122,9 @@ impl<T: SharedStore> Task<T> {
         self.engine
             .step(&journal, &mut view, &mut self.effects)
             .map_err(|error| WorkerError::journal(place, error))?;
-        metrics.pipeline.observe(Stage::Step, begun.elapsed());
+        let (took, loading) = (begun.elapsed(), view.loading());
+        metrics.pipeline.observe(Stage::Load, loading);
+        metrics.pipeline.observe(Stage::Step, took.saturating_sub(loading));
         if silent {
             self.effects.clear();
             return Ok(Taken::Silent);

@@ -251,14 +251,11 @@ What the words mean:
   are 0.89 and five are 1.11. A guard that fails caps it at 1. Rules of `event` conditions alone have none.
 - **Peak**: the highest ratio of an entity on a UTC day of journal time. All entities that a rule has ever judged are counted
   at the day's end. Those that it did not judge that day count as 0: no event came that could have brought them nearer.
-  Days without any journal record are no days.
+  Days without any journal record are no days. Of rules of one absence, whose ratio grows while nothing comes, the days on
+  which an entity was silent are counted when it is seen again or the rule fires, whichever comes first.
 - **Latency** of an alert: from the oldest source record of the frame that led to it, so up to `journal.linger` too much.
   Alerts that a tick led to (absences, the passing of windows, reminders) have none.
 - **Stages** are measured a batch, not a record.
-
-Two are registered, but not fed yet: `forewarn_trigger_peak_threshold_ratio` stays at 0, because rows do not keep their
-peak, so the panels, the record and the alert that lean on it say nothing; `forewarn_entities` has no series, because
-nobody counts rows.
 
 | Metric | Type | Labels | Meaning |
 |---|---|---|---|

@@ -101,6 +101,7 @@ fn row_key(data: &[u8]) {
 fn task_state(data: &[u8]) {
     let settings = Settings {
         application_id: "fuzz".into(),
+        journal: "journal".into(),
         partition: 0,
         partitions: 1,
         hot_bytes: 1 << 20,

@@ -13,7 +13,7 @@ use forewarn::intake::breaker::Limits;
 use forewarn::intake::text::{Lexicon, Scorer};
 use forewarn::intake::{Intake, SourceSettings};
 use forewarn::journal::{System, encode_system};
-use forewarn::runtime::detect_worker::{DetectParts, DetectSettings, DetectWorker, OutputTopics};
+use forewarn::runtime::detect_worker::{DetectParts, DetectSettings, DetectWorker, OutputTopics, Sinks};
 use forewarn::runtime::http::Health;
 use forewarn::runtime::intake_worker::{IntakeParts, IntakeSettings, IntakeWorker};
 use forewarn::runtime::metrics::Metrics;
@@ -307,6 +307,7 @@ impl World {
     fn detect(&self, slot: usize, member: u64) -> Detecting {
         let settings = DetectSettings {
             application_id: "simulated".to_owned(),
+            journal: JOURNAL.to_owned(),
             engine: "simulated".to_owned(),
             partitions: JOURNAL_PARTITIONS as u16,
             topics: OutputTopics {
@@ -337,7 +338,8 @@ impl World {
             pulse: Health::default().worker("detect", self.now(slot)),
         };
         let source = SimSource::join(slot, DETECT, member, &[JOURNAL]);
-        DetectWorker::new(source, SimSink::transactional(slot, member), parts)
+        let output = SimSink::transactional(slot, member);
+        DetectWorker::new(source, Sinks { output, forwards: Box::new(SimSink::plain(slot, member)) }, parts)
     }
 
     /// Lets a worker do something, and buries it if that was its end.
