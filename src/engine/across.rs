@@ -193,7 +193,7 @@ impl Engine {
         if event.id != 0 && !self.rows.get_or_insert(&key, turn.store)?.note_id(event.kind, event.id) {
             return Ok(Outcome::Duplicate);
         }
-        let seen = Seen { event, ticket: None, profile: None, user: None };
+        let seen = Seen { event, ticket: None, facts: None, profile: None, user: None };
         let plan = Arc::clone(&self.plan);
         let admits = |ix: &&FilterIx| {
             let filter = plan.filter(**ix);

@@ -1,10 +1,11 @@
 //! The gates that an activation passes before it becomes an alert, and the decisions they leave (`contracts.md` §5.1, §6).
 
 use crate::event::{Field, Timestamp, Value};
-use crate::rules::program::{Combine, Match, Mode, Path};
+use crate::rules::program::{Match, Mode, Path};
 
 use super::alert::{DecisionInput, Observed, Reason, Verdict, decision};
 use super::firing::Fate;
+use super::groups::failing_guard;
 use super::matches::{Subject, find, holds};
 use super::scene::{Case, Scene};
 
@@ -87,7 +88,7 @@ impl Scene<'_> {
         if rule.mode == Mode::Shadow {
             return Some((Reason::Shadow, None));
         }
-        if let Some(reason) = guard(rule.combine, observed) {
+        if let Some(reason) = failing_guard(rule, observed) {
             return Some((reason, None));
         }
         if alert.is_none() && self.is_told(case, observed) {
@@ -185,13 +186,4 @@ impl Scene<'_> {
 /// Whether what a gate holds may still open.
 const fn lifts(reason: Reason) -> bool {
     !matches!(reason, Reason::OutOfScope | Reason::Shadow | Reason::ExpiredBeforeEmit | Reason::Holdout)
-}
-
-/// The guard that fails, if that keeps `when` from counting: of `all` the first, of `any` only if none is met.
-fn guard(combine: Combine, observed: &[Observed]) -> Option<Reason> {
-    let failing = || observed.iter().filter_map(|seen| seen.guard).min();
-    match combine {
-        Combine::Any if observed.iter().any(|seen| seen.met) => None,
-        _ => failing(),
-    }
 }

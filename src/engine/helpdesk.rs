@@ -70,6 +70,8 @@ const ESCALATED: u8 = 1 << 1;
 const ENGINEERING: u8 = 1 << 2;
 const MANAGER: u8 = 1 << 3;
 const TAGGED: u8 = 1 << 4;
+/// In the bytes only: more of the ticket follows.
+const MORE: u8 = 1 << 5;
 
 /// What a ticket has been counted for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -86,23 +88,24 @@ impl Counted {
         new
     }
 
-    /// Appends its bytes.
-    pub fn encode(self, out: &mut Vec<u8>) {
-        put_varint(out, u64::from(self.flags) << 1 | u64::from(self.solved.is_some()));
+    /// Appends its bytes, and whether more of the ticket follows.
+    pub fn encode(self, out: &mut Vec<u8>, has_more: bool) {
+        let flags = if has_more { self.flags | MORE } else { self.flags };
+        put_varint(out, u64::from(flags) << 1 | u64::from(self.solved.is_some()));
         if let Some(solved) = self.solved {
             put_signed(out, solved.0);
         }
     }
 
-    /// Reads what [`Counted::encode`] wrote.
+    /// Reads what [`Counted::encode`] wrote, and whether more of the ticket follows.
     ///
     /// # Errors
     /// If the bytes are not what it wrote.
-    pub fn decode(reader: &mut Reader<'_>) -> Result<Self, FormatError> {
+    pub fn decode(reader: &mut Reader<'_>) -> Result<(Self, bool), FormatError> {
         let packed = reader.varint()?;
         let flags = u8::try_from(packed >> 1).map_err(|_| FormatError::Malformed("ticket"))?;
         let solved = if packed & 1 == 0 { None } else { Some(reader.time()?) };
-        Ok(Self { flags, solved })
+        Ok((Self { flags: flags & !MORE, solved }, flags & MORE != 0))
     }
 }
 

@@ -236,7 +236,7 @@ impl Scene<'_> {
         if known == Some(plan.version) {
             return;
         }
-        let shape = (own.conditions.len(), own.clear.len());
+        let shape = (own.states(), own.clear.len());
         if known.is_none() {
             self.row.firing.rules.push(RuleState::new(own.key, plan.version));
         }
@@ -454,7 +454,7 @@ impl Scene<'_> {
             })
             .collect();
         let Some(state) = self.row.firing.rule_mut(own.key) else { return false };
-        let episode = state.episode(&dedup, (own.conditions.len(), own.clear.len()));
+        let episode = state.episode(&dedup, (own.states(), own.clear.len()));
         let case = Case { rule, episode };
         self.prove(case, arrival.proof, touched);
         self.take_match(case, usize::from(place), seen);
@@ -493,7 +493,7 @@ impl Scene<'_> {
         }
         touched.series.push(series);
         for rule in &plan.judges[usize::from(series.0)] {
-            let shape = (plan.rule(*rule).conditions.len(), plan.rule(*rule).clear.len());
+            let shape = (plan.rule(*rule).states(), plan.rule(*rule).clear.len());
             let Some(state) = self.row.firing.rule_mut(plan.rule(*rule).key) else { continue };
             let case = Case { rule: *rule, episode: state.episode(&[], shape) };
             self.prove(case, arrival.proof, touched);

@@ -1,11 +1,14 @@
 //! From verdicts to activations: when an episode of a rule begins, goes on and ends (`rules.md` §6, §7; `contracts.md` §5.1).
 
 use crate::event::{Timestamp, Value};
-use crate::rules::program::{Clear, Combine, Condition, Detector, Path, Rule, SeriesIx, Severity, Window};
+use crate::rules::program::{
+    Clear, Combine, Condition, Detector, Part, Path, Rule, SeriesIx, Severity, Window,
+};
 
 use super::alert::Observed;
 use super::detect::{Judged, Prompt};
 use super::firing::{Activation, Fate};
+use super::groups::{observe_groups, settle_groups};
 use super::matches::{Seen, Subject};
 use super::plan::is_negative;
 use super::scene::{Case, Scene, variables_hold};
@@ -49,7 +52,7 @@ impl Scene<'_> {
             return;
         }
         let observed = self.settle(case, judged, clock);
-        let (reached, holds) = self.verdict(case, &observed);
+        let (reached, holds) = self.verdict(case);
         self.raise_peak(case, (&observed, reached, in_turn), (clock, cause));
         let Some(episode) = self.episode_mut(case) else { return };
         if !reached {
@@ -125,6 +128,8 @@ impl Scene<'_> {
             observed.met &= state.held;
             all.push(observed);
         }
+        settle_groups(rule, episode, clock);
+        observe_groups(rule, episode, &mut all);
         all
     }
 
@@ -138,16 +143,14 @@ impl Scene<'_> {
     }
 
     /// Whether `when` is reached, and whether it holds with `for`; guards apart.
-    fn verdict(&self, case: Case, observed: &[Observed]) -> (bool, bool) {
+    fn verdict(&self, case: Case) -> (bool, bool) {
         let Some(episode) = self.episode(case) else { return (false, false) };
-        let states = episode.conditions.iter().take(observed.len());
-        let combine = self.plan.rule(case.rule).combine;
-        let all = |mut each: Box<dyn Iterator<Item = bool> + '_>| match combine {
-            Combine::Any => each.any(|holds| holds),
-            Combine::One | Combine::All => each.all(|holds| holds),
-        };
-        let reached = all(Box::new(states.clone().map(|state| state.since.is_some())));
-        let holds = all(Box::new(states.map(|state| state.since.is_some() && state.held)));
+        let rule = self.plan.rule(case.rule);
+        let state = |place: usize| episode.conditions.get(place);
+        let is_held = |place: usize| state(place).is_some_and(|own| own.since.is_some() && own.held);
+        let reached = rule.is_true(&|place| state(place).is_some_and(|own| own.since.is_some()), &|_| true);
+        let holds =
+            if rule.is_grouped() { is_held(rule.states() - 1) } else { rule.is_true(&is_held, &|_| true) };
         (reached, holds)
     }
 
@@ -293,11 +296,18 @@ impl Scene<'_> {
 
 /// Whether `when` still holds; conditions that were not true do not help an `any`.
 fn holds(rule: &Rule, reached: &[bool], episode: &super::firing::Episode) -> bool {
-    let mut each = reached.iter().zip(&episode.conditions);
-    match rule.combine {
-        Combine::Any => each.any(|(reached, state)| *reached && state.since.is_some()),
-        Combine::One | Combine::All => each.all(|(reached, _)| *reached),
-    }
+    let one = |combine: Combine, place: usize| {
+        let was =
+            combine != Combine::Any || episode.conditions.get(place).is_some_and(|own| own.since.is_some());
+        reached.get(place).is_some_and(|reached| *reached && was)
+    };
+    rule.combine.is_true(rule.parts().map(|part| match part {
+        Part::Condition(place) => one(rule.combine, place),
+        Part::Group(place) => {
+            let group = &rule.groups[place];
+            group.combine.is_true(group.places().map(|own| one(group.combine, own)))
+        }
+    }))
 }
 
 /// How long a clear must hold, ms.

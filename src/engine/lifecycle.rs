@@ -6,6 +6,7 @@ use crate::rules::program::{Detector, Person, RuleIx, Severity, Variable};
 use super::alert::{Action, Alert, Evidence, Observed, Occasion, alert_id, build, dedup_key};
 use super::detect::Prompt;
 use super::firing::{Fate, OpenAlert, Said};
+use super::groups::observe_groups;
 use super::matches::find;
 use super::number::Exact;
 use super::plan::is_negative;
@@ -228,6 +229,7 @@ impl Scene<'_> {
             for (seen, state) in observed.iter_mut().zip(&episode.conditions) {
                 seen.met &= state.held;
             }
+            observe_groups(self.plan.rule(case.rule), episode, &mut observed);
         }
         observed
     }

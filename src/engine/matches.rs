@@ -3,8 +3,9 @@
 use std::borrow::Cow;
 
 use crate::event::{Event, Field, Value};
-use crate::rules::program::{Comparator, Literal, Match, Path, Test};
+use crate::rules::program::{Comparator, Literal, Match, Path, Test, TicketFact};
 
+use super::conversation::Facts;
 use super::number::Exact;
 
 /// Milliseconds of a day, for dates that are compared as midnight UTC.
@@ -104,6 +105,8 @@ pub struct Seen<'a, 'e> {
     pub event: &'a Event<'e>,
     /// The ticket's current attributes; `None`: the event is of no ticket.
     pub ticket: Option<&'a [(Field, Value<'static>)]>,
+    /// What the ticket's events come to; `None`: the event is of no ticket.
+    pub facts: Option<Facts>,
     /// The fields of the account's profile.
     pub profile: Option<&'a [(Field, Value<'static>)]>,
     /// The fields of the row's user.
@@ -134,7 +137,15 @@ impl Subject for Seen<'_, '_> {
             Path::Account(field) => find(self.profile, *field).map(Cow::Borrowed),
             Path::User(Field::UserId) => self.event.get(Field::UserId),
             Path::User(field) => find(self.user, *field).map(Cow::Borrowed),
-            Path::AccountArr | Path::AccountSlug | Path::AccountEntry(_) | Path::Ticket(_) => None,
+            Path::Ticket(fact) => {
+                let facts = self.facts?;
+                Some(Cow::Owned(match fact {
+                    TicketFact::Unanswered => Value::Int(facts.unanswered.into()),
+                    TicketFact::Reopens => Value::Int(facts.reopens.into()),
+                    TicketFact::PastSla => Value::Bool(facts.past_sla),
+                }))
+            }
+            Path::AccountArr | Path::AccountSlug | Path::AccountEntry(_) => None,
         }
     }
 }
@@ -187,7 +198,7 @@ mod tests {
         let mut event = Event::new(Kind::Ticket, "ticket.created", Timestamp(0));
         event.set(Field::RootCause, Value::text("old"));
         let now = [(Field::RootCause, Value::text("new"))];
-        let seen = Seen { event: &event, ticket: Some(&now), profile: None, user: None };
+        let seen = Seen { event: &event, ticket: Some(&now), facts: None, profile: None, user: None };
         let is = |value: &str| vec![(Path::Field(Field::RootCause), Test::AnyOf(vec![text(value)]))];
         assert!(holds(&Match(vec![is("other"), is("new")]), &seen));
         assert!(!holds(&Match(vec![is("old")]), &seen));

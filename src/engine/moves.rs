@@ -41,6 +41,7 @@ impl Engine {
         let ticket = row.ticket.get_or_insert_default();
         let before = (**ticket).clone();
         let changed = ticket.merge(event);
+        ticket.conversation.take(event);
         turn.effects.tally.tickets.take(event, ticket);
         let now = (**ticket).clone();
         if changed {
@@ -60,7 +61,7 @@ impl Engine {
         turn: &mut Turn<'_>,
     ) -> Result<(), StepError> {
         let plan = Arc::clone(&self.plan);
-        let old = Seen { event: kept, ticket: Some(&before.attributes), profile, user: None };
+        let old = Seen { event: kept, ticket: Some(&before.attributes), facts: None, profile, user: None };
         let new = Seen { ticket: Some(&now.attributes), ..old };
         let proof = self.proof(kept, kept.position.source);
         let (was, is) = (matched(&plan, &old), matched(&plan, &new));

@@ -489,7 +489,7 @@ impl Plan {
                 events_only: rule.conditions.iter().all(|condition| condition.detector.is_eventful()),
                 negative: rule.conditions.iter().any(is_negative),
                 shape: (
-                    u8::try_from(rule.conditions.len()).unwrap_or(u8::MAX),
+                    u8::try_from(rule.states()).unwrap_or(u8::MAX),
                     u8::try_from(rule.clear.len()).unwrap_or(u8::MAX),
                 ),
                 near: self.near_of(rule),

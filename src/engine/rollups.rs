@@ -143,6 +143,7 @@ impl Scene<'_> {
                 measure => measured_path(measure).is_none().then(|| sample(weight(share.count), None)),
             })
             .flatten();
+        self.fold_hours(series, floor.0);
         for sample in base.into_iter().chain(counted) {
             if share.leaves {
                 if self.row.series(own.key).is_some() {

@@ -261,7 +261,7 @@ impl Engine {
             let Some(account) = event.account.as_deref() else { continue };
             for entity in &self.plan.parted {
                 let Some(part) = &entity.part else { continue };
-                let seen = Seen { event, ticket: None, profile: None, user: None };
+                let seen = Seen { event, ticket: None, facts: None, profile: None, user: None };
                 let value = super::matches::Subject::value(&seen, &part.path);
                 let text = value.as_deref().and_then(Value::as_text);
                 if let Some(parts) = KeyParts::of(entity, Some(account), text) {
@@ -328,7 +328,7 @@ impl Engine {
             Quick::Done(outcome) => Ok(outcome),
             Quick::Judge => {
                 let rules = std::mem::take(&mut self.scratch.rules);
-                let seen = Seen { event, ticket: None, profile: None, user: None };
+                let seen = Seen { event, ticket: None, facts: None, profile: None, user: None };
                 self.with_row(&account_key(account), turn, |scene| {
                     let seen = Seen { profile: scene.profile, ..seen };
                     for rule in &rules {
@@ -356,7 +356,7 @@ impl Engine {
         let across = std::mem::take(&mut self.scratch.across);
         let profile = self.rows.body_mut(self.wanted.place(number)).profile().cloned();
         let profile = profile.as_ref().map(|profile| profile.fields.as_slice());
-        let seen = Seen { event, ticket: None, profile, user: None };
+        let seen = Seen { event, ticket: None, facts: None, profile, user: None };
         self.contribute(&seen, &across, source)?;
         self.scratch.across = across;
         Ok(())
@@ -374,7 +374,8 @@ impl Engine {
         let fields = profile.as_ref().map(|profile| profile.fields.as_slice());
         let ticket = self.take_ticket(event, account, fields, turn)?;
         let attributes = ticket.as_ref().map(|ticket| ticket.attributes.as_slice());
-        let seen = Seen { event, ticket: attributes, profile: fields, user: None };
+        let facts = ticket.as_ref().map(|ticket| ticket.conversation.facts(event.time));
+        let seen = Seen { event, ticket: attributes, facts, profile: fields, user: None };
         let plan = Arc::clone(&self.plan);
         let matched: Vec<FilterIx> = plan
             .filters(event.kind, &event.name)

@@ -3,6 +3,7 @@
 use crate::event::bytes::{FormatError, Reader, put_signed, put_text, put_value, put_varint};
 use crate::event::{Event, Field, Kind, Position, Timestamp, Value};
 
+use super::conversation::Conversation;
 use super::helpdesk::Counted;
 use super::matches::{TICKET_ATTRIBUTES, find};
 use super::profile::read_fields;
@@ -24,6 +25,8 @@ pub struct Ticket {
     pub kept: Vec<Event<'static>>,
     /// What it has been counted for.
     pub counted: Counted,
+    /// Who waits for whom.
+    pub conversation: Conversation,
 }
 
 /// The stamp of an event.
@@ -88,7 +91,10 @@ impl Ticket {
         }
         put_varint(out, self.kept.len() as u64);
         self.kept.iter().for_each(|event| put_event(out, event));
-        self.counted.encode(out);
+        self.counted.encode(out, !self.conversation.is_empty());
+        if !self.conversation.is_empty() {
+            self.conversation.encode(out);
+        }
     }
 
     /// Reads what [`Ticket::encode`] wrote.
@@ -106,7 +112,11 @@ impl Ticket {
         for _ in 0..reader.count()? {
             ticket.kept.push(event(reader)?);
         }
-        ticket.counted = Counted::decode(reader)?;
+        let (counted, has_more) = Counted::decode(reader)?;
+        ticket.counted = counted;
+        if has_more {
+            ticket.conversation = Conversation::decode(reader)?;
+        }
         Ok(ticket)
     }
 }

@@ -3,8 +3,9 @@
 use crate::event::Timestamp;
 use crate::rules::program::{Clear, RuleIx};
 
-use super::alert::Action;
+use super::alert::{Action, Reason};
 use super::firing::{Episode, Fate};
+use super::groups;
 use super::judge::{Cause, clear_for_ms};
 use super::lifecycle::{Revision, UPDATE_GAP_MS, next_multiple};
 use super::scene::{Case, Scene};
@@ -42,13 +43,16 @@ impl Scene<'_> {
         let rule = self.rule(case);
         self.look(case, after, |view, episode| {
             let mut marks: Vec<Timestamp> = Vec::new();
+            let young = Fate::Withheld(Reason::InsufficientHistory);
+            let is_withheld = episode.activation.is_some_and(|own| own.fate == young);
             for (condition, state) in rule.conditions.iter().zip(&episode.conditions) {
                 let holds = state.since.is_some() || episode.member;
                 marks.extend(view.next_mark((rule, condition), *state, (holds, after)));
-                marks.extend(state.since.and_then(|_| view.of_age(rule, condition)));
+                marks.extend(state.since.and_then(|_| view.of_age(rule, condition, (is_withheld, after))));
                 let waits = !state.held && condition.for_ms > 0;
                 marks.extend(state.since.filter(|_| waits).map(|since| since.plus(condition.for_ms)));
             }
+            marks.extend(groups::marks(rule, episode));
             for (since, clear) in episode.clearing.iter().zip(&rule.clear) {
                 let for_ms = clear_for_ms(clear);
                 marks.extend(since.filter(|_| for_ms > 0).map(|since| since.plus(for_ms)));

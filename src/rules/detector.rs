@@ -150,7 +150,7 @@ impl<'n> Compiler<'n> {
         filtered: Filtered,
         subject: &Subject<'n>,
     ) -> Option<Novelty> {
-        let named = self.measured_field(field, filtered.kind)?;
+        let named = self.own_field(field, filtered.kind)?;
         let learn = table.optional("learn").map(|node| value::span_ms(node, &mut self.mistakes));
         let series = self.series(
             table.span,
@@ -446,7 +446,7 @@ impl<'n> Compiler<'n> {
     }
 
     /// Reports guards that do not fit the detector, and a negative condition whose implicit stall guard is missing.
-    pub fn guards_fit(&mut self, at: Span, node: Option<&'n Node>, judged: &Judged) {
+    pub fn guards_fit(&mut self, at: Span, (node, guards): (Option<&'n Node>, &Guards), judged: &Judged) {
         if let Some(Value::Map(entries)) = node.map(|node| &node.value) {
             for entry in entries {
                 let Some((name, fits)) = GUARDS.iter().find(|(name, _)| *name == &*entry.key) else {
@@ -478,8 +478,7 @@ impl<'n> Compiler<'n> {
                 self.mistakes.report(days.span, Code::E08, why).hint("write `within` in whole days: `2d`");
             }
         }
-        let ignores = node.and_then(|node| node.get("stall")).is_some();
-        if judged.negative && !ignores {
+        if judged.negative && !guards.ignore_stall {
             missing::refuse("guard", "stall handling", at, &mut self.mistakes);
         }
     }

@@ -104,7 +104,7 @@ impl<'n> Compiler<'n> {
     /// The field each of whose values begins a period.
     fn once_per(&mut self, node: &'n Node, window: Window, kind: Kind) -> Option<Path> {
         self.newest_only("once_per", node, window)?;
-        self.measured_field(node, kind).map(|named| named.path)
+        self.own_field(node, kind).map(|named| named.path)
     }
 
     /// Reports a key that only a level on the newest value has.

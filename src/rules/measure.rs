@@ -5,9 +5,9 @@ use crate::event::{FieldType, Kind};
 use crate::rules::compile::{Compiler, Subject};
 use crate::rules::matches::{COMPARATORS, type_name};
 use crate::rules::missing;
-use crate::rules::program::{Comparator, Decimal, Entity, Measure, Rung, Severity, Window};
+use crate::rules::program::{Comparator, Decimal, Entity, Measure, Path, Rung, Severity, Window};
 use crate::rules::value;
-use crate::rules::vocabulary::Named;
+use crate::rules::vocabulary::{Named, Vocabulary};
 
 /// A ring of timestamps holds no more.
 const LONGEST_RING: i64 = 64;
@@ -101,13 +101,25 @@ impl<'n> Compiler<'n> {
         Some(named)
     }
 
-    /// A field of the event that a measure reads.
-    pub fn measured_field(&mut self, node: &'n Node, kind: Kind) -> Option<Named> {
+    /// A field of the event, or of its account's profile, that a measure reads.
+    fn measured_field(&mut self, node: &'n Node, kind: Kind) -> Option<Named> {
         let name = node.text(&mut self.mistakes)?;
-        if name.starts_with("account.") {
-            missing::refuse("measure", "account.* in measures", node.span, &mut self.mistakes);
-            return None;
+        let Some(field) = name.strip_prefix("account.") else { return self.event_field(name, node, kind) };
+        let found = Vocabulary::account_field(field).filter(|named| matches!(named.path, Path::Account(_)));
+        if found.is_none() {
+            let known: Vec<String> =
+                Vocabulary::account_fields().map(|name| format!("account.{name}")).collect();
+            self.mistakes
+                .report(node.span, Code::E06, format!("`{name}` is nothing to measure"))
+                .suggest(name, known.iter().map(String::as_str));
         }
+        let durations = name.ends_with("_ms");
+        found.map(|named| Named { durations, ..named })
+    }
+
+    /// A field of the event alone.
+    pub fn own_field(&mut self, node: &'n Node, kind: Kind) -> Option<Named> {
+        let name = node.text(&mut self.mistakes)?;
         self.event_field(name, node, kind)
     }
 

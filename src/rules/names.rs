@@ -10,12 +10,18 @@ use crate::rules::vocabulary::{Named, Vocabulary};
 /// A template is no longer.
 const LONGEST_TEMPLATE: usize = 512;
 
+/// The outputs of conditions that count as one.
+const JOINED: [(&str, Output, FieldType); 2] =
+    [("met", Output::Met, FieldType::Bool), ("onset", Output::Onset, FieldType::Time)];
+
 /// The names that one rule knows.
 pub struct Names {
     /// How its conditions combine.
     pub combine: Combine,
     /// Its conditions.
     pub conditions: Vec<(Box<str>, Judged)>,
+    /// Conditions that count as one.
+    pub groups: Vec<Box<str>>,
     /// Its entity.
     pub entity: Entity,
     /// Its lookups.
@@ -39,6 +45,11 @@ impl Names {
             (Combine::One, None) => (0, &self.conditions.first()?.1, name),
             (Combine::One, Some(_)) | (_, None) => return None,
             (_, Some((own, word))) => {
+                if let Some(group) = self.groups.iter().position(|name| **name == *own) {
+                    let place = u8::try_from(self.conditions.len() + group).unwrap_or(u8::MAX);
+                    let (_, output, ty) = JOINED.iter().find(|(name, ..)| *name == word)?;
+                    return Some(Named::new(Variable::Output(Some(place), *output), *ty));
+                }
                 let place = self.conditions.iter().position(|(name, _)| **name == *own)?;
                 (place, &self.conditions[place].1, word)
             }
@@ -55,6 +66,9 @@ impl Names {
                 let bare = self.combine == Combine::One;
                 known.push(if bare { (*output).to_owned() } else { format!("{name}.{output}") });
             }
+        }
+        for group in &self.groups {
+            known.extend(JOINED.map(|(output, ..)| format!("{group}.{output}")));
         }
         known
     }

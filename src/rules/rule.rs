@@ -108,6 +108,8 @@ impl<'n> Compiler<'n> {
             entity: entity?,
             scope,
             combine: when.combine,
+            groups: when.groups,
+            for_ms: when.for_ms,
             conditions: when.conditions,
             clear,
             expires_after_ms,
@@ -423,6 +425,7 @@ fn names_of(when: &When, subject: &Subject<'_>) -> Names {
     let conditions = when.conditions.iter().zip(&when.judged);
     Names {
         combine: when.combine,
+        groups: when.groups.iter().map(|group| group.name.clone()).collect(),
         conditions: conditions.map(|(condition, judged)| (condition.name.clone(), judged.clone())).collect(),
         entity: subject.entity.clone(),
         lookups: Vec::new(),

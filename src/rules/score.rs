@@ -8,7 +8,7 @@ use crate::rules::matches::type_name;
 use crate::rules::measure::compare;
 use crate::rules::missing;
 use crate::rules::program::{
-    Decimal, Detector, Extras, Factor, Match, Measure, Path, Points, Scoring, Window,
+    Decimal, Detector, Extras, Factor, Match, Measure, Path, Points, Scoring, TicketFact, Window,
 };
 use crate::rules::value;
 use crate::rules::vocabulary::{Named, Vocabulary};
@@ -19,6 +19,13 @@ const MOST_FACTORS: usize = 32;
 const MOST_EVENTS: i64 = 64;
 /// Points and scores are no larger, so that sums in 256ths of a point fit.
 const LARGEST: i64 = 1_000_000;
+
+/// What points can test of a ticket beside its event.
+const TICKET_FACTS: [(&str, TicketFact, FieldType); 3] = [
+    ("ticket.unanswered", TicketFact::Unanswered, FieldType::Int),
+    ("ticket.reopens", TicketFact::Reopens, FieldType::Int),
+    ("ticket.past_sla", TicketFact::PastSla, FieldType::Bool),
+];
 
 impl<'n> Compiler<'n> {
     /// `score: {topic, where, range, direction, half_life, points, bands, imported, gt or gte}`.
@@ -160,8 +167,9 @@ impl<'n> Compiler<'n> {
     }
 
     fn points_name(&mut self, name: &str, span: Span, kind: Kind) -> Option<Named> {
-        if missing::refuse("points", name, span, &mut self.mistakes) {
-            return None;
+        let fact = TICKET_FACTS.iter().find(|(own, ..)| kind == Kind::Ticket && *own == name);
+        if let Some((_, fact, ty)) = fact {
+            return Some(Named::new(Path::Ticket(*fact), *ty));
         }
         let account = name.strip_prefix("account.").and_then(Vocabulary::account_field);
         let user = name.strip_prefix("user.").and_then(Vocabulary::user_field);

@@ -3,12 +3,14 @@
 mod absences;
 mod baselines;
 mod cadences;
+mod groups;
 mod milestones;
 mod novelties;
 mod periods;
 mod ratios;
 mod sequences;
 mod totals;
+mod waiting;
 
 use std::collections::BTreeMap;
 

@@ -1,6 +1,6 @@
 //! How close a rule is to firing (`contracts.md` §8.1): it fires exactly when the ratio is above 1.
 
-use crate::rules::program::{Combine, Comparator, Condition, Decimal, Rule, Rung};
+use crate::rules::program::{Combine, Comparator, Condition, Decimal, Part, Rule, Rung};
 
 use super::scope::rungs;
 use super::{Observed, Unit};
@@ -40,9 +40,20 @@ fn first_awaited<'c>(condition: &'c Condition, observed: &Observed) -> Option<&'
 /// The ratio of a rule: the lowest of `all`, the highest of `any`.
 #[must_use]
 pub fn rule_ratio(rule: &Rule, observed: &[Observed]) -> Option<f64> {
-    let each =
-        rule.conditions.iter().zip(observed).filter_map(|(condition, observed)| ratio(condition, observed));
-    match rule.combine {
+    let own = |place: usize| ratio(rule.conditions.get(place)?, observed.get(place)?);
+    let each = rule.parts().filter_map(|part| match part {
+        Part::Condition(place) => own(place),
+        Part::Group(place) => {
+            let group = &rule.groups[place];
+            joined(group.combine, group.places().filter_map(own))
+        }
+    });
+    joined(rule.combine, each)
+}
+
+/// The lowest of `all`, the highest of `any`.
+pub(super) fn joined(combine: Combine, each: impl Iterator<Item = f64>) -> Option<f64> {
+    match combine {
         Combine::Any => each.reduce(f64::max),
         Combine::One | Combine::All => each.reduce(f64::min),
     }

@@ -155,6 +155,9 @@ impl<'a> Scope<'a> {
             None if self.rule.combine == Combine::One => 0,
             None => return self.whole(output),
         };
+        if place >= self.rule.conditions.len() {
+            return joined(self.observed.get(place)?, output);
+        }
         let (condition, observed) = self.condition(place)?;
         let number = |number: Exact, unit: Unit| Some(Datum::Number(number, self.form(unit)));
         let count = |count: Option<u64>| number(Exact::whole(i64::try_from(count?).ok()?), Unit::Count);
@@ -219,6 +222,9 @@ impl<'a> Scope<'a> {
 
     /// Outputs of the whole `when`: whether and since when it holds.
     fn whole(&self, output: Output) -> Option<Datum<'a>> {
+        if self.rule.is_grouped() {
+            return joined(self.observed.last()?, output);
+        }
         let mut each = self.observed.iter();
         match (output, self.rule.combine) {
             (Output::Met, Combine::Any) => Some(flag(each.any(|observed| observed.met))),
@@ -321,6 +327,15 @@ pub(super) fn reached<'a>(condition: &'a Condition, observed: &Observed) -> Opti
 /// The rungs of a condition; none for `event`.
 pub(super) fn rungs(condition: &Condition) -> &[Rung] {
     condition.detector.rungs()
+}
+
+/// Outputs of conditions that count as one.
+fn joined(observed: &Observed, output: Output) -> Option<Datum<'static>> {
+    match output {
+        Output::Met => Some(flag(observed.met)),
+        Output::Onset => observed.onset.map(time),
+        _ => None,
+    }
 }
 
 /// Whether a condition compares with what is usual, not with what was before.

@@ -3,7 +3,7 @@
 use crate::engine::number::Exact;
 use crate::event::{Field, Kind};
 use crate::rules::program::{
-    Begin, Combine, Comparator, Condition, CountAs, Detector, FilterIx, Literal, Measure, Path, Rung,
+    Begin, Combine, Comparator, Condition, CountAs, Detector, FilterIx, Literal, Measure, Part, Path, Rung,
     SeriesIx, Test, Window,
 };
 
@@ -36,19 +36,31 @@ pub(super) fn would_clear_when(scope: &Scope<'_>) -> Option<String> {
 /// The nearest thing that would have kept the rule silent: of `all` the condition closest to its threshold, of `any` each
 /// that is met.
 pub(super) fn would_not_have_fired_if(scope: &Scope<'_>) -> Option<String> {
-    let mut met: Vec<_> = conditions(scope).filter(|(_, observed)| observed.met).collect();
-    if scope.rule.combine != Combine::Any {
-        let closeness = |(condition, observed): &(&Condition, &Observed)| {
-            ratio::ratio(condition, observed).unwrap_or(f64::INFINITY)
-        };
-        let closest = met
-            .into_iter()
-            .reduce(|best, next| if closeness(&next) < closeness(&best) { next } else { best });
-        met = closest.into_iter().collect();
-    }
+    let rule = scope.rule;
+    let own = |place: usize| {
+        let (condition, observed) = scope.condition(place).filter(|(_, observed)| observed.met)?;
+        Some((ratio::ratio(condition, observed).unwrap_or(f64::INFINITY), vec![place]))
+    };
+    let parts = rule.parts().filter_map(|part| match part {
+        Part::Condition(place) => own(place),
+        Part::Group(place) => {
+            let group = &rule.groups[place];
+            nearest(group.combine, group.places().filter_map(own))
+        }
+    });
+    let (_, places) = nearest(rule.combine, parts)?;
+    let met = places.into_iter().filter_map(|place| scope.condition(place));
     let clauses: Option<Vec<String>> =
-        met.into_iter().map(|(condition, observed)| prevented(scope, condition, observed)).collect();
+        met.map(|(condition, observed)| prevented(scope, condition, observed)).collect();
     clauses.filter(|clauses| !clauses.is_empty()).map(|clauses| clauses.join(" and "))
+}
+
+/// What must be otherwise, and how far that is: of `all` the closest, of `any` everything.
+fn nearest(combine: Combine, each: impl Iterator<Item = (f64, Vec<usize>)>) -> Option<(f64, Vec<usize>)> {
+    if combine == Combine::Any {
+        return each.reduce(|one, other| (one.0.max(other.0), [one.1, other.1].concat()));
+    }
+    each.reduce(|best, next| if next.0 < best.0 { next } else { best })
 }
 
 fn conditions<'a>(scope: &Scope<'a>) -> impl Iterator<Item = (&'a Condition, &'a Observed)> {

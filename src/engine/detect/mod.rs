@@ -77,7 +77,7 @@ pub struct Judged {
 const SKIPPED: u16 = 2;
 
 /// Nothing seen.
-const BLANK: Observed = Observed {
+pub const BLANK: Observed = Observed {
     met: false,
     guard: None,
     value: None,
@@ -336,15 +336,22 @@ impl View<'_> {
         self.known_since(ix).map(|since| since.max(began))
     }
 
-    /// When a row becomes old enough for a guard, as far as a window that slides is judged then: at a pane end.
-    pub fn of_age(&self, rule: &Rule, condition: &Condition) -> Option<Timestamp> {
+    /// When a row becomes old enough for a guard, as far as a window that slides is judged then: at a pane end. If it is
+    /// old enough at `after`, though not at the event that was judged: at the next one.
+    pub fn of_age(
+        &self,
+        rule: &Rule,
+        condition: &Condition,
+        (is_withheld, after): (bool, Timestamp),
+    ) -> Option<Timestamp> {
         let (Detector::Count { window, .. }, Some(min_age)) =
             (&condition.detector, condition.guards.min_age_ms)
         else {
             return None;
         };
         let since = self.entity_since(rule.entity.account && rule.entity.part.is_none())?;
-        pane_end_from(window, since.plus(min_age))
+        let mark = pane_end_from(window, since.plus(min_age))?;
+        if is_withheld && mark <= after { pane_end_from(window, after.plus(1)) } else { Some(mark) }
     }
 
     fn too_young(&self, rule: &Rule, condition: &Condition, at: Timestamp) -> Option<Reason> {
@@ -358,7 +365,9 @@ impl View<'_> {
     fn measure_unit(&self, ix: SeriesIx) -> Unit {
         let (series, _) = self.series(ix);
         let name = match measured_path(&series.measure) {
-            Some(crate::rules::program::Path::Field(field)) => field.spec().name,
+            Some(crate::rules::program::Path::Field(field) | crate::rules::program::Path::Account(field)) => {
+                field.spec().name
+            }
             Some(crate::rules::program::Path::Property(name)) => name,
             _ if matches!(series.measure, crate::rules::program::Measure::Score(_)) => return Unit::Number,
             _ if matches!(series.measure, crate::rules::program::Measure::ShareOf(_)) => return Unit::Share,

@@ -10,6 +10,7 @@ mod hours;
 mod lookup;
 mod matching;
 mod policy;
+mod when;
 
 pub use alert::{AlertBlock, Attach, Clear, CustomerAction, Due, Output, Person, Piece, Template, Variable};
 pub use detector::{
@@ -22,6 +23,7 @@ pub use matching::{Comparator, Decimal, Entity, EntityPart, Filter, Literal, Mat
 pub use policy::{
     Band, Budget, Contact, ContactBudget, Escalation, Holdout, Inhibit, Policy, Priority, Rate, Within,
 };
+pub use when::{Group, Part};
 
 /// Place of a filter in [`Program::filters`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -213,6 +215,10 @@ pub struct Rule {
     pub combine: Combine,
     /// The conditions.
     pub conditions: Vec<Condition>,
+    /// Which of them count as one.
+    pub groups: Vec<Group>,
+    /// True only after `when` was true at every judgement that long, ms; 0, and where there is one condition: at once.
+    pub for_ms: i64,
     /// Any of these ends the alert.
     pub clear: Vec<Clear>,
     /// Since opening, ms.

@@ -91,8 +91,7 @@ fn scores() {
               hint: use `if`
             a.yaml:22:113: this build has no `rule` yet [E08]
               hint: leave these points out
-            a.yaml:22:118: this build has no `ticket.unanswered` yet [E08]
-              hint: leave the test out
+            a.yaml:22:118: usage has no field `ticket.unanswered` [E06]
             a.yaml:22:54: `up` is no direction [E04]
               higher_is_worse higher_is_better
             a.yaml:22:145: 2000000 is beyond 1000000 [E05]
@@ -272,6 +271,8 @@ fn shares_and_means() {
         measure("mean: properties.usd", ""),
         measure("sum: properties.used, distinct: usr_id", ""),
         measure("sum: user_id, distinct: user_id", ""),
+        measure("sum: account.arr_minr", ""),
+        measure("sum: account.tier, distinct: account.slug", ""),
         measure("share_of: usage", ""),
         measure("share_of: {topic: usge}", ""),
         measure("share_of: {where: {event: login.failed}}", ""),
@@ -291,6 +292,10 @@ fn shares_and_means() {
           hint: did you mean `user_id`?
         a.yaml:22:42: sum does not fit a string [E03]
           hint: use `distinct`
+        a.yaml:22:42: `account.arr_minr` is nothing to measure [E06]
+          hint: did you mean `account.arr_minor`?
+        a.yaml:22:66: `account.slug` is nothing to measure [E06]
+          hint: did you mean `account.plan`?
         a.yaml:22:47: expected a map for share_of, found usage [E03]
         a.yaml:22:55: `usge` is no topic [E04]
           usage error_log billing ticket account outcome; hint: did you mean `usage`?
@@ -371,6 +376,63 @@ fn baselines() {
           a baseline has its own dispersion; hint: leave it out
         a.yaml:23:44: a compare within hours counts no days [E08]
           hint: write `within` in whole days: `2d`
+    "#]],
+    );
+}
+
+#[test]
+fn groups() {
+    const COUNT: &str = "    count: {topic: usage, where: {event: login.failed}, within: 10m, gte: 3}";
+    let count = |name: &str| format!("{{name: {name}, count: {{topic: usage, within: 10m, gte: 3}}}}");
+    let event = "{name: e, event: {topic: billing}}";
+    let (a, b, c) = (count("a"), count("b"), count("c"));
+    let edits = [
+        format!("    all: [{a}, {{any: [{b}, {c}]}}]"),
+        format!("    all: [{a}, {{name: a, any: [{b}, {c}]}}]"),
+        format!("    all: [{a}, {{name: g, any: [{b}, {a}]}}]"),
+        format!("    all: [{a}, {{name: g, any: [{b}, {{name: h, all: [{b}, {c}]}}]}}]"),
+        format!("    all: [{a}, {{name: g, any: [{b}, {event}]}}]"),
+        format!("    any: [{a}, {{name: g, all: [{b}, {event}]}}]"),
+        format!("    any: [{a}, {{name: g, for: 10, all: [{b}, {c}]}}]"),
+        format!("    any: [{a}, {{name: g, guard: {{min_days: 2}}, all: [{b}, {c}]}}]"),
+        format!("    guard: {{min_age: 1}}\n    any: [{a}, {b}]"),
+        format!("    any: [{a}, {{name: g, all: [{b}]}}]"),
+        format!(
+            "    any: [{}, {{name: g, all: [{}]}}]",
+            [a, b, c, count("d"), count("e")].join(", "),
+            [count("f"), count("g2"), count("h"), count("i")].join(", ")
+        ),
+    ];
+    let edits: Vec<(&str, &str)> = edits.iter().map(|edit| (COUNT, edit.as_str())).collect();
+    told(
+        &edits,
+        &expect![[r#"
+        a.yaml:22:66: condition has no `name` [E02]
+        a.yaml:22:73: condition `a` stands here twice [E11]
+        a.yaml:25:14: no variable `value` here [E06]
+        a.yaml:22:144: condition `a` stands here twice [E11]
+        a.yaml:25:14: no variable `value` here [E06]
+        a.yaml:22:152: all and any are nested once [E08]
+          hint: move its conditions out of it
+        a.yaml:22:137: an event does not stand inside all [E08]
+          hint: use count with `gte: 1`
+        a.yaml:25:14: no variable `value` here [E06]
+        a.yaml:22:137: an event does not stand inside all [E08]
+          hint: use count with `gte: 1`
+        a.yaml:25:14: no variable `value` here [E06]
+        a.yaml:22:81: expected a duration, found 10 [E03]
+          hint: write `10m` or `10s`
+        a.yaml:25:14: no variable `value` here [E06]
+        a.yaml:22:84: min_days does not fit all and any [E08]
+          hint: give it to the conditions inside
+        a.yaml:25:14: no variable `value` here [E06]
+        a.yaml:22:22: expected a duration, found 1 [E03]
+          hint: write `1m` or `1s`
+        a.yaml:26:14: no variable `value` here [E06]
+        a.yaml:22:81: all and any take 2 to 8 conditions, this has 1 [E05]
+        a.yaml:25:14: no variable `value` here [E06]
+        a.yaml:22:10: a rule has up to 8 conditions, this has 9 [E05]
+        a.yaml:25:14: no variable `value` here [E06]
     "#]],
     );
 }

@@ -138,6 +138,8 @@ fn not_one_of() {
               hint: write `version: 1`
             a.yaml:22:66: `webb` is no value of this field [E04]
               web ios android api; hint: did you mean `web`?
+            a.yaml:37:5: this build has no `stall handling` yet [E08]
+              hint: write `guard: {stall: ignore}` in this condition
             a.yaml:38:36: `ignored` is no way to treat stalls [E04]
               ignore; hint: did you mean `ignore`?
         "#]],
@@ -518,7 +520,6 @@ fn what_this_build_lacks_is_refused_by_name() {
             ("usual_gap: 1.0, stall: ignore", "usual_gap: 1.0"),
             ("within: 10m, gte: 3}", "within: 10m, gte: 3}\n    guard: {min_accounts: 3}"),
             ("topic: usage, where: {event: login.failed}", "topic: health"),
-            ("    all:\n", "    for: 1h\n    all:\n"),
             ("given: [{at: 0m, b", "given: [{at: 0m, lose: usage, for: 2d}, {at: 0m, b"),
         ],
         &expect![[r#"
@@ -536,8 +537,6 @@ fn what_this_build_lacks_is_refused_by_name() {
               hint: leave it out
             a.yaml:22:20: this build has no `topic: health` yet [E08]
               hint: leave the rule out
-            a.yaml:48:5: this build has no `guard or for beside all or any` yet [E08]
-              hint: give it to the conditions inside
             a.yaml:77:22: this build has no `lose` yet [E08]
               hint: leave the test out
         "#]],

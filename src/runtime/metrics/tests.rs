@@ -26,6 +26,8 @@ fn rule(id: &str) -> Rule {
         entity: Entity { account: true, part: None },
         scope: crate::rules::program::Match::default(),
         combine: Combine::One,
+        groups: Vec::new(),
+        for_ms: 0,
         conditions: Vec::new(),
         clear: Vec::new(),
         expires_after_ms: None,

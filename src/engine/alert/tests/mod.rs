@@ -126,6 +126,8 @@ pub fn rule(id: &str, conditions: Vec<Condition>) -> Rule {
         entity: account(),
         scope: Match::default(),
         combine: if conditions.len() == 1 { Combine::One } else { Combine::All },
+        groups: Vec::new(),
+        for_ms: 0,
         conditions,
         clear: Vec::new(),
         expires_after_ms: None,
