@@ -202,7 +202,7 @@ version: 1
 name: t
 defaults: {status: active, policy: {cooldown: 0s}}
 rules:
-- id: three
+- id: failing
   title: t
   why: w
   severity: warning
