@@ -61,6 +61,7 @@ pub struct Config {
     pub kafka: Kafka,
     pub topics: Topics,
     pub sources: Vec<Source>,
+    pub max_skew: Duration,
     pub roles: Roles,
     pub threads: Threads,
     pub journal: Journal,

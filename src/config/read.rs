@@ -15,12 +15,13 @@ use crate::event::Kind;
 const ISSUES_MAX: usize = 10;
 const FORMATS: [(&str, Format); 3] = [("auto", Format::Auto), ("json", Format::Json), ("avro", Format::Avro)];
 
-const TOP: [&str; 16] = [
+const TOP: [&str; 17] = [
     "application_id",
     "instance",
     "kafka",
     "topics",
     "sources",
+    "max_skew",
     "roles",
     "threads",
     "journal",
@@ -49,6 +50,7 @@ pub(super) fn config(merged: &Node, lookup: Lookup<'_>, mistakes: &mut Mistakes)
     let kafka = reader.kafka(top);
     let topics = reader.topics(top);
     let sources = reader.sources(top);
+    let max_skew = reader.duration(top, "max_skew", 0);
     let roles = reader.roles(top);
     let threads = reader.threads(top);
     let journal = reader.journal(top);
@@ -72,6 +74,7 @@ pub(super) fn config(merged: &Node, lookup: Lookup<'_>, mistakes: &mut Mistakes)
         kafka: kafka?,
         topics: topics?,
         sources: sources?,
+        max_skew: max_skew?,
         roles: roles?,
         threads: threads?,
         journal: journal?,

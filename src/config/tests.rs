@@ -164,7 +164,7 @@ retention: 7d
               hint: leave one of them out
             forewarn.yaml:14:21: 0s is less than 100ms [E05]
             forewarn.yaml:15:1: unknown key `retention` in the configuration [E01]
-              the configuration takes application_id instance kafka topics sources roles threads journal delivery state registry http dlq metrics logs shutdown
+              the configuration takes application_id instance kafka topics sources max_skew roles threads journal delivery state registry http dlq metrics logs shutdown
         "#]],
     );
 }
@@ -189,7 +189,7 @@ fn mistakes_in_the_environment_and_in_flags_are_placed_there() {
     let error = with(LEAST, &env_vars, &set, Config::load).unwrap_err();
     expect![[r#"
         FOREWARN__HTPP__LISTEN:1:1: unknown key `htpp` in the configuration [E01]
-          the configuration takes application_id instance kafka topics sources roles threads journal delivery state registry http dlq metrics logs shutdown; hint: did you mean `http`?
+          the configuration takes application_id instance kafka topics sources max_skew roles threads journal delivery state registry http dlq metrics logs shutdown; hint: did you mean `http`?
         FOREWARN__JOURNAL__PARTITIONS:1:1: expected a whole number, found many [E03]
         --set delivery:1:1: `twice` is no delivery [E04]
           exactly_once at_least_once

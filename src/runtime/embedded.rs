@@ -224,6 +224,7 @@ fn intake_settings() -> IntakeSettings {
         dead_letters: DEAD_LETTERS.to_owned(),
         dialect: HeaderDialect::Streams,
         limits: Limits::default(),
+        max_skew_ms: 0,
         instance: APPLICATION.to_owned(),
     }
 }

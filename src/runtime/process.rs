@@ -279,6 +279,7 @@ fn intake_settings(config: &Config) -> IntakeSettings {
             max_consecutive: config.dlq.max_consecutive,
             ..Limits::default()
         },
+        max_skew_ms: ms(config.max_skew),
         instance: config.instance.clone(),
     }
 }

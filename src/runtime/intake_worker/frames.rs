@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::IntakeSettings;
+use super::skew::Pace;
 use crate::event::{Alike, Event, SourcePartition, Timestamp};
 use crate::intake::SourceSettings;
 use crate::intake::breaker::{Breaker, Limits};
@@ -40,6 +41,8 @@ pub(super) struct Slot {
     pub breaker: Breaker,
     /// The offset that was committed last.
     pub committed: i64,
+    /// Whether it is held back for others.
+    pub pace: Pace,
 }
 
 impl Slot {
@@ -66,6 +69,7 @@ impl Slot {
             newest: Timestamp::MIN,
             breaker: Breaker::new(limits),
             committed: next,
+            pace: Pace::new(next),
         }
     }
 }

@@ -6,6 +6,7 @@
 
 mod frames;
 mod letters;
+mod skew;
 mod take;
 mod versions;
 
@@ -57,6 +58,8 @@ pub struct IntakeSettings {
     pub dialect: HeaderDialect,
     /// When bad records stop intake.
     pub limits: Limits,
+    /// How far sources may run ahead of others in event time while old records are read, ms; 0: as far as they like.
+    pub max_skew_ms: i64,
     /// Who we are, in dead letters.
     pub instance: String,
 }
@@ -174,9 +177,27 @@ impl<S: Source, K: Sink> IntakeWorker<S, K> {
             slot.next = self.source.position(&slot.source).unwrap_or(slot.next).max(slot.next);
             slot.end = self.source.known_end(&slot.source).unwrap_or(slot.end).max(slot.end);
         }
+        self.hold()?;
         self.taking.frames.send_all(&mut self.sink)?;
         self.taking.report();
         self.commit(CommitMode::Background)
+    }
+
+    /// Holds partitions back that run ahead of others, and lets those go that do no longer.
+    fn hold(&mut self) -> Result<(), WorkerError> {
+        let (now, max_skew_ms) = (self.taking.now, self.taking.settings.max_skew_ms);
+        let slots = self.taking.frames.slots_mut();
+        for place in skew::hold(slots, now, max_skew_ms) {
+            let Some(slot) = slots.get(place) else { continue };
+            self.source.set_paused(&slot.source, slot.pace.held)?;
+            let (topic, partition) = (&*slot.source.topic, slot.source.partition);
+            if slot.pace.held {
+                info!(topic, partition, "held back: it is further ahead of another one than `max_skew`");
+            } else {
+                info!(topic, partition, "read on");
+            }
+        }
+        Ok(())
     }
 
     /// Takes in acknowledgements.

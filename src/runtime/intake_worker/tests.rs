@@ -1,3 +1,4 @@
+mod skew;
 mod versions;
 
 use std::time::Duration;
@@ -20,6 +21,7 @@ struct World {
     log: MemoryLog,
     metrics: Arc<Metrics>,
     limits: Limits,
+    max_skew_ms: i64,
 }
 
 fn at(topic: &str, partition: i32) -> SourcePartition {
@@ -34,7 +36,13 @@ impl World {
         log.create("journal", PARTITIONS, TimeOf::Append);
         log.create("dlq", 1, TimeOf::Append);
         log.create("changelog", PARTITIONS + 1, TimeOf::Append);
-        Self { clock, log, metrics: Arc::new(Metrics::new(25).unwrap()), limits: Limits::default() }
+        Self {
+            clock,
+            log,
+            metrics: Arc::new(Metrics::new(25).unwrap()),
+            limits: Limits::default(),
+            max_skew_ms: 3_600_000,
+        }
     }
 
     fn worker(&self) -> IntakeWorker<MemorySource, MemorySink> {
@@ -46,6 +54,7 @@ impl World {
             dead_letters: "dlq".to_owned(),
             dialect: HeaderDialect::Streams,
             limits: self.limits,
+            max_skew_ms: self.max_skew_ms,
             instance: "test".to_owned(),
         };
         let parts = IntakeParts {

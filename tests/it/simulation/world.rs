@@ -288,6 +288,7 @@ impl World {
             dead_letters: LETTERS.to_owned(),
             dialect: HeaderDialect::Streams,
             limits: Limits::default(),
+            max_skew_ms: 0,
             instance: "simulated".to_owned(),
         };
         let sources = SOURCES.map(|(topic, kind, _)| SourceSettings::new(topic, kind));
