@@ -6,6 +6,7 @@
 
 pub mod changelog;
 pub mod clock;
+pub mod dead_headers;
 pub mod detect_worker;
 pub mod embedded;
 pub mod group;

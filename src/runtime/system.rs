@@ -82,7 +82,11 @@ pub fn publish_system(
     settle(sink)
 }
 
-fn settle(sink: &mut impl Sink) -> Result<(), WorkerError> {
+/// Waits until all that a plain sink was sent is acknowledged.
+///
+/// # Errors
+/// If something can't be written or is not acknowledged in time.
+pub fn settle(sink: &mut impl Sink) -> Result<(), WorkerError> {
     let step = Duration::from_millis(100);
     let mut tokens = Vec::new();
     for _ in 0..PATIENCE.as_millis() / step.as_millis() {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::config::HeaderDialect;
 use crate::event::Timestamp;
 use crate::intake::DeadLetter;
+use crate::runtime::dead_headers::{ATTEMPT, deaths};
 use crate::runtime::sink::{Outgoing, Sink, SinkError};
 use crate::runtime::source::Record;
 
@@ -108,7 +109,7 @@ impl Letters {
             ("forewarn.errors.kind", text(letter.kind.name())),
             ("forewarn.errors.mapping", text(letter.mapping.as_deref().unwrap_or(""))),
             ("forewarn.errors.instance", text(&self.instance)),
-            ("forewarn.errors.attempt", text("1")),
+            (ATTEMPT, number(i64::from(deaths(record.headers)) + 1)),
             ("forewarn.errors.timestamp", text(&now.to_string())),
             ("forewarn.errors.version", text(env!("CARGO_PKG_VERSION"))),
         ]);

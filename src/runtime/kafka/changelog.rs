@@ -14,6 +14,7 @@ use crate::event::SourcePartition;
 use crate::event::bytes::FormatError;
 use crate::journal::{Entry, System};
 use crate::runtime::mappings::{MappingLog, Trace};
+use crate::runtime::sink::SinkError;
 use crate::runtime::worker::WorkerError;
 
 /// System records could not be read.
@@ -28,6 +29,9 @@ pub enum ChangelogError {
     /// A broker did not answer in time.
     #[error("the topic could not be read in time")]
     Timeout,
+    /// What a record asks for could not be written.
+    #[error(transparent)]
+    Write(#[from] SinkError),
     /// A record is not what this build writes.
     #[error("a system record of the changelog can't be read: {0}")]
     Format(#[from] FormatError),
@@ -153,13 +157,14 @@ pub(super) fn visit_to_end(
         }
     }
     consumer.assign(&assignment)?;
-    let deadline = Instant::now() + REQUEST_TIMEOUT;
+    let mut deadline = Instant::now() + REQUEST_TIMEOUT;
     while !left.is_empty() {
         if Instant::now() > deadline {
             return Err(ChangelogError::Timeout);
         }
         if let Some(message) = consumer.poll(Duration::from_millis(100)) {
             visit(&message?)?;
+            deadline = Instant::now() + REQUEST_TIMEOUT;
         }
         // The position, not the last record: what compaction has removed from the end never comes.
         let positions = consumer.position()?;

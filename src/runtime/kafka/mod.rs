@@ -12,7 +12,7 @@ pub mod sink;
 pub mod source;
 mod watch;
 
-pub use dead_letters::{LetterLine, newest_letters};
+pub use dead_letters::{Again, LetterLine, newest_letters, send_again};
 pub use rows::{RowsSink, read_rows};
 pub use settings::{Connection, Group};
 pub use sink::{PlainSink, TransactionalSink};

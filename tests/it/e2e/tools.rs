@@ -89,4 +89,27 @@ fn dead_letters_are_listed() {
     assert!(own.lines().all(|line| line.contains("decode decode_failed")), "{own}");
     let newest = text(&["dlq", "list", "--topic", &usage, "--limit", "1"]);
     assert_eq!(newest.lines().count(), 1, "{newest}");
+
+    let dry = text(&["dlq", "replay", "--topic", &billing, "--dry-run"]);
+    assert!(dry.ends_with("1 letters would be sent, 0 do not say where they came from\n"), "{dry}");
+    let refused = app.command(&["dlq", "replay", "--to", "elsewhere"]);
+    assert_eq!(refused.status.code(), Some(2));
+    let sent = text(&["dlq", "replay", "--topic", &billing, "--reason", "field_missing"]);
+    assert!(sent.contains(&format!("-> {billing}\n")) && sent.contains("1 letters sent"), "{sent}");
+    let running = app.run("forewarn.yaml");
+    app.wait_intake(&billing);
+    running.stop();
+    // It dies again, as it came, and says how often.
+    let letters = app.read_all(&app.topic("dlq"));
+    assert_eq!(letters.len(), 5);
+    assert_eq!(
+        letters
+            .iter()
+            .filter(|letter| letter
+                .value
+                .as_ref()
+                .is_some_and(|value| value.windows(12).any(|own| own == b"invoice.paid")))
+            .count(),
+        2
+    );
 }
