@@ -1,10 +1,11 @@
-//! What the rows of one account must know of each other: when its people were contacted, and which open alerts hold others
-//! back. It lies in the account's own row.
+//! What the rows of one account must know of each other: when its people were contacted, which open alerts hold others
+//! back, and what its tickets were about. It lies in the account's own row.
 
 use crate::event::bytes::{FormatError, Reader, put_bytes, put_signed, put_text, put_varint};
 use crate::event::{Field, Timestamp, Value};
 use crate::rules::program::{Contact, Rule};
 
+use super::issues::Issues;
 use super::matches::find;
 use super::store::RowKey;
 
@@ -35,6 +36,8 @@ pub struct Dealings {
     held: Vec<RowKey>,
     /// There are more such rows.
     crowded: bool,
+    /// What the account's tickets were about.
+    pub issues: Issues,
 }
 
 /// Which rows of an account must be looked at again.
@@ -61,7 +64,13 @@ impl Dealings {
     /// Whether nothing is remembered.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
-        self.contacts.is_empty() && self.inhibitors.is_empty() && self.held.is_empty()
+        !self.has_ties() && self.issues.is_empty()
+    }
+
+    /// Whether anything is remembered beside issues.
+    #[must_use]
+    pub const fn has_ties(&self) -> bool {
+        !self.contacts.is_empty() || !self.inhibitors.is_empty() || !self.held.is_empty()
     }
 
     /// The newest contact before a journal time.
@@ -153,10 +162,14 @@ impl Dealings {
     #[must_use]
     pub fn heap_bytes(&self) -> usize {
         let held: usize = self.held.iter().map(|key| key.0.len() + 16).sum();
-        size_of::<Self>() + self.contacts.len() * 8 + self.inhibitors.len() * 96 + held
+        size_of::<Self>()
+            + self.contacts.len() * 8
+            + self.inhibitors.len() * 96
+            + held
+            + self.issues.heap_bytes()
     }
 
-    /// Appends its bytes.
+    /// Appends its bytes, without the issues.
     pub fn encode(&self, out: &mut Vec<u8>) {
         put_varint(out, self.contacts.len() as u64);
         self.contacts.iter().for_each(|at| put_signed(out, at.0));

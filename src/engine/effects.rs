@@ -123,6 +123,8 @@ pub struct RuleTally {
     pub alerts: [u64; 8],
     /// Onset to detection of opened alerts, ms.
     pub time_to_detect_ms: Vec<i64>,
+    /// Opened alerts that came after a ticket on the same issue.
+    pub reported_first: u64,
     /// Highest ratios of entity-days that ended.
     pub peaks: PeakDay,
     /// Alerts that nobody reacted to in time.

@@ -62,6 +62,7 @@ impl Scene<'_> {
         }
         episode.member = true;
         episode.opened = Some(now);
+        let reported = self.is_reported(case, onset, now);
         let key = dedup_key(&rule.family, &rule.entity.kind(), self.entity, &dedup);
         let ordinal = self.task.openings.count(self.offset, &key);
         let id =
@@ -82,6 +83,7 @@ impl Scene<'_> {
             steps: 0,
             taken: 0,
             pending: false,
+            reported,
             said: Said::default(),
             late_events: 0,
         });
@@ -91,6 +93,7 @@ impl Scene<'_> {
         self.emit(alert, (case, observed), Revision { action: Action::Opened, reason: None });
         let tally = self.tally(case.rule);
         tally.time_to_detect_ms.push(now.since(onset).max(0));
+        tally.reported_first += u64::from(reported);
     }
 
     /// Joins the open alert of the family; takes the lead if it ranks higher.
@@ -398,7 +401,7 @@ impl Scene<'_> {
             dedup: &episode.dedup,
             profile: self.profile,
             user: self.user,
-            customer_reported_first: false,
+            customer_reported_first: open.reported,
             observed,
             captured: &episode.captured,
             attach: &attach,

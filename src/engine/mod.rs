@@ -25,6 +25,7 @@ mod groups;
 pub mod helpdesk;
 mod hours;
 mod ingest;
+mod issues;
 mod judge;
 mod lifecycle;
 mod matches;

@@ -1,15 +1,17 @@
 //! Tickets on their way: attributes merge, and what a ticket contributed moves to where it belongs now (`rules.md` §5).
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
-use crate::event::{Event, Field, Kind, Value};
+use crate::event::{Event, Field, Kind, Timestamp, Value};
 use crate::rules::program::{Entity, FilterIx};
 
 use super::ingest::{Arrival, steps_of};
-use super::matches::{Seen, Subject, holds};
+use super::issues::{Issue, NAMES};
+use super::matches::{Seen, Subject, find, holds};
 use super::plan::{Plan, Touch};
 use super::rows::key::KeyParts;
-use super::step::{Turn, key_text};
+use super::step::{Turn, account_key, key_text};
 use super::store::RowKey;
 use super::tickets::Ticket;
 use super::traffic::admits_traffic;
@@ -42,7 +44,16 @@ impl Engine {
         let before = (**ticket).clone();
         let changed = ticket.merge(event);
         ticket.conversation.take(event);
-        turn.effects.tally.tickets.take(event, ticket);
+        turn.effects.tally.tickets.count_creation(event, ticket);
+        let (own_since, was) = (ticket.counted.own_since(), named(None, &before));
+        let issues = named(Some(event), ticket);
+        let repeats = match own_since.filter(|_| !issues.is_empty()) {
+            Some(created) => self.report(account, (&id, created), (&was, &issues), turn)?,
+            None => false,
+        };
+        let row = self.rows.get_or_insert(&key, turn.store)?;
+        let ticket = row.ticket.get_or_insert_default();
+        turn.effects.tally.tickets.take(event, ticket, repeats);
         let now = (**ticket).clone();
         if changed {
             for kept in &before.kept {
@@ -50,6 +61,24 @@ impl Engine {
             }
         }
         Ok(Some(now))
+    }
+
+    /// Takes down what a ticket of an account is about; whether the account had a ticket on its issue before.
+    fn report(
+        &mut self,
+        account: &str,
+        (id, created): (&str, Timestamp),
+        (was, issues): (&[(Field, Issue)], &[(Field, Issue)]),
+        turn: &mut Turn<'_>,
+    ) -> Result<bool, StepError> {
+        let [a, b, c, d, ..] = xxhash_rust::xxh3::xxh3_64(id.as_bytes()).to_le_bytes();
+        let ticket = u32::from_le_bytes([a, b, c, d]);
+        let row = self.rows.get_or_insert(&account_key(account), turn.store)?;
+        let known = &mut Arc::make_mut(row.dealings.get_or_insert_default()).issues;
+        let all = |issues: &[(Field, Issue)]| issues.iter().map(|(_, issue)| *issue).collect::<Vec<_>>();
+        known.report((ticket, created), &all(was), &all(issues));
+        let key = issues.iter().find(|(field, _)| *field == Field::IssueKey);
+        Ok(key.is_some_and(|(_, issue)| known.is_repeat(ticket, created, *issue)))
     }
 
     /// Moves what one earlier event of a ticket contributed to where it belongs now.
@@ -123,6 +152,16 @@ impl Engine {
         row.ticket.get_or_insert_default().keep(kept);
         Ok(())
     }
+}
+
+/// What a ticket, or an event of it, is about: the integration is not the ticket's, some events name it.
+fn named(event: Option<&Event<'_>>, ticket: &Ticket) -> Vec<(Field, Issue)> {
+    let name = |field| {
+        let said = || event.and_then(|event| event.get(field));
+        let own = find(Some(&ticket.attributes), field).map(Cow::Borrowed).or_else(said)?;
+        Some((field, Issue::of(field, own.as_text()?)))
+    };
+    NAMES.into_iter().filter_map(name).collect()
 }
 
 /// The filters that an event matches.

@@ -355,7 +355,7 @@ fn put_alert(out: &mut Vec<u8>, alert: &OpenAlert) {
     put_time(out, alert.reminder);
     put_time(out, alert.respond_by);
     out.extend_from_slice(&[alert.steps, alert.taken]);
-    out.push(u8::from(alert.pending));
+    out.push(u8::from(alert.pending) | u8::from(alert.reported) << 1);
     put_text(out, &alert.said.summary);
     put_list(out, &alert.said.values, |out, value| {
         out.push(u8::from(value.is_some()));
@@ -372,6 +372,7 @@ fn put_alert(out: &mut Vec<u8>, alert: &OpenAlert) {
 }
 
 fn alert(reader: &mut Reader<'_>) -> Result<OpenAlert, FormatError> {
+    let flags;
     let wide = |reader: &mut Reader<'_>| -> Result<i128, FormatError> {
         Ok(i128::from_le_bytes(reader.take(16)?.try_into().map_err(|_| FormatError::Truncated)?))
     };
@@ -392,7 +393,11 @@ fn alert(reader: &mut Reader<'_>) -> Result<OpenAlert, FormatError> {
         respond_by: time(reader)?,
         steps: reader.byte()?,
         taken: reader.byte()?,
-        pending: reader.byte()? != 0,
+        pending: {
+            flags = reader.byte()?;
+            flags & 1 != 0
+        },
+        reported: flags & 2 != 0,
         said: Said {
             summary: reader.text()?.into(),
             values: list(reader, |reader| {

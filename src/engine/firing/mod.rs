@@ -187,6 +187,8 @@ pub struct OpenAlert {
     pub taken: u8,
     /// Something has changed that may be said a minute after the last revision.
     pub pending: bool,
+    /// A ticket on the same issue came in between onset and detection.
+    pub reported: bool,
     /// What was said last.
     pub said: Said,
     /// Late events since the opening.

@@ -62,6 +62,7 @@ fn full() -> Firing {
             steps: 2,
             taken: 1,
             pending: true,
+            reported: true,
             said: Said {
                 summary: "s".into(),
                 values: vec![None, Exact::ratio(-3, 7)],

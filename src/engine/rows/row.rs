@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::engine::dealings::Dealings;
 use crate::engine::firing::Firing;
+use crate::engine::issues::Issues;
 use crate::engine::profile::Profile;
 use crate::engine::series::SeriesState;
 use crate::engine::store::DeadlineClock;
@@ -12,8 +13,8 @@ use crate::event::bytes::{FormatError, Reader, put_signed, put_text, put_varint}
 use crate::event::{Kind, Timestamp};
 use crate::rules::program::Series;
 
-/// Format of the bytes.
-const VERSION: u8 = 2;
+/// Format of the bytes. Those of version 2 have no issues.
+const VERSION: u8 = 3;
 
 /// How many event ids of a kind an account remembers (`contracts.md` §2.1).
 const IDS_MAX: usize = 32;
@@ -30,6 +31,7 @@ const HAS_WATERMARK_DEADLINE: u16 = 1 << 5;
 const HAS_JOURNAL_DEADLINE: u16 = 1 << 6;
 const HAS_PARTS: u16 = 1 << 7;
 const HAS_DEALINGS: u16 = 1 << 8;
+const HAS_ISSUES: u16 = 1 << 9;
 
 /// An entity's state: the sum of what the active rules need, and what is known of the entity itself.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -187,6 +189,7 @@ impl Row {
 
     /// Appends the row: version, what it has, series by key, and the rest.
     pub fn encode(&self, out: &mut Vec<u8>) {
+        let issues = self.dealings.as_ref().map(|own| &own.issues).filter(|own| !own.is_empty());
         let parts = Parts {
             times: [self.first_event, self.armed[0], self.armed[1]],
             ids: !self.ids.is_empty(),
@@ -194,7 +197,8 @@ impl Row {
             ticket: self.ticket.is_some(),
             firing: !self.firing.is_empty(),
             listed: !self.parts.is_empty(),
-            dealings: self.dealings.is_some(),
+            dealings: self.dealings.as_ref().is_some_and(|own| own.has_ties()),
+            issues: issues.is_some(),
         };
         put_head(out, &parts, self.series.len());
         for (key, state) in &self.series {
@@ -214,8 +218,11 @@ impl Row {
         if !self.firing.is_empty() {
             self.firing.encode(out);
         }
-        if let Some(dealings) = &self.dealings {
+        if let Some(dealings) = self.dealings.as_ref().filter(|_| parts.dealings) {
             dealings.encode(out);
+        }
+        if let Some(issues) = issues {
+            issues.encode(out);
         }
         if !self.parts.is_empty() {
             put_varint(out, self.parts.len() as u64);
@@ -230,7 +237,7 @@ impl Row {
     pub fn decode(bytes: &[u8]) -> Result<Self, FormatError> {
         let mut reader = Reader::new(bytes);
         let version = reader.byte()?;
-        if version != VERSION {
+        if !(2..=VERSION).contains(&version) {
             return Err(FormatError::Version(version));
         }
         let flags = reader.varint()?;
@@ -261,6 +268,10 @@ impl Row {
         }
         if has(HAS_DEALINGS) {
             row.dealings = Some(Arc::new(Dealings::decode(&mut reader)?));
+        }
+        if has(HAS_ISSUES) {
+            let issues = Issues::decode(&mut reader)?;
+            Arc::make_mut(row.dealings.get_or_insert_default()).issues = issues;
         }
         if has(HAS_PARTS) {
             for _ in 0..reader.count()? {
@@ -298,6 +309,7 @@ pub(super) struct Parts {
     pub firing: bool,
     pub listed: bool,
     pub dealings: bool,
+    pub issues: bool,
 }
 
 /// Appends version, which parts follow, and how many series.
@@ -312,7 +324,8 @@ pub(super) fn put_head(out: &mut Vec<u8>, parts: &Parts, series: usize) {
         | flag(parts.times[1].is_some(), HAS_WATERMARK_DEADLINE)
         | flag(parts.times[2].is_some(), HAS_JOURNAL_DEADLINE)
         | flag(parts.listed, HAS_PARTS)
-        | flag(parts.dealings, HAS_DEALINGS);
+        | flag(parts.dealings, HAS_DEALINGS)
+        | flag(parts.issues, HAS_ISSUES);
     put_varint(out, u64::from(flags));
     put_varint(out, series as u64);
 }

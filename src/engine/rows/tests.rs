@@ -197,11 +197,16 @@ fn a_row_has_these_bytes() {
         };
         assert!(take(&mut flat, &mut row, &event));
     }
-    let expected: &[u8] = b"\x02\x13\x01\
+    let expected: &[u8] = b"\x03\x13\x01\
         \x02\0\0\0\x02\xc0\xa9\x07\x04\x02\x03\x01\x03\
         \0\
         \x01\x01\0\x02\x01\0\0\0\0\0\0\0\x02\0\0\0\0\0\0\0\
         \x01\x02\x09\xc8\x01\xa0\x9c\x01\x01\x90\x04\x01\x01\xc0\xa9\x07\x06\x02\0\x0a\x02\x02\x03\xc0\xa9\x07\0\x01\x01\x03\0\0\0";
     assert_eq!(bytes_of_flat(&flat), expected);
     assert_eq!(bytes_of(&row), expected);
+    let mut older = expected.to_vec();
+    older[0] = 2;
+    assert_eq!(Row::decode(&older).unwrap(), row, "version 2 had no issues");
+    older[0] = 1;
+    assert!(Row::decode(&older).is_err());
 }

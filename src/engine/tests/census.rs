@@ -197,6 +197,8 @@ fn filled(world: &World, rule: usize) -> Vec<(usize, u64)> {
 
 #[test]
 fn a_day_ends_with_each_entitys_highest_ratio() {
+    const SILENT: usize = 0;
+    const THREE: usize = 1;
     let rules = "
 version: 1
 name: t
@@ -236,16 +238,16 @@ rules:
     let midnight = |days: i64| Timestamp((START.0 / DAY + days) * DAY);
     world.tick(midnight(1).plus(1000));
     // One failure is 0.4 of what fires, two are 0.8, three are 1.2.
-    assert_eq!(filled(&world, 0), [(1, 1), (4, 1), (10, 1)]);
-    assert_eq!(filled(&world, 1), [(0, 3)], "seen now, they are not silent");
+    assert_eq!(filled(&world, THREE), [(1, 1), (4, 1), (10, 1)]);
+    assert_eq!(filled(&world, SILENT), [(0, 3)], "seen now, they are not silent");
     world.reopen_now();
     world.tick(midnight(2).plus(1000));
-    assert_eq!(filled(&world, 0), [(0, 3), (1, 1), (4, 1), (10, 1)], "nobody was judged: all count as 0");
-    assert_eq!(filled(&world, 1), [(0, 3)], "how long silence lasts is known when it ends");
+    assert_eq!(filled(&world, THREE), [(0, 3), (1, 1), (4, 1), (10, 1)], "nobody was judged: all count as 0");
+    assert_eq!(filled(&world, SILENT), [(0, 3)], "how long silence lasts is known when it ends");
     // Seen again on the fourth day: the second and third went by in silence, which was half, then three quarters of four days.
     fail(&mut world, "acme", midnight(3).plus(MINUTE));
     world.tick(midnight(4).plus(1000));
-    let silent = filled(&world, 1);
+    let silent = filled(&world, SILENT);
     assert_eq!(silent.iter().map(|(_, entities)| entities).sum::<u64>(), 6, "{silent:?}");
     assert!(silent.iter().all(|(bucket, _)| *bucket < 8), "nobody was silent for four days: {silent:?}");
 }

@@ -114,12 +114,19 @@ impl World {
         for (own, new) in self.tally.events.iter_mut().flatten().zip(effects.tally.events.iter().flatten()) {
             *own += new;
         }
+        let (tickets, more) = (&mut self.tally.tickets, &effects.tally.tickets);
+        tickets.repeats.extend(more.repeats.iter().cloned());
+        for (own, more) in tickets.tags.iter_mut().zip(more.tags) {
+            own.yes += more.yes;
+            own.no += more.no;
+        }
         self.tally.journal_duplicates += effects.tally.journal_duplicates;
         self.tally.rules.resize_with(effects.tally.rules.len(), Default::default);
         for (own, new) in self.tally.rules.iter_mut().zip(&effects.tally.rules) {
             own.evaluations += new.evaluations;
             own.activations += new.activations;
             own.merged += new.merged;
+            own.reported_first += new.reported_first;
             own.peaks.add(&new.peaks);
             own.suppressed.resize(14, 0);
             for (own, new) in own.suppressed.iter_mut().zip(&new.suppressed) {

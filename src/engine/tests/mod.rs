@@ -4,6 +4,7 @@ mod census;
 mod driver;
 mod policies;
 mod quick;
+mod reported;
 mod rules;
 mod speed;
 mod task;

@@ -15,6 +15,7 @@ const LAG: &str = "From the time a ticket was solved to the time it was tagged, 
 #[derive(Debug)]
 pub(super) struct Helpdesk {
     created: IntCounterVec,
+    repeats: IntCounterVec,
     escalated: IntCounter,
     to_engineering: IntCounter,
     manager_requests: IntCounter,
@@ -32,6 +33,12 @@ impl Helpdesk {
                 "Tickets created, follow-ups and merged ones apart, by the first of issue_key, feature_area, integration \
                  that `metrics.issues` lists, else other",
             )?,
+            repeats: catalogue.counters(
+                &name("tickets_repeat_total"),
+                &["issue"],
+                "Of these, tickets whose account had another one with the same issue_key in the 30 days before, counted when \
+                 the key is known",
+            )?,
             escalated: catalogue
                 .counter(&name("tickets_escalated_total"), "Tickets, at their first escalation")?,
             to_engineering: catalogue.counter(
@@ -45,13 +52,15 @@ impl Helpdesk {
             tags: catalogue.counters(
                 &name("ticket_tags_total"),
                 &["tag", "present"],
-                "Whether tickets have a tag when they should: feature_area when solved, escalation_reason when escalated",
+                "Whether tickets have a tag when they should: feature_area when solved, root_cause when a repeat is solved, \
+                 escalation_reason when escalated",
             )?,
             tag_lag: one(catalogue, "ticket_tag_lag_seconds", LAG, &LAG_SECONDS)?,
             issues: issues.to_vec(),
         };
         for issue in this.issues.iter().map(String::as_str).chain([OTHER]) {
             this.created.with_label_values(&[issue]);
+            this.repeats.with_label_values(&[issue]);
         }
         for tag in Tag::ALL {
             this.tags.with_label_values(&[tag.name(), "yes"]);
@@ -69,6 +78,9 @@ impl Helpdesk {
     pub(super) fn apply(&self, tally: &TicketTally) {
         for about in &tally.created {
             self.created.with_label_values(&[self.issue(about)]).inc();
+        }
+        for about in &tally.repeats {
+            self.repeats.with_label_values(&[self.issue(about)]).inc();
         }
         self.escalated.inc_by(tally.escalated);
         self.to_engineering.inc_by(tally.to_engineering);

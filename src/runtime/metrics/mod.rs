@@ -285,7 +285,6 @@ const LATER: &[(&str, &[&str])] = &[
     ),
     ("holdout experiments", &["experiment_entries_total", "experiment_tickets_total"]),
     ("scores of frustration", &["frustration_score"]),
-    ("memory of an account's issues", &["trigger_customer_reported_first_total", "tickets_repeat_total"]),
     ("alerts across accounts", &["time_to_detect_seconds"]),
     ("aliases", &["identity_recovered_total", "identity_pending_events"]),
     ("stall detection", &["source_stalled"]),

@@ -15,6 +15,8 @@ use crate::rules::program::{Mode, Program, Rate, Rule, Severity};
 /// Label of rules beyond the budget of series.
 const OTHER: &str = "_other";
 
+const REPORTED_FIRST: &str =
+    "Opened alerts that came after a ticket on the same issue_key, feature_area or integration";
 const TIME_TO_DETECT: [f64; 9] = [1.0, 10.0, 60.0, 300.0, 900.0, 3600.0, 10_800.0, 86_400.0, 604_800.0];
 
 /// Counters and gauges per rule.
@@ -30,6 +32,7 @@ pub struct Trigger {
     peak: PeakHistogram,
     time_to_detect: HistogramVec,
     respond_by_missed: IntCounterVec,
+    reported_first: IntCounterVec,
     threshold: GaugeVec,
     budget: GaugeVec,
     info: IntGaugeVec,
@@ -122,6 +125,7 @@ impl Trigger {
                 rule,
                 "Alerts still open and unanswered when their `respond_by` passed",
             )?,
+            reported_first: catalogue.counters(&name("customer_reported_first_total"), rule, REPORTED_FIRST)?,
             threshold: catalogue.gauges(
                 &name("threshold"),
                 &["rule", "condition"],
@@ -179,6 +183,7 @@ impl Trigger {
         self.merged.with_label_values(&[label]);
         self.time_to_detect.with_label_values(&[label]);
         self.respond_by_missed.with_label_values(&[label]);
+        self.reported_first.with_label_values(&[label]);
         self.peak.announce(label);
         for reason in reasons() {
             self.suppressed.with_label_values(&[label, reason.name()]);
@@ -221,6 +226,7 @@ impl Trigger {
         let _ = self.merged.remove_label_values(&[rule]);
         let _ = self.time_to_detect.remove_label_values(&[rule]);
         let _ = self.respond_by_missed.remove_label_values(&[rule]);
+        let _ = self.reported_first.remove_label_values(&[rule]);
         self.peak.forget(rule);
         for reason in reasons() {
             let _ = self.suppressed.remove_label_values(&[rule, reason.name()]);
@@ -247,6 +253,7 @@ impl Trigger {
             self.activations.with_label_values(&[label, mode(rule)]).inc_by(tally.activations);
             self.merged.with_label_values(&[label]).inc_by(tally.merged);
             self.respond_by_missed.with_label_values(&[label]).inc_by(tally.respond_by_missed);
+            self.reported_first.with_label_values(&[label]).inc_by(tally.reported_first);
             self.peak.add(label, &tally.peaks);
             for (reason, count) in Reason::ALL.into_iter().zip(&tally.suppressed) {
                 if *count > 0 {
