@@ -15,6 +15,7 @@ pub(super) const MISSING: &[(&str, &str, &str)] = &[
     ("rule", "collapse_to", "leave it out; every row keeps its own alert"),
     ("measure", "last outside level", "use `count`, `distinct` or `sum`"),
     ("points", "rule", "leave these points out"),
+    ("compare", "baseline across accounts", "write `against: previous`"),
     ("topic", "topic: health", "leave the rule out"),
     ("guard", "min_accounts", "leave it out"),
     ("guard", "stall handling", "write `guard: {stall: ignore}` in this condition"),

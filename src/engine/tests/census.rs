@@ -197,8 +197,8 @@ fn filled(world: &World, rule: usize) -> Vec<(usize, u64)> {
 
 #[test]
 fn a_day_ends_with_each_entitys_highest_ratio() {
-    const SILENT: usize = 0;
-    const THREE: usize = 1;
+    const SILENT: usize = 1;
+    const THREE: usize = 0;
     let rules = "
 version: 1
 name: t

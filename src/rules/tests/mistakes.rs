@@ -555,6 +555,10 @@ fn what_no_row_across_accounts_sees_is_refused() {
         ("platform", "{level: {topic: billing, within: 1h, relative_to: account.arr_minor, gte: 1}}"),
         ("platform", "{absence: {topic: billing, for: 1h, arm: account.created_at}, guard: {stall: ignore}}"),
         ("platform", "{count: {topic: billing, within: 1h, gte: 1, reset: {topic: billing}}}"),
+        (
+            "platform",
+            "{compare: {topic: billing, within: 1h, against: baseline, gte: 50%}, guard: {significance: 0.001}}",
+        ),
     ];
     let mut told = String::new();
     for (entity, when) in when {
@@ -576,6 +580,8 @@ fn what_no_row_across_accounts_sees_is_refused() {
           hint: leave `arm` out
         a.yaml:5:10: reset is not seen here: events of billing belong to accounts [E08]
           hint: use count with `gte: 1`
+        a.yaml:5:10: this build has no `baseline across accounts` yet [E08]
+          hint: write `against: previous`
     "#]]
     .assert_eq(&told);
 }

@@ -469,20 +469,13 @@ impl<K: Sink, T: SharedStore + Send + 'static> Desk<K, T> {
         Ok(())
     }
 
-    /// Waits up to so long until every forward is acknowledged; whether all are. What is committed before would be lost
-    /// with the process.
+    /// Waits up to so long for forwards to be acknowledged; whether all are. What is committed before would be lost with
+    /// the process.
     fn forwards_are_safe(&mut self, wait: Duration) -> Result<bool, WorkerError> {
-        let mut tokens = Vec::new();
-        let deadline = Instant::now() + wait;
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if self.forwards.in_flight() > 0 {
-                self.forwards.acknowledged(left, &mut tokens)?;
-            }
-            if self.forwards.in_flight() == 0 || left.is_zero() {
-                return Ok(self.forwards.in_flight() == 0);
-            }
+        if self.forwards.in_flight() > 0 {
+            self.forwards.acknowledged(wait, &mut Vec::new())?;
         }
+        Ok(self.forwards.in_flight() == 0)
     }
 
     fn begin_commit(&mut self, now: Timestamp) -> Result<(), WorkerError> {

@@ -19,23 +19,13 @@ pub struct SimSink {
     epoch: Option<u64>,
     buffer: Vec<(&'static str, usize, Kept, u64)>,
     acknowledged: Vec<u64>,
-    /// Partitions that answer later, after so many more calls.
-    slow: BTreeMap<(&'static str, usize), u64>,
     /// The transaction that ends.
     ending: Option<usize>,
 }
 
 impl SimSink {
     pub fn plain(slot: usize, member: u64) -> Self {
-        Self {
-            slot,
-            member,
-            epoch: None,
-            buffer: Vec::new(),
-            acknowledged: Vec::new(),
-            slow: BTreeMap::new(),
-            ending: None,
-        }
+        Self { slot, member, epoch: None, buffer: Vec::new(), acknowledged: Vec::new(), ending: None }
     }
 
     pub fn transactional(slot: usize, member: u64) -> Self {
@@ -66,27 +56,15 @@ impl SimSink {
         });
     }
 
-    /// Some partitions of those that are written to answer later, perhaps after the next tick.
-    fn slow_down(&mut self) {
+    /// Some partitions answer later: what was sent to them.
+    fn hold_back(&mut self) -> Vec<(&'static str, usize, Kept, u64)> {
         let world = world();
         let random = &mut world.fate.borrow_mut().random;
-        for (topic, partition, ..) in &self.buffer {
-            let slow = self.slow.entry((topic, *partition)).or_default();
-            if *slow == 0 && random.coin() {
-                *slow = 1 + random.below(20);
-            }
-        }
-    }
-
-    /// What slow partitions have not answered: it stays under way, in its order.
-    fn hold_back(&mut self) -> Vec<(&'static str, usize, Kept, u64)> {
-        self.slow.values_mut().for_each(|left| *left = left.saturating_sub(1));
-        let slow = &self.slow;
-        let is_slow = |topic: &'static str, partition: usize| {
-            slow.get(&(topic, partition)).is_some_and(|left| *left > 0)
-        };
-        let all = std::mem::take(&mut self.buffer).into_iter();
-        let (later, now) = all.partition(|(topic, partition, ..)| is_slow(topic, *partition));
+        let mut slow: BTreeMap<(&str, usize), bool> = BTreeMap::new();
+        let (later, now) =
+            std::mem::take(&mut self.buffer).into_iter().partition(|(topic, partition, ..)| {
+                *slow.entry((topic, *partition)).or_insert_with(|| random.coin())
+            });
         self.buffer = now;
         later
     }
@@ -131,7 +109,13 @@ impl Sink for SimSink {
         world.pass(wait.as_millis() as i64);
         match blow {
             Some(Blow::Refuse) => return Err(refused()),
-            Some(Blow::Late) => self.slow_down(),
+            Some(Blow::Late) => {
+                let later = self.hold_back();
+                self.append(self.buffer.len(), None);
+                tokens.append(&mut self.acknowledged);
+                self.buffer = later;
+                return Ok(());
+            }
             Some(Blow::KillMidway) => self.tear(),
             Some(Blow::Twice) => {
                 let again = self.buffer.clone();
@@ -141,9 +125,7 @@ impl Sink for SimSink {
             }
             _ => {}
         }
-        let later = self.hold_back();
         self.append(self.buffer.len(), None);
-        self.buffer = later;
         tokens.append(&mut self.acknowledged);
         match blow {
             Some(Blow::KillAfter | Blow::KillMidway) => kill(),
