@@ -92,8 +92,6 @@ fn dead_letters_are_listed() {
 
     let dry = text(&["dlq", "replay", "--topic", &billing, "--dry-run"]);
     assert!(dry.ends_with("1 letters would be sent, 0 do not say where they came from\n"), "{dry}");
-    let refused = app.command(&["dlq", "replay", "--to", "elsewhere"]);
-    assert_eq!(refused.status.code(), Some(2));
     let sent = text(&["dlq", "replay", "--topic", &billing, "--reason", "field_missing"]);
     assert!(sent.contains(&format!("-> {billing}\n")) && sent.contains("1 letters sent"), "{sent}");
     let running = app.run("forewarn.yaml");
