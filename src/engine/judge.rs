@@ -83,7 +83,7 @@ impl Scene<'_> {
         (clock, cause): (Timestamp, Cause<'_, '_>),
     ) {
         let plan = self.plan.rule_plan(case.rule);
-        if plan.silence.is_some() {
+        if plan.silence {
             let time = if let Cause::Event(seen, _) = cause { seen.event.time } else { clock };
             self.raise_by_silence(case, time);
         } else if in_turn && plan.near.is_none_or(|near| near.guarded) {

@@ -14,10 +14,11 @@ use crate::rules::program::{Detector, Rule, RuleIx};
 
 use super::Engine;
 use super::alert::{Observed, rule_ratio};
+use super::detect::Prompt;
 use super::effects::{RuleTally, Tally};
 use super::plan::RulePlan;
 use super::scene::{Case, Scene};
-use super::series::{SeriesState, Span};
+use super::series::Span;
 use super::task::Task;
 
 /// Upper edges of the buckets; above the last there is one more.
@@ -230,8 +231,8 @@ impl Engine {
         let has_ratio = |rule: &Rule| !rule.conditions.iter().all(|own| own.detector.is_eventful());
         // Silence grows without a look at it: days unseen are counted later.
         let eligible = |rule: &Rule, plan: &RulePlan| match plan.silence {
-            Some(_) => 0,
-            None => census.counts(rule.key).eligible(),
+            true => 0,
+            false => census.counts(rule.key).eligible(),
         };
         let rules = self.plan.program.rules.iter().zip(&self.plan.rules).zip(&mut tally.rules);
         let rules = rules.filter(|((rule, _), _)| has_ratio(rule));
@@ -261,29 +262,29 @@ impl Scene<'_> {
         }
     }
 
-    /// Takes in how long an entity has been silent at a time, for a rule of one absence, and on the days before that went by
-    /// without a look at it.
+    /// Takes in how near a silence is to be long enough at a time, for a rule of one absence, and at the ends of the days
+    /// before that went by without a look at it.
     pub(super) fn raise_by_silence(&mut self, case: Case, time: Timestamp) {
-        let (plan, today) = (self.plan, self.task.day());
-        let Some(allowed) = plan.rule_plan(case.rule).silence else { return };
-        let [condition] = plan.rule(case.rule).conditions.as_slice() else { return };
-        let Some(series) = condition.detector.series() else { return };
-        let key = plan.program.series[usize::from(series.0)].key;
-        let Some(last) = self.row.series(key).and_then(SeriesState::newest) else { return };
-        let disarmed = |until: Timestamp| last <= until;
-        let state = self.episode(case).and_then(|episode| episode.conditions.first());
-        if state.is_none_or(|state| state.anchor.is_some_and(disarmed)) {
-            return;
-        }
-        let seen = self.row.firing.rule(plan.rule(case.rule).key).map_or(0, |state| state.peak.day);
+        let key = self.rule(case).key;
+        let seen = self.row.firing.rule(key).map(|state| state.peak.day);
+        let Some(seen) = seen.filter(|_| self.plan.rule_plan(case.rule).silence) else { return };
         if seen > 0 {
-            let tally = self.tally(case.rule);
-            for day in seen + 1..today {
-                let end = Timestamp((i64::from(day) + 1) * DAY_MS);
-                tally.peaks.enter(silence(end.since(last), allowed));
+            for day in seen + 1..self.task.day() {
+                let ratio = self.silence(case, Timestamp((i64::from(day) + 1) * DAY_MS));
+                self.tally(case.rule).peaks.enter(ratio);
             }
         }
-        self.raise(case.rule, silence(time.since(last), allowed));
+        let ratio = self.silence(case, time);
+        self.raise(case.rule, ratio);
+    }
+
+    /// How near a silence is at a time, as the rule itself would judge it. It is never 0, so that the row remembers when it
+    /// was looked at last.
+    fn silence(&mut self, case: Case, at: Timestamp) -> u16 {
+        let rule = self.rule(case);
+        let observed =
+            self.look(case, at, |view, episode| view.verdict(rule, 0, episode, Prompt::Mark).observed);
+        observed.and_then(|observed| rule_ratio(rule, &[observed])).map_or(1, |ratio| fixed(ratio).max(1))
     }
 
     fn raise(&mut self, rule: RuleIx, ratio: u16) {
@@ -292,14 +293,6 @@ impl Scene<'_> {
             state.peak.raise(day, ratio);
         }
     }
-}
-
-/// The ratio of a silence to what is allowed, as rows keep it; it fires when all of it is over. It is never 0, so that the
-/// row remembers when it was looked at last.
-fn silence(elapsed_ms: i64, allowed_ms: i64) -> u16 {
-    let ratio = elapsed_ms.max(0).saturating_mul(i64::from(ONE)) / allowed_ms.max(1);
-    let ratio = u16::try_from(ratio).unwrap_or(u16::MAX).clamp(1, 10 * ONE);
-    if elapsed_ms >= allowed_ms { ratio.max(ONE + 1) } else { ratio }
 }
 
 #[cfg(test)]

@@ -17,8 +17,6 @@ use super::matches::TICKET_ATTRIBUTES;
 use super::number::Exact;
 use super::peaks;
 
-const DAY_MS: i64 = 86_400_000;
-
 /// What a match of a filter does to a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Touch {
@@ -119,8 +117,8 @@ pub struct RulePlan {
     pub shape: (u8, u8),
     /// How near a count brings it to firing, if it is a rule of one upward count over a sliding window.
     pub near: Option<Near>,
-    /// For how long it lets an entity be silent, ms, if it is a rule of one absence.
-    pub silence: Option<i64>,
+    /// Whether it is a rule of one absence, which comes nearer to firing while nothing comes.
+    pub silence: bool,
     /// If nothing comes of most events while its alert is open.
     pub steady: Option<Steady>,
 }
@@ -275,18 +273,6 @@ impl Plan {
         let border = (2 * mantissa).saturating_sub(half);
         let guarded = *guards != Guards::default();
         Some(Near { border, ones: 2 * scale * u64::from(peaks::ONE), most_calm, guarded })
-    }
-
-    fn silence_of(rule: &Rule) -> Option<i64> {
-        let [Condition { detector: Detector::Absence { rungs, count_as, .. }, .. }] =
-            rule.conditions.as_slice()
-        else {
-            return None;
-        };
-        let limit = rungs.first()?.limit;
-        let whole = limit.mantissa / 10_i64.pow(u32::from(limit.scale));
-        let allowed = if *count_as == CountAs::Elapsed { whole } else { whole.saturating_mul(DAY_MS) };
-        (allowed > 0).then_some(allowed)
     }
 
     fn steady_of(&self, rule: &Rule) -> Option<Steady> {
@@ -493,7 +479,10 @@ impl Plan {
                     u8::try_from(rule.clear.len()).unwrap_or(u8::MAX),
                 ),
                 near: self.near_of(rule),
-                silence: Self::silence_of(rule),
+                silence: matches!(
+                    rule.conditions.as_slice(),
+                    [Condition { detector: Detector::Absence { .. }, .. }]
+                ),
                 steady: self.steady_of(rule),
             });
         }

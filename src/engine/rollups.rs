@@ -81,6 +81,9 @@ impl Scene<'_> {
         rules.iter().for_each(|rule| self.prepare_rule(*rule));
         let times = known.iter().flat_map(|(_, own)| &own.shares).filter(|share| !share.leaves);
         if let Some(first) = times.map(|share| share.newest).min() {
+            for rule in &rules {
+                self.raise_by_silence(Case { rule: *rule, episode: 0 }, first);
+            }
             self.row.note_event(first);
         }
         let mut touched: Vec<SeriesIx> = Vec::new();

@@ -147,6 +147,12 @@ fn the_laws_hold_after_a_run() {
         assert!(of("forewarn_trigger_entities", ("state", "firing")) <= eligible, "{rule}");
     }
     assert!(activations > 5.0, "{activations} activations prove little");
+    let peaks = |part: &str| format!("forewarn_trigger_peak_threshold_ratio_{part}");
+    let days = sum(&page, &peaks("count"), &[]);
+    let calm = sum(&page, &peaks("bucket"), &[("le", "1")]);
+    assert!(0.0 < calm && calm < days, "{calm} of {days} entity-days did not fire");
+    // Those of the company, and three that burst.
+    assert_eq!(sum(&page, "forewarn_entities", &[("entity", "account")]), 43.0);
     for series in &page {
         assert!(series.labels.values().all(|value| !ids.contains(value)), "{} holds an id", series.name);
     }
