@@ -190,11 +190,13 @@ impl<S: Source, K: Sink> IntakeWorker<S, K> {
         for place in skew::hold(slots, now, max_skew_ms) {
             let Some(slot) = slots.get(place) else { continue };
             self.source.set_paused(&slot.source, slot.pace.held)?;
-            let (topic, partition) = (&*slot.source.topic, slot.source.partition);
+            let (topic, partition, next) = (&*slot.source.topic, slot.source.partition, slot.next);
             if slot.pace.held {
-                info!(topic, partition, "held back: it is further ahead of another one than `max_skew`");
+                info!(topic, partition, next, "held back: it is further ahead of another one than `max_skew`");
             } else {
-                info!(topic, partition, "read on");
+                // What a client had fetched ahead is gone with the pause: only we know where we were.
+                self.source.seek(&slot.source, next)?;
+                info!(topic, partition, next, "read on");
             }
         }
         Ok(())

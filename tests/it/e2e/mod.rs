@@ -11,5 +11,6 @@ mod groups;
 mod journal;
 mod lost;
 mod mappings;
+mod skew;
 mod state;
 mod tools;
