@@ -192,10 +192,11 @@ impl<S: Source, K: Sink> IntakeWorker<S, K> {
             self.source.set_paused(&slot.source, slot.pace.held)?;
             let (topic, partition, next) = (&*slot.source.topic, slot.source.partition, slot.next);
             if slot.pace.held {
-                info!(topic, partition, next, "held back: it is further ahead of another one than `max_skew`");
+                info!(
+                    topic,
+                    partition, next, "held back: it is further ahead of another one than `max_skew`"
+                );
             } else {
-                // What a client had fetched ahead is gone with the pause: only we know where we were.
-                self.source.seek(&slot.source, next)?;
                 info!(topic, partition, next, "read on");
             }
         }
