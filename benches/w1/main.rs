@@ -7,7 +7,8 @@
 //!
 //! Before that, in memory: intake's own work, and detect alone. Without a broker this is all that is measured.
 //!
-//! `FOREWARN_BENCH_BROKERS` names the broker; `FOREWARN_BENCH_EVENTS` and `FOREWARN_BENCH_ACCOUNTS` make it smaller.
+//! `FOREWARN_BENCH_BROKERS` names the broker; `FOREWARN_BENCH_EVENTS` and `FOREWARN_BENCH_ACCOUNTS` make it smaller. With
+//! `FOREWARN_BENCH_RATE`, events a second, nothing but the latency at that rate is measured.
 
 #![expect(
     clippy::cast_possible_truncation,
@@ -43,6 +44,12 @@ fn setting(name: &str, default: u64) -> Result<u64> {
 fn main() -> Result<()> {
     let events = setting("FOREWARN_BENCH_EVENTS", 10_000_000)?;
     let accounts = u32::try_from(setting("FOREWARN_BENCH_ACCOUNTS", 1_000_000)?)?;
+    let rate = setting("FOREWARN_BENCH_RATE", 0)?;
+    if rate > 0 {
+        let brokers = std::env::var("FOREWARN_BENCH_BROKERS").context("latency needs a broker")?;
+        println!("{}", stages::latency(&brokers, accounts, rate)?);
+        return Ok(());
+    }
     println!("| spread | ns of CPU an event: decode | decode to frames | bytes an event | events a frame |");
     println!("|---|---|---|---|---|");
     for spread in Spread::ALL {
