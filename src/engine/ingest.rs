@@ -360,6 +360,7 @@ impl Scene<'_> {
         } else {
             is_late = state.add(own, &sample, day, floor) == Taken::Late;
         }
+        proves &= state.reset_at().is_none_or(|reset| event.time > reset);
         let judges =
             || plan.judges[usize::from(series.0)].iter().map(|rule| Case { rule: *rule, episode: 0 });
         // An absence keeps its last match only; an older one may still have been in the silence that it told of.
@@ -397,7 +398,10 @@ impl Scene<'_> {
         }
         touched.proven.push(case);
         let late = proof.time < self.watermark(case.rule);
+        // A reset leaves an open alert what it was opened for; with the first match after it something else begins.
+        let reset = self.reset_at(case.rule);
         if let Some(episode) = self.episode_mut(case) {
+            episode.evidence.retain(|own| reset.is_none_or(|reset| own.time > reset));
             episode.prove(proof);
         }
         if late
@@ -416,13 +420,25 @@ impl Scene<'_> {
         touched.series.push(series);
         for rule in &plan.judges[usize::from(series.0)] {
             let case = Case { rule: *rule, episode: 0 };
+            let reset = self.reset_at(*rule);
             if let Some(episode) = self.episode_mut(case)
                 && !episode.member
             {
-                episode.evidence.retain(|proof| proof.time > time);
+                episode.evidence.retain(|proof| reset.is_none_or(|reset| proof.time > reset));
             }
             touched.cases.push(case);
         }
+    }
+
+    /// Up to when matches are no evidence of a rule any more: none of its series counts them, as each was reset since.
+    fn reset_at(&self, rule: RuleIx) -> Option<Timestamp> {
+        let plan = self.plan;
+        let series = plan.rule(rule).conditions.iter().filter_map(|condition| condition.detector.series());
+        let reset = |series: SeriesIx| {
+            let own = self.row.series(plan.program.series[usize::from(series.0)].key);
+            own.and_then(SeriesState::reset_at).unwrap_or(Timestamp::MIN)
+        };
+        series.map(reset).min().filter(|reset| *reset > Timestamp::MIN)
     }
 
     fn take_match_in(

@@ -230,9 +230,8 @@ impl Engine {
         }
         let has_ratio = |rule: &Rule| !rule.conditions.iter().all(|own| own.detector.is_eventful());
         // Silence grows without a look at it: days unseen are counted later.
-        let eligible = |rule: &Rule, plan: &RulePlan| match plan.silence {
-            true => 0,
-            false => census.counts(rule.key).eligible(),
+        let eligible = |rule: &Rule, plan: &RulePlan| {
+            if plan.silence { 0 } else { census.counts(rule.key).eligible() }
         };
         let rules = self.plan.program.rules.iter().zip(&self.plan.rules).zip(&mut tally.rules);
         let rules = rules.filter(|((rule, _), _)| has_ratio(rule));

@@ -164,6 +164,11 @@ impl View<'_> {
                     on_mark && cadence::of(condition).is_some_and(|own| cadence::is_end(self, own, clock));
                 turn(ends, clock)
             }
+            // Beyond the watermark of all tasks only those that are ahead have told: what is missing there is no lack.
+            _ if active && waits && !self.series(series).0.entity.account => {
+                self.on_mark &= pane_end_from(window, clock) == Some(clock);
+                Ok(clock)
+            }
             _ if active => {
                 self.on_mark &= later == clock;
                 Ok(later)

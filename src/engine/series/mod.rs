@@ -543,6 +543,13 @@ impl SeriesState {
         }
     }
 
+    /// Time of the last reset.
+    #[must_use]
+    pub fn reset_at(&self) -> Option<Timestamp> {
+        let reset = self.marks().reset;
+        (reset != Timestamp::MIN).then_some(reset)
+    }
+
     /// Time of the newest match after the last reset.
     #[must_use]
     pub fn newest(&self) -> Option<Timestamp> {

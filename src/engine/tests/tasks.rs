@@ -430,6 +430,40 @@ fn five_accounts_that_fail_on_one_integration_lead_to_one_page() {
 }
 
 #[test]
+fn what_a_task_behind_has_not_told_yet_is_no_lack() {
+    let home = u16::try_from(partition_of(b"service:s0", u32::from(PARTITIONS))).unwrap();
+    let read_all = |world: &mut World| while (0..PARTITIONS).any(|task| world.read(task, usize::MAX)) {};
+    let mut world = World::new();
+    read_all(&mut world);
+    let is_at_home = |account: &u8| {
+        partition_of(format!("account-{account}").as_bytes(), u32::from(PARTITIONS)) == u32::from(home)
+    };
+    let (own, others): (Vec<u8>, Vec<u8>) = (0..9).partition(is_at_home);
+    for minute in 0..150 {
+        // In the beginning there is a lack, which the age of the row withholds. From then on there is none, but what the
+        // row's own task sees is one event.
+        let accounts = match minute {
+            0 => &others[..1],
+            120 => &own[..1],
+            21.. => &others,
+            _ => &[],
+        };
+        accounts.iter().for_each(|account| world.event((0, *account, false, 0, 0)));
+        world.act(&Act::Wait(MINUTE_MS));
+        if minute <= 20 {
+            read_all(&mut world);
+        } else {
+            while world.read(home, usize::MAX) {}
+        }
+    }
+    while (0..PARTITIONS).any(|task| task != home && world.read(task, usize::MAX)) {
+        while world.read(home, usize::MAX) {}
+    }
+    world.end();
+    check_few(&world);
+}
+
+#[test]
 fn a_lost_frame_of_a_task_stops_the_reader() {
     let mut world = World::new();
     for _ in 0..3 {
