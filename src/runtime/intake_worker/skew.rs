@@ -28,7 +28,8 @@ impl Pace {
     }
 }
 
-/// How far a slot is in event time; where no event was seen, by its records' timestamps.
+/// How far a slot is in event time; where no event was seen, by its records' timestamps. A backlog of which nothing was read
+/// yet lies behind all others: it may be older than anything, and its first record will tell within moments.
 fn reached(slot: &Slot) -> Timestamp {
     if slot.watermark > Timestamp::MIN { slot.watermark.plus(slot.lateness_ms) } else { slot.newest }
 }

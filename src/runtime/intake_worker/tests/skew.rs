@@ -76,7 +76,8 @@ fn nobody_waits_for_a_stalled_source() {
     world.old(1, 5 * HOUR, 40);
     let mut worker = slow(&world);
     worker.source.set_paused(&at("usage", 0), true).unwrap();
-    assert_eq!(read_after(8, &world, &mut worker)[0], 0);
+    // What lies there may be older than all: the other one waits to see it, but not for ever.
+    assert!(matches!(read_after(8, &world, &mut worker), [0, ..=2]));
     assert!(read_after(40, &world, &mut worker)[1] > 20);
 }
 
