@@ -9,13 +9,13 @@ use crate::rules::program::{FilterIx, Measure, RuleIx, SeriesIx};
 
 use super::detect::zone_of;
 use super::effects::Outcome;
-use super::forward::{Gathered, Gift, Pending};
+use super::forward::{Gathered, Gift, Pending, Place};
 use super::ingest::{Arrival, label};
 use super::matches::{Seen, Subject, find, holds};
 use super::plan::{Plan, Touch};
 use super::rows::key::KeyParts;
 use super::samples::{base_of, has_days, sample_of};
-use super::series::{Grain, Sampled};
+use super::series::{Grain, Sampled, quarter_of};
 use super::step::{Turn, key_text};
 use super::store::RowKey;
 use super::traffic::admits_traffic;
@@ -49,11 +49,11 @@ pub fn contributed(plan: &Plan, matched: &[FilterIx], seen: &Seen<'_, '_>) -> Ve
 
 /// Whether a roll-up carries what a match does; the rest is seen by events without account only.
 fn is_carried(plan: &Plan, touch: Touch) -> bool {
-    use Measure::{Count, Distinct, ShareOf, Sum, SumDistinct};
+    use Measure::{Count, Distinct, ShareOf, Sum, SumDistinct, Usual};
     match touch {
         Touch::Add(series) | Touch::Base(series) => matches!(
             plan.program.series[usize::from(series.0)].measure,
-            Count | Distinct(_) | ShareOf(_) | Sum(_) | SumDistinct { .. }
+            Count | Distinct(_) | ShareOf(_) | Sum(_) | SumDistinct { .. } | Usual
         ),
         Touch::Attach(..) => true,
         _ => false,
@@ -140,7 +140,11 @@ impl Engine {
                 let grain = Grain::of(program);
                 let zone = zone_of(&mut self.calendar, &program.zone, None, None);
                 let calendar = &mut self.calendar;
-                let cell = |time| grain.cell(time, has_days(program).then(|| calendar.day_of(zone, time)));
+                let is_usual = program.measure == Measure::Usual;
+                let cell = |time| Place {
+                    cell: grain.cell(time, has_days(program).then(|| calendar.day_of(zone, time))),
+                    quarter: if is_usual { quarter_of(time) } else { 0 },
+                };
                 pending.at(&own.key, (parts.kind, parts.part), |rollup| {
                     let member = member_of(rollup, seen);
                     let time = event.time;

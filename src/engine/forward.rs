@@ -96,6 +96,15 @@ pub struct Gift {
     pub base: u32,
 }
 
+/// What the times of a share have in common: its reader knows only the newest of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// The cell of the series.
+    pub cell: i64,
+    /// The quarter of an hour, if the series knows hours of the week; else 0.
+    pub quarter: i64,
+}
+
 impl Gathered {
     fn of(rollup: Rollup) -> Self {
         let mut own = Self { rollup, ..Self::default() };
@@ -138,8 +147,8 @@ impl Gathered {
         (&mut series[place], &mut self.bytes)
     }
 
-    /// Adds a gift to the share of its account and cell.
-    pub fn give(&mut self, gift: &Gift, mut cell: impl FnMut(Timestamp) -> i64) {
+    /// Adds a gift to the share of its account and place.
+    pub fn give(&mut self, gift: &Gift, mut cell: impl FnMut(Timestamp) -> Place) {
         let places = self.shares.get(&(gift.series, gift.member)).cloned().unwrap_or_default();
         let (own, bytes) = self.series(gift.series);
         let at = cell(gift.time);
@@ -482,9 +491,10 @@ mod tests {
                 is_newest: false,
                 base: 0,
             };
-            rollup.give(&gift(10, 1), |time| time.0 / 60);
-            rollup.give(&gift(59, 2), |time| time.0 / 60);
-            rollup.give(&gift(60, 4), |time| time.0 / 60);
+            let minute = |time: Timestamp| Place { cell: time.0 / 60, quarter: 0 };
+            rollup.give(&gift(10, 1), minute);
+            rollup.give(&gift(59, 2), minute);
+            rollup.give(&gift(60, 4), minute);
             rollup.attach(1, Timestamp(1), Value::Int(5));
         });
         forwards.hear(1, &[Timestamp(5); 7]);

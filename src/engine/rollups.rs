@@ -15,7 +15,7 @@ use super::judge::Cause;
 use super::plan::measured_path;
 use super::rows::key::KeyParts;
 use super::scene::{Case, Scene};
-use super::series::{Sample, Sampled, Taken, hash_of_value};
+use super::series::{Owned, Sample, Sampled, Taken, hash_of_value};
 use super::step::Turn;
 use super::{Engine, StepError};
 
@@ -90,7 +90,9 @@ impl Scene<'_> {
         let mut added: Vec<(SeriesIx, Timestamp)> = Vec::new();
         for (series, own) in known {
             let before = added.len();
-            for share in &own.shares {
+            // First what comes: a ticket that moved here and on within a second leaves what it has brought.
+            let (left, came): (Vec<&Share>, Vec<&Share>) = own.shares.iter().partition(|share| share.leaves);
+            for share in came.into_iter().chain(left) {
                 self.take_share(*series, share, rollup, &mut added);
             }
             if added.len() > before || own.shares.iter().any(|share| share.leaves) {
@@ -147,14 +149,32 @@ impl Scene<'_> {
             })
             .flatten();
         self.fold_hours(series, floor.0);
+        let owned = Owned {
+            account: hash_of_value(&Value::text(account.to_owned())),
+            weight: weight(share.count),
+            may_leave: plan.moves[usize::from(own.filter.0)],
+        };
+        let is_owned = own.extras.accounts && counted.is_some() && !account.is_empty();
         for sample in base.into_iter().chain(counted) {
+            let is_owned = is_owned && Some(sample) == counted;
             if share.leaves {
                 if self.row.series(own.key).is_some() {
-                    self.row.series_mut(own).remove(own, &sample, day);
+                    let state = self.row.series_mut(own);
+                    state.remove(own, &sample, day);
+                    if is_owned {
+                        state.remove_account(own, (sample.time, day), owned);
+                    }
                 }
                 continue;
             }
-            let taken = self.row.series_mut(own).add(own, &sample, day, floor);
+            let state = self.row.series_mut(own);
+            let taken = state.add(own, &sample, day, floor);
+            if taken == Taken::Applied && is_owned {
+                state.add_account(own, (sample.time, day), owned);
+            }
+            if !own.extras.accounts {
+                state.forget_accounts();
+            }
             // An absence keeps its last match only; an older one may still have been in the silence that it told of.
             if taken == Taken::Applied || own.window == Window::Newest {
                 added.push((series, share.newest));

@@ -4,7 +4,6 @@ use crate::document::{Code, Span};
 use crate::event::{Field, Kind};
 use crate::rules::compile::Compiler;
 use crate::rules::detector::Judged;
-use crate::rules::missing;
 use crate::rules::program::{Detector, Entity, Measure, Path};
 
 /// The entities whose rows get events without account themselves.
@@ -42,9 +41,6 @@ impl Compiler<'_> {
         }
         let series = judged.detector.series().and_then(|ix| self.program.series.get(usize::from(ix.0)));
         let reset = series.and_then(|series| self.program.filters.get(usize::from(series.reset?.0)));
-        if series.is_some_and(|series| series.measure == Measure::Usual) {
-            missing::refuse("compare", "baseline across accounts", span, &mut self.mistakes);
-        }
         if let Some(kind) = reset.map(|filter| filter.kind) {
             self.is_seen_across(span, "reset", kind, entity);
         }

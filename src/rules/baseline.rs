@@ -54,7 +54,7 @@ impl<'n> Compiler<'n> {
                 keep_days: 0,
                 negative: false,
                 reset: None,
-                extras: Extras::default(),
+                extras: Extras::of(guards),
                 subject,
             },
         );

@@ -202,6 +202,9 @@ impl<'n> Compiler<'n> {
             _ if measured.extras.days => measured.subject.zone.clone(),
             _ => ZoneSource::Account,
         };
+        let entity = measured.subject.entity.clone();
+        // A row of one account knows whose its matches are.
+        let extras = Extras { accounts: measured.extras.accounts && !entity.account, ..measured.extras };
         let mut series = Series {
             key: 0,
             filter: measured.filter,
@@ -209,10 +212,10 @@ impl<'n> Compiler<'n> {
             window: measured.window,
             keep_days: measured.keep_days,
             negative: measured.negative,
-            entity: measured.subject.entity.clone(),
+            entity,
             reset: measured.reset,
             zone,
-            extras: measured.extras,
+            extras,
         };
         let meaning = identity::series(&series, &self.program.filters);
         series.key = identity::key(&meaning);
@@ -252,6 +255,7 @@ fn widen(own: &mut Series, further: &Series) {
     own.extras.dispersion |= further.extras.dispersion;
     own.extras.days |= further.extras.days;
     own.extras.pace |= further.extras.pace;
+    own.extras.accounts |= further.extras.accounts;
     own.extras.gaps_for_ms = match (own.extras.gaps_for_ms, further.extras.gaps_for_ms) {
         (0, gaps) | (gaps, 0) => gaps,
         (one, other) => one.min(other),

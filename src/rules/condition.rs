@@ -220,7 +220,7 @@ impl<'n> Compiler<'n> {
         guards.ignore_stall |= around.ignore_stall;
         let for_ms = self.holding(table);
         let judged = self.detector(table, &guards, subject)?;
-        self.guards_fit(node.span, (guard, &guards), &judged);
+        self.guards_fit(node.span, (guard, &guards), &judged, &subject.entity);
         self.fits_across(node.span, &judged, &subject.entity);
         let condition = Condition {
             name: name.unwrap_or_default().into(),

@@ -6,12 +6,15 @@ use crate::rules::compile::{Compiler, Filtered, Measured, Subject};
 use crate::rules::measure::{SEVERITIES, needed, window_of_compare, window_of_count};
 use crate::rules::missing;
 use crate::rules::program::{
-    Comparator, CountAs, Decimal, Detector, Extras, Guards, Measure, Novelty, Output, Rung, Window,
+    Comparator, CountAs, Decimal, Detector, Entity, Extras, Guards, Measure, Novelty, Output, Rung, Window,
 };
 use crate::rules::value;
 
 /// For so long after the first match, unless the rule says otherwise, nothing is new.
 const LEARN_MS: i64 = 7 * DAY_MS;
+
+/// A row across accounts tells so many accounts apart.
+const ACCOUNTS_MAX: i64 = 16_384;
 
 /// What names and guards must know of a compiled detector.
 #[derive(Debug, Clone)]
@@ -432,6 +435,9 @@ impl<'n> Compiler<'n> {
         let events = table.optional("min_events").and_then(|node| node.integer(1..=1_000_000_000, mistakes));
         guards.min_events = events.and_then(|events| u32::try_from(events).ok());
         guards.min_days = days.and_then(|days| u32::try_from(days).ok());
+        let accounts =
+            table.optional("min_accounts").and_then(|node| node.integer(1..=ACCOUNTS_MAX, mistakes));
+        guards.min_accounts = accounts.and_then(|accounts| u32::try_from(accounts).ok());
         guards.min_age_ms = table.optional("min_age").and_then(|node| value::span_ms(node, mistakes));
         let dispersion = [("poisson", false), ("own", true)];
         guards.own_dispersion = table
@@ -446,7 +452,13 @@ impl<'n> Compiler<'n> {
     }
 
     /// Reports guards that do not fit the detector, and a negative condition whose implicit stall guard is missing.
-    pub fn guards_fit(&mut self, at: Span, (node, guards): (Option<&'n Node>, &Guards), judged: &Judged) {
+    pub fn guards_fit(
+        &mut self,
+        at: Span,
+        (node, guards): (Option<&'n Node>, &Guards),
+        judged: &Judged,
+        entity: &Entity,
+    ) {
         if let Some(Value::Map(entries)) = node.map(|node| &node.value) {
             for entry in entries {
                 let Some((name, fits)) = GUARDS.iter().find(|(name, _)| *name == &*entry.key) else {
@@ -477,6 +489,14 @@ impl<'n> Compiler<'n> {
             if !why.is_empty() {
                 self.mistakes.report(days.span, Code::E08, why).hint("write `within` in whole days: `2d`");
             }
+        }
+        if let Some(accounts) = node.and_then(|node| node.get("min_accounts"))
+            && entity.account
+            && guards.min_accounts.is_some_and(|bound| bound > 1)
+        {
+            self.mistakes
+                .report(accounts.span, Code::E08, "a row of one account never has matches of several")
+                .hint("leave it out, or take an entity across accounts: `entity: platform`");
         }
         if judged.negative && !guards.ignore_stall {
             missing::refuse("guard", "stall handling", at, &mut self.mistakes);
@@ -514,7 +534,7 @@ const GUARDS: [(&str, Fits); 11] = [
     ("min_difference", has_previous),
     ("min_events", is_relative),
     ("min_days", has_matches),
-    ("min_accounts", always),
+    ("min_accounts", has_owners),
     ("significance", is_test_of_counts),
     ("dispersion", is_dispersed),
     ("usual_gap", is_absence),
@@ -555,6 +575,13 @@ fn has_matches(judged: &Judged) -> Result<(), (&'static str, &'static str)> {
     match judged.detector {
         Detector::Compare { .. } | Detector::Count { .. } => Ok(()),
         _ => Err(("it counts days with matches", "leave it out")),
+    }
+}
+
+fn has_owners(judged: &Judged) -> Result<(), (&'static str, &'static str)> {
+    match judged.detector {
+        Detector::Compare { .. } | Detector::Count { .. } => Ok(()),
+        _ => Err(("it counts accounts with matches", "leave it out")),
     }
 }
 

@@ -13,6 +13,8 @@ const PROFILE: u64 = 860;
 const KNOWN_VALUES: u64 = 64;
 /// The same of a row across accounts.
 const DISTINCT_VALUES_ACROSS: u64 = 16_384;
+/// An account whose matches are told from those of others: as one of distinct values, and how many it has in a cell.
+const ACCOUNT: u64 = 16 + 20;
 /// A value of an attachment, cut, and its length.
 const ATTACHED: u64 = 128;
 /// What any row has: its times, its newest event, its deadlines.
@@ -89,18 +91,20 @@ fn series_bytes(series: &Series) -> u64 {
     };
     let (count, values) =
         if series.entity.account { (2, DISTINCT_VALUES) } else { (4, DISTINCT_VALUES_ACROSS) };
-    match series.measure {
-        Measure::Count => count * panes,
-        Measure::Usual => 2 * panes + PROFILE,
-        Measure::Sum(_) => 8 * panes,
-        Measure::Mean(_) => 12 * panes,
-        Measure::ShareOf(_) => 2 * count * panes,
-        Measure::Last(_) => 16,
-        Measure::Score(_) => points_bytes(&series.measure),
-        Measure::Steps(_) | Measure::Course(_) | Measure::New(_) | Measure::Reading { .. } => 0,
-        Measure::Distinct(_) => 16 * values,
-        Measure::SumDistinct { .. } => 32 * values,
-    }
+    let accounts = if series.extras.accounts { ACCOUNT * values } else { 0 };
+    accounts
+        + match series.measure {
+            Measure::Count => count * panes,
+            Measure::Usual => 2 * panes + PROFILE,
+            Measure::Sum(_) => 8 * panes,
+            Measure::Mean(_) => 12 * panes,
+            Measure::ShareOf(_) => 2 * count * panes,
+            Measure::Last(_) => 16,
+            Measure::Score(_) => points_bytes(&series.measure),
+            Measure::Steps(_) | Measure::Course(_) | Measure::New(_) | Measure::Reading { .. } => 0,
+            Measure::Distinct(_) => 16 * values,
+            Measure::SumDistinct { .. } => 32 * values,
+        }
 }
 
 /// Every kept point, and a score that was imported.

@@ -136,6 +136,7 @@ impl<'n> Compiler<'n> {
     /// Any variable; reports what is unknown.
     pub fn variable(&mut self, names: &Names, name: &str, span: Span) -> Option<Named<Variable>> {
         let found = self.find(names, name);
+        self.keep_accounts(names, found.as_ref());
         if found.is_none() {
             let known = self.known(names);
             let near = did_you_mean(name, known.iter().map(String::as_str)).map(str::to_owned);
@@ -159,6 +160,7 @@ impl<'n> Compiler<'n> {
     pub fn clearing(&mut self, names: &Names, name: &str, span: Span) -> Option<Named<Variable>> {
         let account = Some(name).filter(|name| name.starts_with("account."));
         let found = names.output(name).or_else(|| profile(account?, &names.entity));
+        self.keep_accounts(names, found.as_ref());
         if found.is_none() {
             let known = names.outputs();
             self.mistakes
@@ -167,6 +169,18 @@ impl<'n> Compiler<'n> {
                 .suggest(name, known.iter().map(String::as_str));
         }
         found
+    }
+
+    /// Lets a series across accounts know whose its matches are, if the variable is how many accounts they have.
+    fn keep_accounts(&mut self, names: &Names, variable: Option<&Named<Variable>>) {
+        let Some(Variable::Output(Some(place), Output::Accounts)) = variable.map(|own| &own.path) else {
+            return;
+        };
+        let judged = names.conditions.get(usize::from(*place)).filter(|_| !names.entity.account);
+        let series = judged.and_then(|(_, judged)| judged.detector.series());
+        if let Some(series) = series.and_then(|ix| self.program.series.get_mut(usize::from(ix.0))) {
+            series.extras.accounts = true;
+        }
     }
 
     fn known(&self, names: &Names) -> Vec<String> {

@@ -7,7 +7,7 @@ use crate::engine::tails::upper_tail;
 use crate::event::Timestamp;
 use crate::rules::program::{Condition, SeriesIx, Window};
 
-use super::{BLANK, Judged, View, at_least, pane_end_from, rung, span_ms};
+use super::{BLANK, Judged, View, at_least, enough_accounts, pane_end_from, rung, span_ms};
 
 /// A row younger than this has no usual.
 const HISTORY_MS: i64 = 14 * 86_400_000;
@@ -25,6 +25,7 @@ pub(super) fn judge(
         return Judged { reached: false, observed: BLANK };
     };
     let measured = view.measured(series, window, Span::UpTo(at));
+    let accounts = view.accounts(series, window, (Span::UpTo(at), &measured));
     let (current, usual) = (measured.value, in_parts(expected.mean));
     let value = current.minus(usual).over(usual);
     let number = value.map_or(0, |value| rung(condition.detector.rungs(), value));
@@ -32,7 +33,8 @@ pub(super) fn judge(
     let p_value = upper_tail(measured.events, expected.mean, expected.variance);
     let guards = &condition.guards;
     let significant = guards.significance.is_none_or(|bound| p_value <= bound.to_f64())
-        && at_least(current, guards.min_current);
+        && at_least(current, guards.min_current)
+        && enough_accounts(condition, accounts);
     let mut guard = None;
     if reached {
         guard = unknown(view, series, at).or((!significant).then_some(Reason::NotSignificant));
@@ -44,7 +46,7 @@ pub(super) fn judge(
         rung: number,
         onset: Some(bounds.0),
         events: Some(measured.events),
-        accounts: Some(u64::from(measured.events > 0)),
+        accounts,
         current: Some(current),
         previous: Some(usual),
         measure_unit: Unit::Count,

@@ -8,11 +8,13 @@ use crate::event::Timestamp;
 use crate::rules::program::{Condition, Detector, Measure, Rung, SeriesIx, Window};
 
 use super::count::enough_events;
-use super::{BLANK, Judged, View, at_least, is_upward, pane_end_from, rung, span_ms};
+use super::{BLANK, Judged, View, at_least, enough_accounts, is_upward, pane_end_from, rung, span_ms};
 
 /// Both windows: their measures and bounds.
 struct Pair {
     current: Measured,
+    /// The accounts of the current window.
+    accounts: Option<u64>,
     previous: Measured,
     window: (Timestamp, Timestamp),
     baseline: (Timestamp, Timestamp),
@@ -59,7 +61,7 @@ pub(super) fn judge(
         rung: number,
         onset: Some(pair.window.0),
         events: Some(pair.current.events),
-        accounts: Some(u64::from(pair.current.events > 0)),
+        accounts: pair.accounts,
         current,
         previous,
         measure_unit: unit,
@@ -84,16 +86,21 @@ fn pair(view: &mut View<'_>, (series, window): (SeriesIx, &Window), upward: bool
         let (today, length) = (view.calendar.day_of(zone, at), i32::from(*days));
         let bounds = [today - 2 * length, today - length, today].map(|day| view.calendar.midnight(zone, day));
         let span = |last_complete_day| Span::DaysComplete { last_complete_day, days: *days };
+        let current = view.measured(series, window, span(today - 1));
         return Pair {
-            current: view.measured(series, window, span(today - 1)),
+            accounts: view.accounts(series, window, (span(today - 1), &current)),
+            current,
             previous: view.measured(series, window, span(today - 1 - length)),
             window: (bounds[1], bounds[2]),
             baseline: (bounds[0], bounds[1]),
         };
     }
     let before = at.plus(-span_ms(window));
+    let span = view.sliding(upward, at);
+    let current = view.measured(series, window, span);
     Pair {
-        current: view.measured(series, window, view.sliding(upward, at)),
+        accounts: view.accounts(series, window, (span, &current)),
+        current,
         previous: view.measured(series, window, view.sliding(upward, before)),
         window: (before, at),
         baseline: (before.plus(-span_ms(window)), before),
@@ -117,9 +124,8 @@ fn significant(condition: &Condition, pair: &Pair, gap: Exact, p_value: Option<f
     };
     let size = if gap.num < 0 { Exact { num: -gap.num, den: gap.den } } else { gap };
     let days = guards.min_days.is_none_or(|bound| pair.current.days >= bound);
-    let accounts = guards.min_accounts.is_none_or(|bound| bound <= u32::from(pair.current.events > 0));
     p && days
-        && accounts
+        && enough_accounts(condition, pair.accounts)
         && enough_events(condition, &pair.current)
         && enough_events(condition, &pair.previous)
         && at_least(pair.current.value, guards.min_current)

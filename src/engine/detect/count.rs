@@ -6,7 +6,7 @@ use crate::engine::series::{Measured, SeriesState, Span};
 use crate::event::Timestamp;
 use crate::rules::program::{Condition, Rung, SeriesIx, Window};
 
-use super::{BLANK, Judged, View, is_upward, level, pane_end_from, rung, span_ms};
+use super::{BLANK, Judged, View, enough_accounts, is_upward, level, pane_end_from, rung, span_ms};
 
 pub(super) fn judge(
     view: &mut View<'_>,
@@ -15,13 +15,12 @@ pub(super) fn judge(
     at: Timestamp,
 ) -> Judged {
     let upward = is_upward(rungs);
-    let (measured, bounds) = match window {
-        Window::Days { days } => over_days(view, (series, window, *days), (upward, at)),
-        _ => {
-            let bounds = (at.plus(-span_ms(window)), at);
-            (view.measured(series, window, view.sliding(upward, at)), bounds)
-        }
+    let (span, bounds) = match window {
+        Window::Days { days } => over_days(view, (series, *days), (upward, at)),
+        _ => (view.sliding(upward, at), (at.plus(-span_ms(window)), at)),
     };
+    let measured = view.measured(series, window, span);
+    let accounts = view.accounts(series, window, (span, &measured));
     let known = view.known(series, &measured);
     let (value, cap) = level::share(view, condition, known);
     let number = value.map_or(0, |value| rung(rungs, value));
@@ -30,7 +29,7 @@ pub(super) fn judge(
     if reached && !upward {
         guard = view.unknown_at(series, window, bounds.0);
     }
-    let enough = enough_events(condition, &measured);
+    let enough = enough_events(condition, &measured) && enough_accounts(condition, accounts);
     if reached && guard.is_none() && !(enough && enough_days(view, condition, series, &measured)) {
         guard = Some(Reason::NotSignificant);
     }
@@ -52,7 +51,7 @@ pub(super) fn judge(
         rung: number,
         onset: if upward { onset } else { Some(bounds.0) },
         events: Some(measured.events),
-        accounts: Some(u64::from(measured.events > 0)),
+        accounts,
         window: Some(bounds),
         ..BLANK
     };
@@ -61,18 +60,18 @@ pub(super) fn judge(
 
 fn over_days(
     view: &mut View<'_>,
-    (series, window, days): (SeriesIx, &Window, u16),
+    (series, days): (SeriesIx, u16),
     (upward, at): (bool, Timestamp),
-) -> (Measured, (Timestamp, Timestamp)) {
+) -> (Span, (Timestamp, Timestamp)) {
     let zone = view.series_zone(series);
     let today = view.calendar.day_of(zone, at);
     let length = i32::from(days);
     if upward {
         let from = view.calendar.midnight(zone, today - length + 1);
-        return (view.measured(series, window, Span::DaysSoFar { today }), (from, at));
+        return (Span::DaysSoFar { today }, (from, at));
     }
     let bounds = (view.calendar.midnight(zone, today - length), view.calendar.midnight(zone, today));
-    (view.measured(series, window, Span::DaysComplete { last_complete_day: today - 1, days }), bounds)
+    (Span::DaysComplete { last_complete_day: today - 1, days }, bounds)
 }
 
 /// Guard `min_events`: what a share or mean is of.
@@ -80,10 +79,9 @@ pub(super) fn enough_events(condition: &Condition, measured: &Measured) -> bool 
     condition.guards.min_events.is_none_or(|bound| measured.events >= u64::from(bound))
 }
 
-/// Guards `min_days` and `min_accounts`: a row of one account has one.
+/// Guard `min_days`.
 fn enough_days(view: &mut View<'_>, condition: &Condition, series: SeriesIx, measured: &Measured) -> bool {
-    let accounts = condition.guards.min_accounts.is_none_or(|bound| bound <= u32::from(measured.events > 0));
-    let Some(bound) = condition.guards.min_days else { return accounts };
+    let Some(bound) = condition.guards.min_days else { return true };
     let days = match (measured.oldest, measured.last) {
         (Some(oldest), Some(last)) => {
             let zone = view.series_zone(series);
@@ -92,7 +90,7 @@ fn enough_days(view: &mut View<'_>, condition: &Condition, series: SeriesIx, mea
         }
         _ => measured.days,
     };
-    accounts && days >= bound
+    days >= bound
 }
 
 pub(super) fn next_mark(

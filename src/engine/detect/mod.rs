@@ -271,6 +271,18 @@ impl View<'_> {
         state.map_or(Measured::NOTHING, |state| state.over(series, window, span))
     }
 
+    /// How many accounts the matches of a window are of; of a row across accounts, if it knows.
+    fn accounts(&self, ix: SeriesIx, window: &Window, (span, measured): (Span, &Measured)) -> Option<u64> {
+        let (series, state) = self.series(ix);
+        if series.entity.account {
+            // Of a share, who counts is asked, not what it is a share of.
+            let is_share = matches!(series.measure, crate::rules::program::Measure::ShareOf(_));
+            let any = measured.events > 0 && !(is_share && measured.value.num == 0);
+            return Some(u64::from(any));
+        }
+        series.extras.accounts.then(|| state.map_or(0, |state| state.accounts(series, window, span)))
+    }
+
     /// The measure of what was seen, if it has a value.
     fn known(&self, ix: SeriesIx, measured: &Measured) -> Option<Exact> {
         SeriesState::known(&self.series(ix).0.measure, measured)
@@ -450,6 +462,11 @@ fn rung(rungs: &[Rung], value: Exact) -> u8 {
 /// Whether growth makes a ladder true.
 fn is_upward(rungs: &[Rung]) -> bool {
     rungs.iter().all(|rung| rung.op.is_upward())
+}
+
+/// Guard `min_accounts`.
+fn enough_accounts(condition: &Condition, accounts: Option<u64>) -> bool {
+    condition.guards.min_accounts.is_none_or(|bound| accounts.is_some_and(|own| own >= u64::from(bound)))
 }
 
 /// Whether a value meets a lower bound, if there is one.

@@ -286,7 +286,7 @@ impl Flat {
     #[must_use]
     pub fn counts_here(&self, series: &Series, time: Timestamp, weight: u32) -> bool {
         let panes = matches!(series.window, Window::Panes { .. });
-        if !panes || series.negative || series.measure != Measure::Count {
+        if !panes || series.negative || series.extras.accounts || series.measure != Measure::Count {
             return false;
         }
         let Some(at) = self.lane(Tag::Counts, series.key) else { return fits_cell(weight) };

@@ -6,6 +6,7 @@ use crate::rules::program::{Measure, Series};
 
 use crate::engine::number::Exact;
 
+use super::accounts::{Accounts, Owned};
 use super::cells::{Cell, Cells, Total};
 use super::grain::{Grain, pane_of, pane_start};
 use super::{Floor, Marks, Measured, Span, Spread, Taken};
@@ -15,6 +16,8 @@ use super::{Floor, Marks, Measured, Span, Spread, Taken};
 pub struct Counted {
     pub(super) marks: Marks,
     pub(super) cells: Cells,
+    /// Whose the matches are, if the series keeps that ([`crate::rules::program::Extras::accounts`]).
+    pub(super) accounts: Option<Box<Accounts>>,
     running: Running,
 }
 
@@ -29,7 +32,7 @@ struct Running {
 impl PartialEq for Counted {
     /// The running total follows from the rest.
     fn eq(&self, other: &Self) -> bool {
-        self.marks == other.marks && self.cells == other.cells
+        self.marks == other.marks && self.cells == other.cells && self.accounts == other.accounts
     }
 }
 
@@ -85,6 +88,20 @@ impl Counted {
         self.marks.reset = at;
         self.cells.forget_before(cell + 1);
         self.running.len = 0;
+        if let Some(accounts) = &mut self.accounts {
+            accounts.forget_before(cell + 1);
+        }
+    }
+
+    /// The oldest cell, that of a sample included.
+    pub(super) fn oldest(&self, cell: i64) -> i64 {
+        self.cells.first_from(i64::MIN).unwrap_or(cell).min(cell)
+    }
+
+    /// Notes whose matches in a cell are.
+    pub(super) fn add_account(&mut self, grain: &Grain, (cell, time): (i64, Timestamp), owned: Owned) {
+        let oldest = self.oldest(cell);
+        self.accounts.get_or_insert_default().add(grain, oldest, (cell, time), owned);
     }
 
     pub(super) fn total(&self, from: i64, to: i64) -> Total {
@@ -157,22 +174,23 @@ impl Counted {
     }
 
     pub(super) fn decode(marks: Marks, reader: &mut Reader<'_>) -> Result<Self, FormatError> {
-        Ok(Self { marks, cells: Cells::decode(reader)?, running: Running::default() })
+        Ok(Self { marks, cells: Cells::decode(reader)?, ..Self::default() })
     }
 
-    /// Newest match and cells, if nothing is summed and no reset is remembered.
+    /// Newest match and cells, if nothing is summed, no reset is remembered, and nobody knows whose they are.
     pub(super) fn plain(&self) -> Option<(Timestamp, &[Cell])> {
         let cells = self.cells.plain()?;
-        (self.marks.reset == Timestamp::MIN).then_some((self.marks.newest, cells))
+        let is_plain = self.marks.reset == Timestamp::MIN && self.accounts.is_none();
+        is_plain.then_some((self.marks.newest, cells))
     }
 
     /// What [`Counted::plain`] shows.
     pub(super) fn of(newest: Timestamp, cells: Vec<Cell>) -> Self {
         let marks = Marks { newest, ..Marks::default() };
-        Self { marks, cells: Cells::of(cells), running: Running::default() }
+        Self { marks, cells: Cells::of(cells), ..Self::default() }
     }
 
     pub(super) fn heap_bytes(&self) -> usize {
-        self.cells.heap_bytes()
+        self.cells.heap_bytes() + self.accounts.as_ref().map_or(0, |accounts| accounts.heap_bytes())
     }
 }

@@ -4,13 +4,16 @@
 //! when it came. The state describes itself when encoded; what it keeps follows the [`Series`] of each call, so a longer
 //! window or a higher threshold grows into it.
 
+mod accounts;
 mod buckets;
 mod cells;
+mod codec;
 mod counted;
 mod course;
 mod distinct;
 mod grain;
 mod last;
+mod members;
 mod newest;
 mod points;
 mod readings;
@@ -21,7 +24,6 @@ mod tests;
 mod usual;
 mod values;
 
-use crate::event::bytes::{FormatError, Reader, put_signed};
 use crate::event::{Timestamp, Value};
 use crate::rules::program::{Measure, Series, Window};
 
@@ -39,6 +41,7 @@ use steps::Steps;
 use usual::Usual;
 use values::Values;
 
+pub use accounts::Owned;
 pub use buckets::{bucket_of, first_day};
 pub use cells::Cell;
 pub use course::Part;
@@ -46,7 +49,7 @@ pub use grain::{Grain, pane_end_after};
 pub use points::{Hits, IMPORTED};
 pub use readings::Pace;
 pub use steps::Chain;
-pub use usual::{Expected, Profile};
+pub use usual::{Expected, Profile, quarter_of};
 
 /// Sums are kept in millionths.
 pub const SUM_UNIT: i64 = 1_000_000;
@@ -245,21 +248,6 @@ pub enum SeriesState {
     /// Which values there were.
     Values(Box<Values>),
 }
-
-const TAG_RING: u8 = 1;
-const TAG_COUNTED: u8 = 2;
-const TAG_DISTINCT: u8 = 3;
-const TAG_NEWEST: u8 = 4;
-const TAG_LAST: u8 = 5;
-const TAG_POINTS: u8 = 6;
-const TAG_STEPS: u8 = 7;
-const TAG_COURSE: u8 = 8;
-const TAG_VALUES: u8 = 9;
-const TAG_READINGS: u8 = 10;
-const TAG_SUM_DISTINCT: u8 = 11;
-const TAG_USUAL: u8 = 12;
-/// Added to the tag if a reset is remembered.
-const TAG_RESET: u8 = 0x80;
 
 /// What every representation remembers; [`Timestamp::MIN`] stands for never.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -695,76 +683,6 @@ impl SeriesState {
             Self::Counted(counted) => counted.is_empty_at(&Grain::of(series), floor),
             Self::Distinct(distinct) => distinct.counted.is_empty_at(&Grain::of(series), floor),
         }
-    }
-
-    /// Appends the state: a tag, the marks, the content.
-    pub fn encode(&self, out: &mut Vec<u8>) {
-        let marks = self.marks();
-        let tag = match self {
-            Self::Ring(_) => TAG_RING,
-            Self::Counted(_) => TAG_COUNTED,
-            Self::Distinct(distinct) if distinct.is_summed() => TAG_SUM_DISTINCT,
-            Self::Distinct(_) => TAG_DISTINCT,
-            Self::Newest(_) => TAG_NEWEST,
-            Self::Last(_) => TAG_LAST,
-            Self::Points(_) => TAG_POINTS,
-            Self::Steps(_) => TAG_STEPS,
-            Self::Course(_) => TAG_COURSE,
-            Self::Values(_) => TAG_VALUES,
-            Self::Readings(_) => TAG_READINGS,
-            Self::Usual(_) => TAG_USUAL,
-        };
-        let is_reset = marks.reset != Timestamp::MIN;
-        out.push(if is_reset { tag | TAG_RESET } else { tag });
-        if is_reset {
-            put_signed(out, marks.reset.0);
-        }
-        put_signed(out, marks.newest.0);
-        match self {
-            Self::Ring(ring) => ring.encode(out),
-            Self::Counted(counted) => counted.encode(out),
-            Self::Distinct(distinct) => distinct.encode(out),
-            Self::Newest(newest) => newest.encode(out),
-            Self::Last(last) => last.encode(out),
-            Self::Points(points) => points.encode(out),
-            Self::Steps(steps) => steps.encode(out),
-            Self::Course(course) => course.encode(out),
-            Self::Values(values) => values.encode(out),
-            Self::Readings(readings) => readings.encode(out),
-            Self::Usual(usual) => usual.encode(out),
-        }
-    }
-
-    /// Reads what [`SeriesState::encode`] wrote.
-    ///
-    /// # Errors
-    /// If the bytes are cut or no writer makes them.
-    pub fn decode(reader: &mut Reader<'_>) -> Result<Self, FormatError> {
-        let tag = reader.byte()?;
-        let reset = if tag & TAG_RESET == 0 { Timestamp::MIN } else { reader.time()? };
-        let marks = Marks { newest: reader.time()?, reset };
-        match tag & !TAG_RESET {
-            TAG_RING => Ok(Self::Ring(Ring::decode(marks, reader)?)),
-            TAG_COUNTED => Ok(Self::Counted(Box::new(Counted::decode(marks, reader)?))),
-            TAG_DISTINCT => Ok(Self::Distinct(Box::new(Distinct::decode(marks, false, reader)?))),
-            TAG_SUM_DISTINCT => Ok(Self::Distinct(Box::new(Distinct::decode(marks, true, reader)?))),
-            TAG_NEWEST => Ok(Self::Newest(Newest::decode(marks, reader)?)),
-            TAG_LAST => Ok(Self::Last(Last::decode(marks, reader)?)),
-            TAG_COURSE => Ok(Self::Course(Box::new(CourseState::decode(marks, reader)?))),
-            TAG_VALUES => Ok(Self::Values(Box::new(Values::decode(marks, reader)?))),
-            TAG_READINGS => Ok(Self::Readings(Box::new(Readings::decode(marks, reader)?))),
-            TAG_USUAL => Ok(Self::Usual(Box::new(Usual::decode(marks, reader)?))),
-            TAG_STEPS => Ok(Self::Steps(Box::new(Steps::decode(marks, reader)?))),
-            TAG_POINTS => Ok(Self::Points(Box::new(PointsState::decode(marks, reader)?))),
-            _ => Err(FormatError::Malformed("series tag")),
-        }
-    }
-
-    /// Appends plain counts, given from the newest to the oldest: the bytes of [`SeriesState::of_counts`].
-    pub fn put_counts(out: &mut Vec<u8>, newest: Timestamp, cells: impl ExactSizeIterator<Item = Cell>) {
-        out.push(TAG_COUNTED);
-        put_signed(out, newest.0);
-        cells::put_cells(out, false, cells.map(|cell| (cell, None)));
     }
 
     /// Bytes it holds on the heap.

@@ -1,5 +1,6 @@
 //! Borders of the rule language's windows, and models that recompute everything from all samples.
 
+mod accounts;
 mod memories;
 
 use std::cmp::Ordering;

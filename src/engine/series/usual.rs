@@ -171,6 +171,12 @@ impl Profile {
     }
 }
 
+/// The quarter of an hour of a time.
+#[must_use]
+pub const fn quarter_of(time: Timestamp) -> i64 {
+    time.0.div_euclid(QUARTER_MS)
+}
+
 /// The first quarter that begins at or after a time.
 fn quarter_from(time: Timestamp) -> i64 {
     -(-time.0).div_euclid(QUARTER_MS)
@@ -216,13 +222,13 @@ impl Usual {
     /// Counts a match for its hour, unless that is folded already.
     pub(super) fn note(&mut self, time: Timestamp, weight: u32) {
         if self.is_open(time) {
-            self.open.add(time.0.div_euclid(QUARTER_MS), weight, None);
+            self.open.add(quarter_of(time), weight, None);
         }
     }
 
     pub(super) fn forget(&mut self, time: Timestamp, weight: u32) {
         if self.is_open(time) {
-            self.open.remove(time.0.div_euclid(QUARTER_MS), weight, None);
+            self.open.remove(quarter_of(time), weight, None);
         }
     }
 

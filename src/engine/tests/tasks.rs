@@ -6,17 +6,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 
 use super::driver::source;
+use crate::engine::calendar::{Calendar, ZoneIx};
 use crate::engine::effects::Effects;
 use crate::engine::rows::key::KeyParts;
 use crate::engine::rows::row::Row;
-use crate::engine::series::Span;
+use crate::engine::series::{Floor, Sample, SeriesState, Span};
 use crate::engine::store::Store;
 use crate::engine::{Activation, Engine, JournalRecord, Settings, StepError};
 use crate::event::record::to_json;
 use crate::event::routing::partition_of;
 use crate::event::{Event, Field, Kind, SourcePartition, Timestamp, Value};
-use crate::journal::items::Item;
+use crate::journal::items::{Contribution, Item, Member, Rollup, Share};
 use crate::journal::{Coverage, Entry, Frame, FrameBuilder, System, encode_system};
+use crate::rules::program::{Series, Window};
 use crate::runtime::memory_store::MemoryStore;
 
 const PARTITIONS: u16 = 3;
@@ -39,6 +41,14 @@ rules:
    clear: {if: {met: false}}, alert: {summary: s, owner: role:x, playbook: p, next_step: {text: x}}}
 - {id: few, title: t, why: w, severity: warning, family: few, entity: service,
    when: {count: {topic: error_log, where: {event: connection.made}, within: 1h, lt: 3}, guard: {stall: ignore}},
+   clear: {if: {met: false}}, alert: {summary: s, owner: role:x, playbook: p, next_step: {text: x}}}
+- {id: several, title: t, why: w, severity: warning, family: several, entity: service,
+   when: {count: {topic: error_log, where: {event: connection.failed}, within: 1h, gte: 4}, guard: {min_accounts: 3}},
+   clear: {if: {met: false}},
+   alert: {summary: '{{value}} of {{accounts}}', owner: role:x, playbook: p, next_step: {text: x}}}
+- {id: unusual, title: t, why: w, severity: warning, family: unusual, entity: platform,
+   when: {compare: {topic: error_log, where: {event: connection.failed}, within: 24h, against: baseline, gte: 100%},
+     guard: {significance: 0.001, min_accounts: 2}},
    clear: {if: {met: false}}, alert: {summary: s, owner: role:x, playbook: p, next_step: {text: x}}}
 - {id: own, title: t, why: w, severity: info, family: own, entity: account,
    when: {count: {topic: error_log, where: {event: connection.failed}, within: 1h, gte: 3}},
@@ -310,20 +320,89 @@ fn row(tasks: &[Task], kind: &str, part: &str) -> Option<Row> {
     tasks[home].store.rows().get(&key).map(|bytes| Row::decode(bytes).unwrap())
 }
 
-/// The value of a rule's window that ends with the newest match of its series.
-fn value(tasks: &[Task], rule: &str, row: &Row) -> Option<(i128, i128)> {
+/// The state of what a rule judges in a row: how it looks at the window that ends with the newest match.
+fn judged<T>(
+    tasks: &[Task],
+    (rule, row): (&str, &Row),
+    mut look: impl FnMut(&SeriesState, &Series, &Window, Span) -> T,
+) -> Option<T> {
     let program = tasks[0].engine.program();
     let rule = program.rules.iter().find(|own| &*own.id == rule).unwrap();
     let detector = &rule.conditions[0].detector;
     let own = &program.series[usize::from(detector.series().unwrap().0)];
     let state = row.series(own.key)?;
-    let value = state.value(own, detector.window().unwrap(), Span::UpTo(state.newest()?));
+    Some(look(state, own, detector.window().unwrap(), Span::UpTo(state.newest()?)))
+}
+
+/// The value of a rule's window that ends with the newest match of its series.
+fn value(tasks: &[Task], rule: &str, row: &Row) -> Option<(i128, i128)> {
+    let value = judged(tasks, (rule, row), |state, own, window, span| state.value(own, window, span))?;
     Some((value.num, value.den))
 }
 
-fn check_rows(world: &World) {
+/// Whether a time lies in the hour of panes that ends with another.
+fn within(time: i64, newest: i64) -> bool {
     let pane = |time: i64| time.div_euclid(MINUTE_MS);
-    let within = |time: i64, newest: i64| pane(time) > pane(newest) - 60 && pane(time) <= pane(newest);
+    pane(time) > pane(newest) - 60 && pane(time) <= pane(newest)
+}
+
+/// The rule of several accounts: the row of a service knows whose the failures of the last hour are, and there was an
+/// alert if a window had enough failures of enough accounts.
+fn check_several(world: &World) {
+    for service in 0..2 {
+        let own: Vec<_> = world.events.iter().filter(|own| own.2 && own.4 == service).collect();
+        let seen = |newest: i64| {
+            let seen: Vec<_> = own.iter().filter(|own| within(own.0, newest)).collect();
+            (seen.len(), seen.iter().map(|own| own.1).collect::<BTreeSet<u8>>().len())
+        };
+        let newest = own.iter().map(|own| own.0).max();
+        let found = row(&world.tasks, "service", &format!("s{service}")).and_then(|row| {
+            judged(&world.tasks, ("several", &row), |state, own, window, span| {
+                (state.value(own, window, span).num, state.accounts(own, window, span))
+            })
+        });
+        let expected = newest.map(seen).map(|(events, accounts)| (events as i128, accounts as u64));
+        assert_eq!(found, expected, "failures of s{service} and their accounts");
+        let key = format!("\"dedup_key\":\"several/service/s{service}\"");
+        let mut said = world.tasks.iter().flat_map(|task| &task.said).filter(|said| said.contains(&key));
+        let opened = said.any(|said| said.contains("\"action\":\"opened\""));
+        let is_enough = |newest: i64| {
+            let (events, accounts) = seen(newest);
+            events >= 4 && accounts >= 3
+        };
+        if newest.is_some_and(is_enough) {
+            assert!(opened, "s{service} has enough failures of enough accounts");
+        }
+        // Only what is known at some time can open; later events of the past may make windows fuller, never emptier.
+        assert!(!opened || own.iter().any(|own| is_enough(own.0)), "s{service} never had enough");
+    }
+}
+
+/// What is usual on the platform: what a state finds that counts every failure itself.
+fn check_usual(world: &World) {
+    let mut calendar = Calendar::new();
+    let until = Timestamp(world.now - LATENESS_MS);
+    let failures = world.events.iter().filter(|own| own.2);
+    let profiles = row(&world.tasks, "platform", "").and_then(|row| {
+        let first = row.first_event().unwrap().max(Timestamp(START));
+        judged(&world.tasks, ("unusual", &row), |state, own, _, _| {
+            let mut dull = SeriesState::new(own);
+            for failure in failures.clone() {
+                let sample = Sample { time: Timestamp(failure.0), weight: 1, value: None, midnight: None };
+                dull.add(own, &sample, None, Floor(Timestamp::MIN));
+            }
+            [state, &dull].map(|state| {
+                state.profile((first, until), |time| calendar.hour_at(ZoneIx::UTC, time)).unwrap()
+            })
+        })
+    });
+    match profiles {
+        Some([found, expected]) => assert_eq!(found, expected, "what is usual"),
+        None => assert_eq!(failures.count(), 0),
+    }
+}
+
+fn check_rows(world: &World) {
     for integration in 0..2 {
         let own: Vec<_> = world.events.iter().filter(|own| own.2 && own.3 == integration).collect();
         let newest = own.iter().map(|own| own.0).max();
@@ -398,6 +477,8 @@ fn check(acts: &[Act]) {
     }
     check_rows(&world);
     check_few(&world);
+    check_several(&world);
+    check_usual(&world);
 }
 
 proptest! {
@@ -464,6 +545,33 @@ fn what_a_task_behind_has_not_told_yet_is_no_lack() {
 }
 
 #[test]
+fn failures_of_one_second_count_in_the_hours_in_which_they_happened() {
+    let mut acts = vec![Act::Wait(65 * MINUTE_MS)];
+    // A window of a day has panes of 24 minutes, and one of them holds both.
+    acts.extend([0, 6 * MINUTE_MS, 0].map(|late| Act::Event(late, 1, true, 0, 0)));
+    acts.push(Act::Wait(2000));
+    check(&acts);
+}
+
+#[test]
+fn failures_of_one_account_are_withheld_until_there_are_three() {
+    let mut world = World::new();
+    for account in [0, 0, 0, 0, 0, 1, 0, 2] {
+        world.act(&Act::Event(0, account, true, 0, 0));
+        world.act(&Act::Wait(MINUTE_MS));
+        (0..PARTITIONS).for_each(|task| world.act(&Act::Read(task, 100)));
+    }
+    world.end();
+    check_several(&world);
+    let said = |part: &str| {
+        let is = |said: &&String| said.contains("several/service/s0") && said.contains(part);
+        world.tasks.iter().flat_map(|task| &task.said).filter(is).count()
+    };
+    assert_eq!(said("\"summary\":\"8 of 3\""), 2, "it opened, and was resolved with these words");
+    assert!(said("not_significant") > 0);
+}
+
+#[test]
 fn a_lost_frame_of_a_task_stops_the_reader() {
     let mut world = World::new();
     for _ in 0..3 {
@@ -503,6 +611,101 @@ fn a_frame_that_divides_otherwise_stops_the_reader() {
     let end = frame(3, 7, 11).unwrap_err();
     assert!(matches!(end, StepError::Overlap { from: 7, known: 9, .. }), "{end}");
     frame(3, 10, 11).unwrap();
+}
+
+/// A task that has these rules, and does nothing yet but read what another sends.
+fn reader(rules: &str) -> Task {
+    let mut task = Task::new(0);
+    let source = SourcePartition { topic: "journal".into(), partition: 1 };
+    let added = System::SourceAdded { source, kind: Kind::Control, first: 0, lateness_ms: 0 };
+    let mut bytes = Vec::new();
+    encode_system(&added, &mut bytes);
+    task.step(0, &(Timestamp(START), bytes)).unwrap();
+    apply(&mut task, rules);
+    task
+}
+
+fn apply(task: &mut Task, rules: &str) {
+    let body = vec![("r.yaml".into(), rules.into())];
+    let offset = task.engine.position();
+    let system = System::Rules { generation: offset, rule_set: "r".into(), body, seed: false };
+    let mut bytes = Vec::new();
+    encode_system(&system, &mut bytes);
+    task.step(offset, &(Timestamp(START), bytes)).unwrap();
+}
+
+/// Lets a task read the roll-up of this number, of failures of the service s0: of each share the account, whether it leaves,
+/// and how many.
+fn tell(task: &mut Task, number: i64, shares: &[(u32, bool, u64)]) {
+    let program = task.engine.program();
+    let rule = program.rules.iter().find(|own| &*own.id == "several").unwrap();
+    let series = program.series[usize::from(rule.conditions[0].detector.series().unwrap().0)].key;
+    let share = |(member, leaves, count): &(u32, bool, u64)| Share {
+        member: *member,
+        leaves: *leaves,
+        newest: Timestamp(START),
+        count: *count,
+        sum: 0,
+        base: 0,
+    };
+    let shares = shares.iter().map(share).collect();
+    let members = (0..9).map(|n| Member { account: format!("a{n}").into(), tier: None, arr_minor: None });
+    let rollup = Rollup {
+        kind: "service".into(),
+        part: "s0".into(),
+        second: START / 1000,
+        members: members.collect(),
+        series: vec![Contribution { series, shares, ..Contribution::default() }],
+        ..Rollup::default()
+    };
+    let offset = task.engine.position();
+    let source = SourcePartition { topic: "journal".into(), partition: 1 };
+    let coverage = Coverage {
+        source,
+        from: number,
+        to: number,
+        end: number,
+        watermark: Timestamp::MIN,
+        caught_up: true,
+    };
+    let mut bytes = Vec::new();
+    crate::journal::items::encode_items(&[Item::Rollup(rollup)], &coverage, &mut bytes);
+    task.step(offset, &(Timestamp(START), bytes)).unwrap();
+}
+
+/// The failures of the service s0 and whose they are.
+fn told(task: &mut Task) -> (i128, u64) {
+    task.commit(true);
+    let key = KeyParts { kind: "service", account: None, part: "s0" }.encode();
+    let row = Row::decode(&task.store.rows()[&key]).unwrap();
+    judged(std::slice::from_ref(task), ("several", &row), |state, own, window, span| {
+        (state.value(own, window, span).num, state.accounts(own, window, span))
+    })
+    .unwrap()
+}
+
+#[test]
+fn what_comes_and_goes_within_a_second_is_gone() {
+    let mut task = reader(RULES);
+    tell(&mut task, 0, &[(1, false, 1), (2, false, 1)]);
+    assert_eq!(told(&mut task), (2, 2));
+    tell(&mut task, 1, &[(1, true, 2), (1, false, 1)]);
+    assert_eq!(told(&mut task), (1, 1), "account 1 left, came back and left again");
+}
+
+#[test]
+fn a_bound_on_accounts_that_changes_keeps_what_is_known_of_them() {
+    let mut task = reader(RULES);
+    tell(&mut task, 0, &[(1, false, 1), (2, false, 1)]);
+    apply(&mut task, &RULES.replace("min_accounts: 3", "min_accounts: 9"));
+    assert_eq!(told(&mut task), (2, 2));
+    let unguarded = RULES.replace(", guard: {min_accounts: 3}", "").replace(" of {{accounts}}", "");
+    apply(&mut task, &unguarded);
+    tell(&mut task, 1, &[(3, false, 1)]);
+    assert_eq!(told(&mut task), (3, 0), "nothing asks for accounts");
+    apply(&mut task, &RULES.replace(" of {{accounts}}", ""));
+    tell(&mut task, 2, &[(3, false, 1), (4, false, 1)]);
+    assert_eq!(told(&mut task), (5, 2), "the count goes on, accounts are known from then on");
 }
 
 #[test]

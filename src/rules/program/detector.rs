@@ -217,6 +217,10 @@ pub struct Series {
 }
 
 /// What a series keeps beside its measure, because a guard or an output asks for it.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each of them is asked for or not, whatever the others are"
+)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Extras {
     /// Own gaps between matches (guard `usual_gap`), in 64ths of this `for`, ms; 0: none.
@@ -227,6 +231,8 @@ pub struct Extras {
     pub days: bool,
     /// The last value of each of the latest days is needed.
     pub pace: bool,
+    /// Across accounts: whose the matches are is kept, for the guard `min_accounts` or the output `accounts`.
+    pub accounts: bool,
 }
 
 impl Extras {
@@ -238,6 +244,7 @@ impl Extras {
             dispersion: guards.own_dispersion,
             days: guards.min_days.is_some(),
             pace: false,
+            accounts: guards.min_accounts.is_some(),
         }
     }
 }

@@ -518,7 +518,6 @@ fn what_this_build_lacks_is_refused_by_name() {
             ("  expires_after: 2h", "  expires_after: 2h\n  collapse_to: {entity: account}"),
             ("  timezone: account", "  priority: {sentiment: {score: a.b, upto: [1, 2, 3, 4]}}"),
             ("usual_gap: 1.0, stall: ignore", "usual_gap: 1.0"),
-            ("within: 10m, gte: 3}", "within: 10m, gte: 3}\n    guard: {min_accounts: 3}"),
             ("topic: usage, where: {event: login.failed}", "topic: health"),
             ("given: [{at: 0m, b", "given: [{at: 0m, lose: usage, for: 2d}, {at: 0m, b"),
         ],
@@ -533,8 +532,6 @@ fn what_this_build_lacks_is_refused_by_name() {
               hint: leave it out; it counts 1
             a.yaml:37:5: this build has no `stall handling` yet [E08]
               hint: write `guard: {stall: ignore}` in this condition
-            a.yaml:23:13: this build has no `min_accounts` yet [E08]
-              hint: leave it out
             a.yaml:22:20: this build has no `topic: health` yet [E08]
               hint: leave the rule out
             a.yaml:77:22: this build has no `lose` yet [E08]
@@ -555,9 +552,14 @@ fn what_no_row_across_accounts_sees_is_refused() {
         ("platform", "{level: {topic: billing, within: 1h, relative_to: account.arr_minor, gte: 1}}"),
         ("platform", "{absence: {topic: billing, for: 1h, arm: account.created_at}, guard: {stall: ignore}}"),
         ("platform", "{count: {topic: billing, within: 1h, gte: 1, reset: {topic: billing}}}"),
+        ("platform", "{level: {topic: billing, within: 1h, gte: 5}, guard: {min_accounts: 2}}"),
+        ("platform", "{absence: {topic: billing, for: 1h}, guard: {stall: ignore, min_accounts: 2}}"),
+        ("platform", "{count: {topic: billing, within: 1h, gte: 5}, guard: {min_accounts: 0}}"),
+        ("platform", "{count: {topic: billing, within: 1h, gte: 5}, guard: {min_accounts: 16385}}"),
+        ("account", "{count: {topic: billing, within: 1h, gte: 5}, guard: {min_accounts: 2}}"),
         (
-            "platform",
-            "{compare: {topic: billing, within: 1h, against: baseline, gte: 50%}, guard: {significance: 0.001}}",
+            "[account, region]",
+            "{compare: {topic: error_log, within: 7d, against: previous, gte: 1}, guard: {min_accounts: 3}}",
         ),
     ];
     let mut told = String::new();
@@ -580,8 +582,16 @@ fn what_no_row_across_accounts_sees_is_refused() {
           hint: leave `arm` out
         a.yaml:5:10: reset is not seen here: events of billing belong to accounts [E08]
           hint: use count with `gte: 1`
-        a.yaml:5:10: this build has no `baseline across accounts` yet [E08]
-          hint: write `against: previous`
+        a.yaml:5:64: min_accounts does not fit a level [E08]
+          it counts accounts with matches; hint: leave it out
+        a.yaml:5:70: min_accounts does not fit an absence [E08]
+          it counts accounts with matches; hint: leave it out
+        a.yaml:5:78: 0 is not between 1 and 16384 [E05]
+        a.yaml:5:78: 16385 is not between 1 and 16384 [E05]
+        a.yaml:5:78: a row of one account never has matches of several [E08]
+          hint: leave it out, or take an entity across accounts: `entity: platform`
+        a.yaml:5:101: a row of one account never has matches of several [E08]
+          hint: leave it out, or take an entity across accounts: `entity: platform`
     "#]]
     .assert_eq(&told);
 }
