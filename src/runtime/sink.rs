@@ -22,7 +22,7 @@ pub struct Outgoing<'a> {
 }
 
 /// Writing failed for good: this sink is dropped, its open transaction with it, and a new one is made.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("writing failed: {0}")]
 pub struct SinkError(pub String);
 

@@ -6,6 +6,7 @@ pub mod admin;
 pub mod batch;
 pub mod changelog;
 pub mod dead_letters;
+mod maker;
 pub mod rows;
 pub mod settings;
 pub mod sink;

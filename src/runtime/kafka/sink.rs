@@ -3,8 +3,7 @@
 //! Both are idempotent producers. Any delivery error ends a sink: records after the failed one may be written already, so
 //! only a new sink and what was committed tell where to go on.
 
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
-use std::thread::JoinHandle;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientContext;
@@ -15,6 +14,7 @@ use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext};
 use tracing::warn;
 
 use super::batch::Reporting;
+use super::maker::Maker;
 use super::source::{KafkaSource, Rebalances, native};
 use super::watch::Watch;
 use super::{Connection, REQUEST_TIMEOUT};
@@ -229,13 +229,10 @@ impl Sink for PlainSink {
     }
 }
 
-/// A writer of transactions, which are made on a thread of their own: the client's calls block for several round trips.
+/// A writer of transactions.
 pub struct TransactionalSink {
     next: Vec<Kept>,
-    orders: Option<mpsc::Sender<Transaction>>,
-    results: mpsc::Receiver<Result<(), SinkError>>,
-    thread: Option<JoinHandle<()>>,
-    under_way: bool,
+    maker: Maker<Transaction>,
     consumer: Arc<BaseConsumer<Rebalances>>,
 }
 
@@ -268,36 +265,19 @@ impl TransactionalSink {
         let producer = Producer::new(producer.map_err(failed)?);
         producer.init_transactions(REQUEST_TIMEOUT).map_err(failed)?;
         let timeout = connection.transaction_timeout();
-        let (orders, receive_order) = mpsc::channel::<Transaction>();
-        let (send_result, results) = mpsc::channel();
-        let thread = std::thread::Builder::new()
-            .name(format!("transactions-{thread}"))
-            .spawn(move || {
-                let mut sent = 0;
-                for transaction in receive_order {
-                    sent += transaction.records.len() as u64;
-                    let result = commit(&producer, &transaction, sent, timeout);
-                    let failed = result.is_err();
-                    // Nobody listens any more: the sink is being dropped, and so is the producer then.
-                    if send_result.send(result).is_err() || failed {
-                        break;
-                    }
-                }
-            })
-            .map_err(|error| SinkError(error.to_string()))?;
-        Ok(Self {
-            next: Vec::new(),
-            orders: Some(orders),
-            results,
-            thread: Some(thread),
-            under_way: false,
-            consumer: source.consumer(),
-        })
+        let mut sent = 0;
+        let make = move |transaction: Transaction| {
+            sent += transaction.records.len() as u64;
+            commit(&producer, &transaction, sent, timeout)
+        };
+        // The broker has given the transaction up after the time-out: what is not back by then stays away.
+        let maker = Maker::start(format!("transactions-{thread}"), timeout * 2, make)?;
+        Ok(Self { next: Vec::new(), maker, consumer: source.consumer() })
     }
 }
 
-/// Makes one transaction, after whose records the client was given so many. An error, a time-out included, leaves the outcome
-/// open: the producer is not used again.
+/// Makes one transaction, after whose records the client was given so many. All of it shares the time-out after which the
+/// broker gives it up. An error, a time-out included, leaves the outcome open: the producer is not used again.
 fn commit(
     producer: &Producer,
     transaction: &Transaction,
@@ -305,6 +285,7 @@ fn commit(
     timeout: Duration,
 ) -> Result<(), SinkError> {
     let deadline = Instant::now() + timeout;
+    let left = || deadline.saturating_duration_since(Instant::now());
     producer.begin_transaction().map_err(failed)?;
     for record in &transaction.records {
         let headers: Vec<(&str, &[u8])> =
@@ -323,13 +304,13 @@ fn commit(
     }
     if !transaction.offsets.is_empty() {
         let offsets = native(&transaction.offsets).map_err(|error| SinkError(error.to_string()))?;
-        producer.send_offsets_to_transaction(&offsets, &transaction.member, timeout).map_err(failed)?;
+        producer.send_offsets_to_transaction(&offsets, &transaction.member, left()).map_err(failed)?;
     }
     // The client's own flush looks once in 100 ms.
     if !drain(producer, sent, deadline)? {
         return Err(SinkError("records of a transaction were not acknowledged in time".to_owned()));
     }
-    producer.commit_transaction(timeout).map_err(failed)
+    producer.commit_transaction(left()).map_err(failed)
 }
 
 impl Sink for TransactionalSink {
@@ -357,47 +338,22 @@ impl Sink for TransactionalSink {
     }
 
     fn start_commit(&mut self, offsets: &[(SourcePartition, i64)]) -> Result<(), SinkError> {
-        if self.under_way {
+        if self.maker.is_busy() {
             return Err(SinkError("a commit is under way already".to_owned()));
         }
         let member = self
             .consumer
             .group_metadata()
             .ok_or_else(|| SinkError("the reader is in no group".to_owned()))?;
-        let transaction = Transaction {
+        self.maker.order(Transaction {
             records: std::mem::take(&mut self.next),
             offsets: offsets.iter().map(|(partition, offset)| (partition.clone(), Some(*offset))).collect(),
             member,
-        };
-        let sent = self.orders.as_ref().and_then(|orders| orders.send(transaction).ok());
-        self.under_way = sent.is_some();
-        sent.ok_or_else(|| SinkError("an earlier transaction failed".to_owned()))
+        })
     }
 
     fn commit_done(&mut self, wait: Duration) -> Result<bool, SinkError> {
-        if !self.under_way {
-            return Ok(true);
-        }
-        match self.results.recv_timeout(wait) {
-            Ok(result) => {
-                self.under_way = false;
-                result.map(|()| true)
-            }
-            Err(mpsc::RecvTimeoutError::Timeout) => Ok(false),
-            Err(mpsc::RecvTimeoutError::Disconnected) => {
-                Err(SinkError("the thread that makes transactions is gone".to_owned()))
-            }
-        }
-    }
-}
-
-impl Drop for TransactionalSink {
-    /// Waits for a commit that is under way: its outcome must be settled before anybody asks for the committed offsets.
-    fn drop(&mut self) {
-        self.orders = None;
-        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
-            warn!("the thread that makes transactions had panicked");
-        }
+        self.maker.is_done(wait)
     }
 }
 
