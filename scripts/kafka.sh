@@ -1,16 +1,22 @@
 #!/usr/bin/env bash
-# A real Kafka broker (one KRaft node) and a real schema registry for tests and benches, from Maven Central.
+# Real Kafka brokers (KRaft nodes) and a real schema registry for tests and benches, from Maven Central.
 #
-#   scripts/kafka.sh install                    Java, Maven and the jars, if missing
-#   scripts/kafka.sh start DIR                  start a broker; its address is printed and left in DIR/bootstrap
-#   scripts/kafka.sh stop DIR                   stop it; a later start of the same DIR finds its data and its address again
-#   scripts/kafka.sh tool CLASS ARGS…           run one of Kafka's command-line tools
-#   scripts/kafka.sh registry start|stop DIR    a Confluent-compatible registry; its address is left in DIR/registry
+#   scripts/kafka.sh install                       Java, Maven and the jars, if missing
+#   scripts/kafka.sh start DIR                     start a broker; its address is printed and left in DIR/bootstrap
+#   scripts/kafka.sh stop DIR                      stop it; a later start of the same DIR finds its data and its address again
+#   scripts/kafka.sh cluster start|stop DIR        three of them that hold three copies of everything, two of them in sync
+#   scripts/kafka.sh node start|stop|kill DIR N    one of the three (1 to 3): start it, ask it to end, end it with kill -9
+#   scripts/kafka.sh tool CLASS ARGS…              run one of Kafka's command-line tools
+#   scripts/kafka.sh registry start|stop DIR       a Confluent-compatible registry; its address is left in DIR/registry
 #
-# A process's id lies beside its address (DIR/broker.pid, DIR/registry.pid) for tests that kill it.
+# A process's id lies beside its address (DIR/broker.pid, of a cluster DIR/N/broker.pid, DIR/registry.pid) for tests that
+# kill it.
 set -euo pipefail
 
 readonly APICURIO=3.0.9
+readonly NODE_HEAP_MB=400
+readonly nodes=(1 2 3)
+readonly tool_heap=(-Xmx256m -XX:+UseSerialGC -XX:TieredStopAtLevel=1)
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 readonly here
 readonly cache="${XDG_CACHE_HOME:-$HOME/.cache}/forewarn/kafka"
@@ -61,17 +67,18 @@ answers() {
   (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null
 }
 
-# Below the range from which connections take theirs.
-free_port() {
-  local port
-  for _ in {1..100}; do
+# So many different ports, below the range from which connections take theirs.
+free_ports() {
+  local count=$1 port found=' '
+  for _ in {1..200}; do
     port=$((20000 + RANDOM % 12000))
-    answers "$port" || {
-      printf '%s\n' "$port"
+    [[ $found == *" $port "* ]] || answers "$port" || found+="$port "
+    (($(wc -w <<<"$found") < count)) || {
+      printf '%s\n' "$found"
       return
     }
   done
-  fail "no free port found"
+  fail "no free ports found"
 }
 
 alive() {
@@ -107,56 +114,119 @@ stop_process() {
   rm -f "$pid_file"
 }
 
-configure_broker() {
-  local dir=$1 broker controller
-  broker=$(free_port)
-  controller=$(free_port)
-  while ((controller == broker)); do controller=$(free_port); done
+# configure DIR NODE PORT VOTERS COPIES ID: writes a node's settings and formats its storage.
+configure() {
+  local dir=$1 node=$2 port=$3 voters=$4 copies=$5 id=$6 controller
+  local in_sync=$((copies > 1 ? 2 : 1))
+  # Its own place in NODE@HOST:PORT,…
+  controller=${voters#*"$node@"}
+  controller=${controller%%,*}
+  mkdir -p "$dir"
   cat >"$dir/server.properties" <<PROPERTIES
 process.roles=broker,controller
-node.id=1
-controller.quorum.bootstrap.servers=127.0.0.1:$controller
-listeners=PLAINTEXT://127.0.0.1:$broker,CONTROLLER://127.0.0.1:$controller
-advertised.listeners=PLAINTEXT://127.0.0.1:$broker
+node.id=$node
+controller.quorum.voters=$voters
+listeners=PLAINTEXT://127.0.0.1:$port,CONTROLLER://$controller
+advertised.listeners=PLAINTEXT://127.0.0.1:$port
 controller.listener.names=CONTROLLER
 listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
 inter.broker.listener.name=PLAINTEXT
 log.dirs=$dir/data
-offsets.topic.replication.factor=1
+default.replication.factor=$copies
+min.insync.replicas=$in_sync
+offsets.topic.replication.factor=$copies
 offsets.topic.num.partitions=4
-transaction.state.log.replication.factor=1
-transaction.state.log.min.isr=1
+transaction.state.log.replication.factor=$copies
+transaction.state.log.min.isr=$in_sync
 transaction.state.log.num.partitions=4
-share.coordinator.state.topic.replication.factor=1
-share.coordinator.state.topic.min.isr=1
+share.coordinator.state.topic.replication.factor=$copies
+share.coordinator.state.topic.min.isr=$in_sync
 group.initial.rebalance.delay.ms=0
 auto.create.topics.enable=false
 PROPERTIES
-  local id
-  id=$(run_class kafka.tools.StorageTool random-uuid)
-  run_class kafka.tools.StorageTool format -t "$id" -c "$dir/server.properties" --standalone >"$dir/format.log" 2>&1 ||
+  run_class kafka.tools.StorageTool format -t "$id" -c "$dir/server.properties" >"$dir/format.log" 2>&1 ||
     fail "the storage could not be formatted; see $dir/format.log"
-  printf '127.0.0.1:%s\n' "$broker" >"$dir/bootstrap"
+  printf '127.0.0.1:%s\n' "$port" >"$dir/bootstrap"
+}
+
+# launch DIR MEGABYTES: starts a node that is configured, with so much heap.
+launch() {
+  local dir=$1 heap_mb=$2
+  alive "$dir/broker.pid" && fail "a broker runs in $dir already"
+  setsid java -Dlog4j2.configurationFile="$here/kafka/log4j2.xml" -Dkafka.logs.dir="$dir" \
+    "-Xms${heap_mb}m" "-Xmx${heap_mb}m" -XX:+UseSerialGC -cp "$jars/*" kafka.Kafka "$dir/server.properties" \
+    >>"$dir/broker.log" 2>&1 </dev/null 9>&- &
+  printf '%s\n' "$!" >"$dir/broker.pid"
+}
+
+# Until a node that was launched answers.
+await() {
+  local dir=$1 address
+  address=$(<"$dir/bootstrap")
+  wait_for "$dir/broker.pid" "$dir/broker.log" answers "${address##*:}"
+}
+
+# A port answers before its broker is registered: only the second says that topics can be made, on so many brokers.
+registered() {
+  local address=$1 count=$2 log=$3 found
+  for _ in {1..60}; do
+    found=$(run_class org.apache.kafka.tools.ClusterTool list-endpoints --bootstrap-server "$address" 2>>"$log" |
+      grep -c '^[0-9]') || true
+    ((found < count)) || return 0
+    sleep 0.5
+  done
+  fail "the brokers do not answer; see $log"
 }
 
 start_broker() {
-  local dir=$1
+  local dir=$1 ports
   mkdir -p "$dir"
   dir=$(cd "$dir" && pwd)
   alive "$dir/broker.pid" && fail "a broker runs in $dir already"
-  heap=(-Xms64m -Xmx256m -XX:+UseSerialGC -XX:TieredStopAtLevel=1)
-  [[ -f $dir/bootstrap ]] || configure_broker "$dir"
-  setsid java -Dlog4j2.configurationFile="$here/kafka/log4j2.xml" -Dkafka.logs.dir="$dir" \
-    -Xms512m -Xmx512m -XX:+UseSerialGC -cp "$jars/*" kafka.Kafka "$dir/server.properties" \
-    >"$dir/broker.log" 2>&1 </dev/null 9>&- &
-  printf '%s\n' "$!" >"$dir/broker.pid"
-  local address
-  address=$(<"$dir/bootstrap")
-  wait_for "$dir/broker.pid" "$dir/broker.log" answers "${address##*:}"
-  # The port answers before the broker is registered: only the second says that topics can be made.
-  run_class org.apache.kafka.tools.TopicCommand --bootstrap-server "$address" --list >/dev/null 2>>"$dir/broker.log" ||
-    fail "the broker does not answer; see $dir/broker.log"
-  printf '%s\n' "$address"
+  heap=("${tool_heap[@]}")
+  if [[ ! -f $dir/bootstrap ]]; then
+    read -ra ports < <(free_ports 2)
+    configure "$dir" 1 "${ports[0]}" "1@127.0.0.1:${ports[1]}" 1 "$(run_class kafka.tools.StorageTool random-uuid)"
+  fi
+  launch "$dir" 512
+  await "$dir"
+  registered "$(<"$dir/bootstrap")" 1 "$dir/broker.log"
+  cat "$dir/bootstrap"
+}
+
+start_cluster() {
+  local dir=$1 node id voters ports
+  mkdir -p "$dir"
+  dir=$(cd "$dir" && pwd)
+  heap=("${tool_heap[@]}")
+  if [[ ! -f $dir/bootstrap ]]; then
+    read -ra ports < <(free_ports 6)
+    voters="1@127.0.0.1:${ports[3]},2@127.0.0.1:${ports[4]},3@127.0.0.1:${ports[5]}"
+    id=$(run_class kafka.tools.StorageTool random-uuid)
+    for node in "${nodes[@]}"; do
+      configure "$dir/$node" "$node" "${ports[node - 1]}" "$voters" 3 "$id"
+    done
+    printf '127.0.0.1:%s,127.0.0.1:%s,127.0.0.1:%s\n' "${ports[@]:0:3}" >"$dir/bootstrap"
+  fi
+  for node in "${nodes[@]}"; do launch "$dir/$node" "$NODE_HEAP_MB"; done
+  for node in "${nodes[@]}"; do await "$dir/$node"; done
+  registered "$(<"$dir/bootstrap")" 3 "$dir/tools.log"
+  cat "$dir/bootstrap"
+}
+
+# All at once: the last one alone would wait in vain for a majority that takes note of its end.
+stop_cluster() {
+  local dir=$1 node
+  for node in "${nodes[@]}"; do stop_process "$dir/$node/broker.pid" & done
+  wait
+}
+
+kill_process() {
+  local pid_file=$1
+  alive "$pid_file" || fail "no process of $pid_file runs"
+  kill -9 "$(<"$pid_file")"
+  while alive "$pid_file"; do sleep 0.1; done
+  rm -f "$pid_file"
 }
 
 start_registry() {
@@ -177,7 +247,8 @@ start_registry() {
   local jar
   jar=$(find "$home" -name 'apicurio-registry-app-*-runner.jar' | head -n 1)
   [[ -n $jar ]] || fail "no runnable registry in $home"
-  port=$(free_port)
+  port=$(free_ports 1)
+  port=${port// /}
   (
     cd "$(dirname "$jar")"
     exec setsid java -Xmx512m -Dquarkus.http.host=127.0.0.1 -Dquarkus.http.port="$port" -jar "$jar" \
@@ -202,13 +273,25 @@ case "${1:-} ${2:-}" in
   "stop "?*) stop_process "$2/broker.pid" ;;
   "tool "?*)
     jars=$(libs)
-    heap=(-Xmx256m -XX:+UseSerialGC -XX:TieredStopAtLevel=1)
+    heap=("${tool_heap[@]}")
     run_class "${@:2}"
     ;;
+  "cluster start")
+    jars=$(libs)
+    start_cluster "${3:?the folder}"
+    ;;
+  "cluster stop") stop_cluster "${3:?the folder}" ;;
+  "node start")
+    jars=$(libs)
+    launch "${3:?the folder}/${4:?which node}" "$NODE_HEAP_MB"
+    await "$3/$4"
+    ;;
+  "node stop") stop_process "${3:?the folder}/${4:?which node}/broker.pid" ;;
+  "node kill") kill_process "${3:?the folder}/${4:?which node}/broker.pid" ;;
   "registry start") start_registry "${3:?the folder}" ;;
   "registry stop") stop_process "${3:?the folder}/registry.pid" ;;
   *)
-    sed -n '2,10s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2
+    sed -n '2,13s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2
     exit 2
     ;;
 esac
