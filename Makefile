@@ -7,7 +7,7 @@ export CARGO_TARGET_DIR ?= $(cache)/target
 # A compiler cache, where there is one, serves the C++ of all profiles; through PATH, which no build script watches.
 export PATH := $(if $(wildcard /usr/lib/ccache),/usr/lib/ccache:)$(PATH)
 
-.PHONY: help demo test check unit deny bench
+.PHONY: help demo test check unit deny bench soak
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -35,3 +35,7 @@ deny: ## licences, bans and sources of the dependencies (needs cargo-deny)
 bench: ## workload W1 on a real broker against a bare consumer, in one run
 	@scripts/install.sh test
 	scripts/bench.sh
+
+soak: ## faults of workers and brokers for FOR=600 seconds, drawn by SEED=1; then all that was published is verified
+	@scripts/install.sh test
+	scripts/soak.sh

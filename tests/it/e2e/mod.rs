@@ -12,5 +12,6 @@ mod journal;
 mod lost;
 mod mappings;
 mod skew;
+mod soak;
 mod state;
 mod tools;
