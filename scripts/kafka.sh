@@ -144,6 +144,8 @@ share.coordinator.state.topic.min.isr=$in_sync
 group.initial.rebalance.delay.ms=0
 auto.create.topics.enable=false
 PROPERTIES
+  # A broker that was killed may come back only when its session is over: sooner than by default.
+  ((copies == 1)) || printf 'broker.session.timeout.ms=5000\nbroker.heartbeat.interval.ms=1000\n' >>"$dir/server.properties"
   run_class kafka.tools.StorageTool format -t "$id" -c "$dir/server.properties" >"$dir/format.log" 2>&1 ||
     fail "the storage could not be formatted; see $dir/format.log"
   printf '127.0.0.1:%s\n' "$port" >"$dir/bootstrap"

@@ -8,11 +8,12 @@ VERSION, FRAME = 1, 0
 FIRST_OF_TASKS = 8
 HAS_ACCOUNT, HAS_ALIAS, HAS_USER, HAS_MORE = 16, 32, 64, 128
 HAS_INDEX, HAS_PROPERTIES = 8, 16
-# The fields that records of the soak have, and what intake adds, by number: a string of the frame's dictionary, or an integer.
-TEXTS = {13, 14, 17, 18, 19, 21, 53, 69}
-OWN_TEXTS = {41, 63}
-INTEGERS = {16, 26, 45}
-BOOLEANS = {70}
+# The fields that events of the soak have, what intake adds included, by number; the first are strings of the frame's
+# dictionary.
+TEXTS = {13: "integration", 17: "error_code", 35: "scope", 53: "status", 69: "author"}
+OWN_TEXTS = {41: "invoice_id", 63: "ticket_id"}
+INTEGERS = {16: "severity_number", 45: "attempt_count", 62: "object_version"}
+BOOLEANS = {70: "is_public", 87: "is_follow_up"}
 
 
 class Malformed(Exception):

@@ -83,13 +83,16 @@ class Load:
         return {"type": "invoice.paid", "invoice_id": invoice}
 
     def failure(self, account):
-        """Plans of some failures, perhaps too few, mended, perhaps with failures that no longer count, begun anew."""
+        """Some failures, perhaps too few, mended, perhaps with failures that open nothing, begun anew.
+
+        None beyond what it takes while the alert is open: how often an alert is updated depends on when.
+        """
         integration = f"db{self.random.randrange(3)}"
         plan = self.plans.setdefault((account, integration), collections.deque())
         if not plan:
-            count = self.random.randint(1, FAILURES + 3)
+            count = self.random.choice([1, 3, FAILURES - 1, FAILURES, FAILURES, FAILURES])
             plan.extend(["connection.failed"] * count + ["connection.restored"])
-            plan.extend(["connection.failed"] * self.random.randint(0, 2 if count >= FAILURES else 0))
+            plan.extend(["connection.failed"] * self.random.randint(0, 2 if count == FAILURES else 0))
             plan.append("health.restored")
         return {"event": plan.popleft(), "integration": integration, "error_code": "E_NET"}
 

@@ -93,8 +93,8 @@ class Run:
             place, key, value = self.letter_facts[0]
             self.letter_facts[0] = (place, key, value + b" ")
         elif mutant == "frame lost":
-            with_events = [at for at, frame in enumerate(self.frames) if len(frame.value()) > 500]
-            del self.frames[with_events[len(with_events) // 2]]
+            first = len(self.frames) // 2
+            del self.frames[next(at for at in range(first, len(self.frames)) if has_events(self.frames[at]))]
         elif mutant == "record lost":
             del self.sources[len(self.sources) // 2]
         elif mutant == "decision twice":
@@ -106,6 +106,11 @@ class Run:
             self.transactions[0][-1] = "Ongoing"
         else:
             raise ValueError(mutant)
+
+
+def has_events(message):
+    frame = journal.read(message.value())
+    return frame is not None and bool(frame.events)
 
 
 def place_of_letter(message):
