@@ -14,7 +14,8 @@
 set -euo pipefail
 
 readonly APICURIO=3.0.9
-readonly NODE_HEAP_MB=400
+# Three nodes share a small machine with what is tested: less heap, and no second compiler that competes with it.
+readonly node_options=(-Xms400m -Xmx400m -XX:TieredStopAtLevel=1)
 readonly nodes=(1 2 3)
 readonly tool_heap=(-Xmx256m -XX:+UseSerialGC -XX:TieredStopAtLevel=1)
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -151,12 +152,13 @@ PROPERTIES
   printf '127.0.0.1:%s\n' "$port" >"$dir/bootstrap"
 }
 
-# launch DIR MEGABYTES: starts a node that is configured, with so much heap.
+# launch DIR OPTIONS…: starts a node that is configured, with options for Java.
 launch() {
-  local dir=$1 heap_mb=$2
+  local dir=$1
+  shift
   alive "$dir/broker.pid" && fail "a broker runs in $dir already"
   setsid java -Dlog4j2.configurationFile="$here/kafka/log4j2.xml" -Dkafka.logs.dir="$dir" \
-    "-Xms${heap_mb}m" "-Xmx${heap_mb}m" -XX:+UseSerialGC -cp "$jars/*" kafka.Kafka "$dir/server.properties" \
+    "$@" -XX:+UseSerialGC -cp "$jars/*" kafka.Kafka "$dir/server.properties" \
     >>"$dir/broker.log" 2>&1 </dev/null 9>&- &
   printf '%s\n' "$!" >"$dir/broker.pid"
 }
@@ -190,7 +192,7 @@ start_broker() {
     read -ra ports < <(free_ports 2)
     configure "$dir" 1 "${ports[0]}" "1@127.0.0.1:${ports[1]}" 1 "$(run_class kafka.tools.StorageTool random-uuid)"
   fi
-  launch "$dir" 512
+  launch "$dir" -Xms512m -Xmx512m
   await "$dir"
   registered "$(<"$dir/bootstrap")" 1 "$dir/broker.log"
   cat "$dir/bootstrap"
@@ -210,7 +212,7 @@ start_cluster() {
     done
     printf '127.0.0.1:%s,127.0.0.1:%s,127.0.0.1:%s\n' "${ports[@]:0:3}" >"$dir/bootstrap"
   fi
-  for node in "${nodes[@]}"; do launch "$dir/$node" "$NODE_HEAP_MB"; done
+  for node in "${nodes[@]}"; do launch "$dir/$node" "${node_options[@]}"; done
   for node in "${nodes[@]}"; do await "$dir/$node"; done
   registered "$(<"$dir/bootstrap")" 3 "$dir/tools.log"
   cat "$dir/bootstrap"
@@ -285,7 +287,7 @@ case "${1:-} ${2:-}" in
   "cluster stop") stop_cluster "${3:?the folder}" ;;
   "node start")
     jars=$(libs)
-    launch "${3:?the folder}/${4:?which node}" "$NODE_HEAP_MB"
+    launch "${3:?the folder}/${4:?which node}" "${node_options[@]}"
     await "$3/$4"
     ;;
   "node stop") stop_process "${3:?the folder}/${4:?which node}/broker.pid" ;;

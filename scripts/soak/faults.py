@@ -122,7 +122,9 @@ class Faults:
             child.send_signal(signal.SIGCONT)
 
     def node(self, command, number):
+        begin = time.monotonic()
         subprocess.run([KAFKA, "node", command, self.folder / "kafka", str(number)], check=True, timeout=120)
+        self.note(broker=number, command=command, took=round(time.monotonic() - begin, 1))
 
     def broker_down(self, command, number):
         try:
@@ -165,6 +167,7 @@ class Faults:
             ]
 
         wait_for("copies in sync", missing)
+        self.note(in_sync=True)
 
     def deck(self):
         """Every fault on every target once, in any order, but all kinds before any comes again."""
