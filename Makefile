@@ -36,6 +36,6 @@ bench: ## workload W1 on a real broker against a bare consumer, in one run
 	@scripts/install.sh test
 	scripts/bench.sh
 
-soak: ## faults of workers and brokers for FOR=600 seconds, drawn by SEED=1; then all that was published is verified
+soak: ## three workers on three brokers, all under faults for FOR=600 seconds from SEED=1, then everything is verified
 	@scripts/install.sh test
 	scripts/soak.sh

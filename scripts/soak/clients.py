@@ -28,7 +28,7 @@ def bootstrap(folder):
 
 
 def admin(folder):
-    return AdminClient({"bootstrap.servers": bootstrap(folder)})
+    return AdminClient({"bootstrap.servers": bootstrap(folder), "log_level": 4})
 
 
 def partitions(client, topic):

@@ -260,7 +260,8 @@ def table(run, verdict, numbers, setting):
     row("groups across accounts", f"{numbers['groups']:,}, of them {numbers['groups complete']:,} complete")
     row("transactional ids", f"{numbers['transactions']:,}, {len(verdict.mistakes['a transaction is open'])} of them with an "
                              "open transaction")
-    row("workers that ended by themselves", f"{numbers['ended']:,}, and {numbers['ended badly']:,} not with 0 when asked to")
+    row("workers", f"{numbers['begun anew']:,} times a thread began anew, {numbers['ended']:,} processes ended by themselves, "
+                   f"{numbers['ended badly']:,} did not end with 0 when asked to between faults")
     row("seconds from the last fault healed to no lag", setting["drained"])
     row("outcome", "DIFFERS" if verdict.bad() else "as expected")
 

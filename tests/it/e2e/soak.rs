@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::process::Command;
 
-/// Seconds of load and faults; what comes before and after takes about as long again.
-const SECONDS: &str = "30";
+/// Seconds of load and faults, enough for one of every kind; what comes before and after takes about as long again.
+const SECONDS: &str = "40";
 
 #[test]
 #[ignore = "skipped: needs brokers, run `make test`"]
