@@ -103,13 +103,14 @@ def make_topics(folder):
 
 def wait_drained(folder):
     """Each round waits for what the round before has made; two lie between a record and an alert across accounts: tasks
-    tell each other with the first tick of the next second. A round more makes sure that such ticks lie in between."""
+    tell each other with the first tick of the next second. A round more makes sure that such ticks lie in between, as it
+    begins when every partition has two records more."""
     client = admin(folder)
     wait_for("intake", lambda: lag(client, f"{APPLICATION}-intake", ends(client, SOURCES.values())))
     for number in range(4):
         wanted = ends(client, [JOURNAL])
         wait_for(f"detect, round {number}", lambda: lag(client, f"{APPLICATION}-detect", wanted))
-        time.sleep(2)
+        wait_for("ticks", lambda: [place for place, end in ends(client, [JOURNAL]).items() if end < wanted[place] + 2])
 
 
 def main():
