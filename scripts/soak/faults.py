@@ -2,11 +2,13 @@
 
     faults.py DIR SECONDS SEED BINARY
 
-What was done is written to DIR/faults.jsonl, with the seconds since the beginning. Then everything is healed, DIR/healed
+Every kind of fault has its turn, if need be beyond those seconds. What was done is written to DIR/faults.jsonl, with the
+seconds since the beginning. Then everything is healed, DIR/healed
 is made, and the workers go on until DIR/stop is there. A worker that ends by itself is started again, as a supervisor
 would, and written down.
 """
 
+import itertools
 import json
 import pathlib
 import random
@@ -19,6 +21,11 @@ import time
 from clients import admin, wait_for
 
 WORKERS, BROKERS = (1, 2, 3), (1, 2, 3)
+# The faults, by the names of what makes them.
+KINDS = (
+    "worker_killed", "worker_paused", "worker_restarted",
+    "broker_stopped", "broker_killed", "both_killed", "worker_lost",
+)
 # Longer than `kafka.session_timeout` of the workers, which is 6 s.
 SESSION_S = 7
 # How much longer a pause is at most, how long what was killed stays away (sometimes longer than a session), and the time
@@ -171,10 +178,7 @@ class Faults:
 
     def deck(self):
         """Every fault on every target once, in any order, but all kinds before any comes again."""
-        kinds = [
-            self.worker_killed, self.worker_paused, self.worker_restarted,
-            self.broker_stopped, self.broker_killed, self.both_killed, self.worker_lost,
-        ]
+        kinds = [getattr(self, kind) for kind in KINDS]
         columns = [self.random.sample(WORKERS, len(WORKERS)) for _ in kinds]
         for row in range(len(WORKERS)):
             cards = [(kind, column[row]) for kind, column in zip(kinds, columns)]
@@ -183,18 +187,18 @@ class Faults:
     def strike(self):
         # The members of the groups find each other first.
         self.wait(5)
-        while True:
-            for kind, number in self.deck():
-                if time.monotonic() - self.begin >= self.seconds:
-                    return
-                begin = time.monotonic()
-                fault = {"fault": kind.__name__, "target": number}
-                try:
-                    kind(number)
-                except Exception as error:
-                    fault["error"] = repr(error)
-                self.note(**fault, took=round(time.monotonic() - begin, 1))
-                self.wait(self.some_of(BETWEEN_S))
+        decks = itertools.chain.from_iterable(iter(self.deck, None))
+        for count, (kind, number) in enumerate(decks):
+            if count >= len(KINDS) and time.monotonic() - self.begin >= self.seconds:
+                return
+            begin = time.monotonic()
+            fault = {"fault": kind.__name__, "target": number}
+            try:
+                kind(number)
+            except Exception as error:
+                fault["error"] = repr(error)
+            self.note(**fault, took=round(time.monotonic() - begin, 1))
+            self.wait(self.some_of(BETWEEN_S))
 
     def heal(self):
         """Whatever a fault that failed has left behind."""

@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::process::Command;
 
-/// Seconds of load and faults, enough for one of every kind; what comes before and after takes about as long again.
+/// Seconds of load, and of faults if that is enough for one of every kind; what comes before and after takes about half as
+/// long again.
 const SECONDS: &str = "40";
 
 #[test]
@@ -18,4 +19,11 @@ fn faults_of_workers_and_brokers_lose_and_double_nothing() {
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
     assert!(said.contains("| outcome | as expected |"), "{said}");
+    assert!(said.contains("that the verifier notices | 10 of 10 |"), "{said}");
+    for worker in ["killed", "lost", "paused", "restarted"] {
+        assert!(said.contains(&format!("worker {worker}")), "{said}");
+    }
+    for broker in ["killed", "stopped"] {
+        assert!(said.contains(&format!("broker {broker}")), "{said}");
+    }
 }
