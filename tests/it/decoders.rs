@@ -12,6 +12,7 @@ use forewarn::engine::store::Store;
 use forewarn::engine::{Activation, Engine, JournalRecord, Settings};
 use forewarn::event::{Event, Field, Kind, SourcePartition, Timestamp, Value};
 use forewarn::journal::{Coverage, Entry, FrameBuilder, System, encode_system};
+use forewarn::runtime::changelog::{self, marker::Marker};
 use forewarn::runtime::memory_store::MemoryStore;
 
 mod targets;
@@ -176,6 +177,16 @@ fn inputs(name: &str) -> Vec<Vec<u8>> {
         "row" => found.extend(state()[0].clone()),
         "row_key" => found.extend(state()[1].clone()),
         "task_state" => found.extend(state()[2].clone()),
+        "changelog_record" => {
+            let [rows, _, tasks] = state();
+            found.extend(rows.iter().map(|row| {
+                let mut bytes = Vec::new();
+                changelog::put_row(&mut bytes, 7, row);
+                bytes
+            }));
+            let marker = |task| Marker { line: 7, position: 9, rows: 2, task };
+            found.extend(tasks.into_iter().map(|task| marker(task).encode()));
+        }
         // A login by acme, of the fields that stand first; the rest is absent.
         _ => found.push(
             [
@@ -186,6 +197,8 @@ fn inputs(name: &str) -> Vec<Vec<u8>> {
         ),
     }
     assert!(!found.is_empty(), "{name} begins with nothing");
+    // What fuzzing found worth keeping.
+    read_all(&root.join("fuzz/corpus").join(name), "", &mut found);
     found
 }
 

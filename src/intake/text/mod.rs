@@ -37,7 +37,8 @@ pub enum LexiconError {
     Phrases(#[from] BuildError),
 }
 
-/// Scores messages. One a thread: it reuses its buffers.
+/// Scores messages. One a thread: it reuses its buffers. A copy is much cheaper than a new one.
+#[derive(Clone)]
 pub struct Scorer {
     lexicon: Lexicon,
     label: Box<str>,

@@ -1,6 +1,8 @@
 //! Every decoder of bytes that come from outside, one function each: whatever the bytes are, it comes back.
 //!
-//! `tests/it/decoders.rs` runs them over seeds and mutations.
+//! `tests/it/decoders.rs` runs them over seeds and mutations, `fuzz/decoder.rs` guided by coverage.
+
+use std::sync::LazyLock;
 
 use forewarn::document::Mistakes;
 use forewarn::engine::rows::key::KeyParts;
@@ -14,15 +16,17 @@ use forewarn::intake::text::Scorer;
 use forewarn::intake::{Decoded, Format, Intake, NeedsSchema, Record, SchemaId, SourceSettings};
 use forewarn::journal::{Entry, encode_system};
 use forewarn::rules::Options;
+use forewarn::runtime::changelog::{self, marker::Marker};
 
 /// A decoder and its name.
-pub const TARGETS: [(&str, fn(&[u8])); 10] = [
+pub const TARGETS: [(&str, fn(&[u8])); 11] = [
     ("avro_record", avro_record),
     ("json_record", json_record),
     ("journal_record", journal_record),
     ("row", row),
     ("row_key", row_key),
     ("task_state", task_state),
+    ("changelog_record", changelog_record),
     ("rule_file", rule_file),
     ("mapping_file", mapping_file),
     ("registry_schema", registry_schema),
@@ -31,8 +35,10 @@ pub const TARGETS: [(&str, fn(&[u8])); 10] = [
 
 const SCHEMA: SchemaId = SchemaId::Number(1);
 
-fn intake(settings: SourceSettings) -> Option<Intake> {
-    Some(Intake::new(vec![settings], Scorer::english().ok()?))
+static SCORER: LazyLock<Scorer> = LazyLock::new(|| Scorer::english().unwrap());
+
+fn intake(settings: SourceSettings) -> Intake {
+    Intake::new(vec![settings], SCORER.clone())
 }
 
 fn decode(intake: &mut Intake, value: &[u8]) {
@@ -53,7 +59,7 @@ fn decode(intake: &mut Intake, value: &[u8]) {
 /// A source record in Avro, of the schema that usage has; the bytes follow the schema's number.
 fn avro_record(data: &[u8]) {
     let settings = SourceSettings { format: Format::Avro, ..SourceSettings::new("usage", Kind::Usage) };
-    let Some(mut intake) = intake(settings) else { return };
+    let mut intake = intake(settings);
     intake.add_schema(SCHEMA, include_str!("../../../schemas/usage/v1.avsc"));
     let mut value = vec![0, 0, 0, 0, 1];
     value.extend_from_slice(data);
@@ -62,9 +68,7 @@ fn avro_record(data: &[u8]) {
 
 /// A source record in JSON. Tickets have the most fields, and text.
 fn json_record(data: &[u8]) {
-    if let Some(mut intake) = intake(SourceSettings::new("ticket", Kind::Ticket)) {
-        decode(&mut intake, data);
-    }
+    decode(&mut intake(SourceSettings::new("ticket", Kind::Ticket)), data);
 }
 
 /// A record of the journal: frame, tick or system record. What can be read can be written and read again.
@@ -110,6 +114,18 @@ fn task_state(data: &[u8]) {
     drop(Engine::resume(settings, 0, data));
 }
 
+/// A record of the changelog: a row's value or a marker, which differ by their key.
+fn changelog_record(data: &[u8]) {
+    if let Ok((line, row)) = changelog::read_row(data) {
+        let mut bytes = Vec::new();
+        changelog::put_row(&mut bytes, line, row);
+        assert_eq!(changelog::read_row(&bytes).ok(), Some((line, row)));
+    }
+    if let Ok(marker) = Marker::decode(data) {
+        assert_eq!(Marker::decode(&marker.encode()).ok(), Some(marker));
+    }
+}
+
 /// A rule file.
 fn rule_file(data: &[u8]) {
     if let Ok(text) = std::str::from_utf8(data) {
@@ -124,9 +140,10 @@ fn mapping_file(data: &[u8]) {
     if let Some(mapping) = Mapping::parse("fuzz.yaml", text, &mut mistakes) {
         let mut settings = SourceSettings::new("mapped", mapping.kind);
         settings.mappings.push(mapping);
-        if let Some(mut intake) = intake(settings) {
-            decode(&mut intake, br#"{"id":"x","type":"invoice.paid","created":1,"data":{"object":{}}}"#);
-        }
+        decode(
+            &mut intake(settings),
+            br#"{"id":"x","type":"invoice.paid","created":1,"data":{"object":{}}}"#,
+        );
     }
 }
 
@@ -134,7 +151,7 @@ fn mapping_file(data: &[u8]) {
 fn registry_schema(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let settings = SourceSettings { format: Format::Avro, ..SourceSettings::new("usage", Kind::Usage) };
-    let Some(mut intake) = intake(settings) else { return };
+    let mut intake = intake(settings);
     intake.add_schema(SCHEMA, text);
     let mut value = vec![0, 0, 0, 0, 1];
     value.extend((0..64_u16).map(|place| (place * 7 % 23) as u8));
