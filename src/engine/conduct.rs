@@ -56,7 +56,7 @@ impl Subject for Standing<'_> {
 
 impl<'a> Scene<'a> {
     /// The account's dealings, to change.
-    fn dealings_mut(&mut self) -> &mut Dealings {
+    pub(super) fn dealings_mut(&mut self) -> &mut Dealings {
         self.ties.changed = true;
         Arc::make_mut(self.dealings.get_or_insert_default())
     }

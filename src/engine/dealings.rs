@@ -1,10 +1,11 @@
 //! What the rows of one account must know of each other: when its people were contacted, which open alerts hold others
-//! back, and what its tickets were about. It lies in the account's own row.
+//! back, what its tickets were about, and how it feels. It lies in the account's own row.
 
 use crate::event::bytes::{FormatError, Reader, put_bytes, put_signed, put_text, put_varint};
 use crate::event::{Field, Timestamp, Value};
 use crate::rules::program::{Contact, Rule};
 
+use super::feelings::Feelings;
 use super::issues::Issues;
 use super::matches::find;
 use super::store::RowKey;
@@ -38,6 +39,8 @@ pub struct Dealings {
     crowded: bool,
     /// What the account's tickets were about.
     pub issues: Issues,
+    /// How the account feels.
+    pub feelings: Feelings,
 }
 
 /// Which rows of an account must be looked at again.
@@ -64,10 +67,10 @@ impl Dealings {
     /// Whether nothing is remembered.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
-        !self.has_ties() && self.issues.is_empty()
+        !self.has_ties() && self.issues.is_empty() && self.feelings.is_empty()
     }
 
-    /// Whether anything is remembered beside issues.
+    /// Whether anything is remembered beside issues and feelings.
     #[must_use]
     pub const fn has_ties(&self) -> bool {
         !self.contacts.is_empty() || !self.inhibitors.is_empty() || !self.held.is_empty()
@@ -167,9 +170,10 @@ impl Dealings {
             + self.inhibitors.len() * 96
             + held
             + self.issues.heap_bytes()
+            + self.feelings.heap_bytes()
     }
 
-    /// Appends its bytes, without the issues.
+    /// Appends its bytes, without issues and feelings.
     pub fn encode(&self, out: &mut Vec<u8>) {
         put_varint(out, self.contacts.len() as u64);
         self.contacts.iter().for_each(|at| put_signed(out, at.0));

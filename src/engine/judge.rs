@@ -52,6 +52,9 @@ impl Scene<'_> {
             return;
         }
         let observed = self.settle(case, judged, clock);
+        if !matches!(cause, Cause::Mark(_)) {
+            self.note_feelings(case);
+        }
         let (reached, holds) = self.verdict(case);
         self.raise_peak(case, (&observed, reached, in_turn), (clock, cause));
         let Some(episode) = self.episode_mut(case) else { return };

@@ -401,6 +401,7 @@ impl Scene<'_> {
             dedup: &episode.dedup,
             profile: self.profile,
             user: self.user,
+            sentiment: self.sentiment(),
             customer_reported_first: open.reported,
             observed,
             captured: &episode.captured,

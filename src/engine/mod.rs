@@ -18,6 +18,7 @@ mod conversation;
 mod dealings;
 mod detect;
 pub mod effects;
+mod feelings;
 mod firing;
 mod forward;
 mod gates;

@@ -4,6 +4,7 @@ use crate::document::{Code, Mistakes, Node, Span, Table, Value};
 use crate::event::Kind;
 use crate::rules::identity;
 use crate::rules::lookup::{List, Source};
+use crate::rules::priority::Named;
 use crate::rules::program::{
     Entity, Extras, Filter, FilterIx, Match, Measure, OnActivate, Path, Policy, Program, Series, SeriesIx,
     Test, Window, ZoneSource,
@@ -36,6 +37,8 @@ pub struct Defaults<'n> {
     pub on_activate: OnActivate,
     /// When rules speak again.
     pub policy: Policy,
+    /// The score that the priority's sentiment names.
+    pub sentiment: Option<Named<'n>>,
 }
 
 /// What the parts of one rule have in common.

@@ -112,6 +112,7 @@ fn compile<'n>(
             status: Status::Shadow,
             on_activate: OnActivate::Baseline,
             policy: Policy::built_in(),
+            sentiment: None,
         },
         program: Program::default(),
     };
@@ -123,6 +124,7 @@ fn compile<'n>(
     let tables = compiler.tables.iter().map(|source| source.table.clone()).collect();
     compiler.program.tables = tables;
     compiler.all_rules(sources, choice);
+    compiler.resolve_sentiment(&rules_of(sources).map(id_of).collect::<Vec<_>>());
     compiler.program.rule_set = format!("{:016x}", identity::content(sources.iter(), &[])).into();
     compiler
 }

@@ -8,7 +8,6 @@ use crate::document::{Code, Mistakes, Node, Span, Value};
 pub(super) const MISSING: &[(&str, &str, &str)] = &[
     ("rule set", "health", "leave it out"),
     ("defaults", "stall", "leave it out; negative conditions write `guard: {stall: ignore}`"),
-    ("priority", "sentiment", "leave it out; it counts 1"),
     ("priority", "feature_severity", "leave it out; it counts 1"),
     ("inhibits", "inhibits across accounts", "leave it out"),
     ("rule", "affects", "leave it out"),

@@ -22,6 +22,7 @@ mod milestone;
 mod missing;
 mod names;
 mod policy;
+mod priority;
 pub mod program;
 mod rule;
 mod score;

@@ -1,15 +1,15 @@
-//! What rules say about when they may speak: policy, escalation, inhibition, budget, priority.
+//! What rules say about when they may speak: policy, escalation, inhibition, budget.
 
-use crate::document::{Code, Mistakes, Node, Scalar, Span, Table};
-use crate::event::{Field, FieldType, Kind};
+use crate::document::{Code, Mistakes, Node, Scalar, Table};
+use crate::event::{Field, Kind};
 use crate::rules::alert::AUDIENCES;
 use crate::rules::compile::Compiler;
 use crate::rules::measure::{SEVERITIES, compare};
 use crate::rules::missing;
 use crate::rules::names::Names;
 use crate::rules::program::{
-    Band, Budget, Contact, ContactBudget, Decimal, Entity, Escalation, Holdout, Hours, Inhibit, Match, Path,
-    Policy, Priority, Rate,
+    Budget, Contact, ContactBudget, Decimal, Entity, Escalation, Holdout, Hours, Inhibit, Match, Path,
+    Policy, Rate,
 };
 use crate::rules::value;
 use crate::rules::vocabulary::{Named, Vocabulary};
@@ -19,8 +19,6 @@ const KEYS: [&str; 6] =
     ["cooldown", "renotify", "holdout", "contact_budget", "sequence_gap", "contact_hours"];
 /// Steps that an escalation may have: an alert remembers them as bits of a byte.
 const MOST_STEPS: usize = 8;
-/// Totals of a priority: three parts of 1 to 5.
-const TOTALS: std::ops::RangeInclusive<u8> = 3..=15;
 
 /// Whether a node is this one word.
 fn says(node: &Node, word: &str) -> bool {
@@ -245,110 +243,6 @@ impl<'n> Compiler<'n> {
         }
         Some(Budget { min, max })
     }
-
-    /// Reads `defaults.priority`.
-    pub fn priority(&mut self, node: &'n Node) -> Option<Priority> {
-        missing::refuse_keys("priority", node, &mut self.mistakes);
-        let known = ["arr_tier", "sentiment", "feature_severity", "bands"];
-        let table = node.table("priority", &known, &mut self.mistakes)?;
-        let arr_tier = table.optional("arr_tier").and_then(|node| {
-            let name = node.text(&mut self.mistakes)?;
-            let named = name.strip_prefix("account.").and_then(Vocabulary::account_field);
-            match named {
-                Some(Named { path: Path::Account(field), ty: FieldType::Int, .. }) => Some(field),
-                _ => {
-                    let sentence = format!("`{name}` is no whole number of the profile");
-                    self.mistakes
-                        .report(node.span, Code::E06, sentence)
-                        .hint("write `account.tier`, which is 1 to 5");
-                    None
-                }
-            }
-        });
-        let bands = table.optional("bands").map(|node| self.priority_bands(node)).unwrap_or_default();
-        Some(Priority { arr_tier, bands })
-    }
-
-    /// Bands must cover all totals, each once.
-    fn priority_bands(&mut self, node: &'n Node) -> Vec<Band> {
-        let Some(items) = node.list("bands", &mut self.mistakes) else { return Vec::new() };
-        let mut bands: Vec<(Band, Span)> =
-            items.iter().filter_map(|item| Some((self.band(item)?, item.span))).collect();
-        if bands.len() == items.len() {
-            bands.sort_by_key(|(band, _)| (band.from, band.to));
-            self.cover(node.span, &bands);
-        }
-        bands.into_iter().map(|(band, _)| band).collect()
-    }
-
-    /// Tells where bands, from the lowest, leave totals open or cover them twice: at the band that is written later.
-    fn cover(&mut self, span: Span, bands: &[(Band, Span)]) {
-        let (first, last) = (*TOTALS.start(), *TOTALS.end());
-        let (Some((lowest, low)), Some((highest, high))) = (bands.first(), bands.last()) else {
-            self.mistakes
-                .report(span, Code::E09, format!("priority bands leave {first}..{last} open"))
-                .hint(format!("write `{{from: {first}, to: {last}, action: …}}`"));
-            return;
-        };
-        if lowest.from > first {
-            let detail = format!("the lowest is {}..{}", lowest.from, lowest.to);
-            self.left_open(*low, (first, lowest.from - 1), detail, (first, lowest.to));
-        }
-        if highest.to < last {
-            let detail = format!("the highest is {}..{}", highest.from, highest.to);
-            self.left_open(*high, (highest.to + 1, last), detail, (highest.from, last));
-        }
-        for pair in bands.windows(2) {
-            let [(below, low), (above, high)] = pair else { continue };
-            let (earlier, later, span) = if (low.line, low.col) < (high.line, high.col) {
-                (below, above, *high)
-            } else {
-                (above, below, *low)
-            };
-            let said =
-                |verb: &str| format!("{}..{} {verb} {}..{}", earlier.from, earlier.to, later.from, later.to);
-            if above.from > below.to + 1 {
-                let wider =
-                    if later == above { (below.to + 1, above.to) } else { (below.from, above.from - 1) };
-                self.left_open(span, (below.to + 1, above.from - 1), said("is followed by"), wider);
-            } else if above.from <= below.to {
-                let twice = range(above.from, below.to.min(above.to));
-                let sentence = format!("priority bands cover {twice} twice");
-                self.mistakes.report(span, Code::E09, sentence).detail(said("overlaps"));
-            }
-        }
-    }
-
-    /// Tells that totals have no band, and how the band at `span` could have them.
-    fn left_open(&mut self, span: Span, gap: (u8, u8), detail: String, wider: (u8, u8)) {
-        self.mistakes
-            .report(span, Code::E09, format!("priority bands leave {} open", range(gap.0, gap.1)))
-            .detail(detail)
-            .hint(format!("write `{{from: {}, to: {}}}`", wider.0, wider.1));
-    }
-
-    fn band(&mut self, node: &'n Node) -> Option<Band> {
-        let table = node.table("bands", &["from", "to", "action"], &mut self.mistakes)?;
-        let mut total = |key: &'static str| {
-            let node = table.required(key, &mut self.mistakes)?;
-            let bounds = i64::from(*TOTALS.start())..=i64::from(*TOTALS.end());
-            node.integer(bounds, &mut self.mistakes).and_then(|total| u8::try_from(total).ok())
-        };
-        let (from, to) = (total("from"), total("to"));
-        let action = table.required("action", &mut self.mistakes);
-        let action = action.and_then(|node| node.text(&mut self.mistakes));
-        let (from, to) = (from?, to?);
-        if from > to {
-            let sentence = format!("the band begins at {from} and ends at {to}");
-            self.mistakes.report(node.span, Code::E09, sentence);
-            return None;
-        }
-        Some(Band { from, to, action: action?.into() })
-    }
-}
-
-fn range(from: u8, to: u8) -> String {
-    if from == to { from.to_string() } else { format!("{from}..{to}") }
 }
 
 /// A number of alerts a day, or a share of the eligible entities.

@@ -301,6 +301,8 @@ pub struct Occasion<'a> {
     pub profile: Option<&'a [(Field, Value<'static>)]>,
     /// The row's user: user.updated, else the contact.
     pub user: Option<&'a [(Field, Value<'static>)]>,
+    /// What the account's sentiment counts in priorities, 1 to 5; `None`: not known.
+    pub sentiment: Option<i64>,
     /// Whether a ticket on the same issue came in between onset and detection.
     pub customer_reported_first: bool,
     /// One entry a condition of the leading rule.

@@ -16,13 +16,14 @@ pub(super) fn priority(occasion: &Occasion<'_>) -> Option<Value<'static>> {
         Some(Value::Int(tier)) => (*tier).clamp(1, 5),
         _ => MISSING,
     };
-    let total = tier + 2 * MISSING;
+    let sentiment = occasion.sentiment.unwrap_or(MISSING);
+    let total = tier + sentiment + MISSING;
     let band =
         priority.bands.iter().find(|band| (i64::from(band.from)..=i64::from(band.to)).contains(&total));
     let record = Record::new()
         .int("total", total)
         .int("arr_tier", tier)
-        .int("sentiment", MISSING)
+        .int("sentiment", sentiment)
         .int("feature_severity", MISSING)
         .text("band", band.map(|band| format!("{}..{}", band.from, band.to)).as_deref())
         .text("action", band.map(|band| &*band.action));

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::engine::dealings::Dealings;
+use crate::engine::feelings::Feelings;
 use crate::engine::firing::Firing;
 use crate::engine::issues::Issues;
 use crate::engine::profile::Profile;
@@ -13,8 +14,8 @@ use crate::event::bytes::{FormatError, Reader, put_signed, put_text, put_varint}
 use crate::event::{Kind, Timestamp};
 use crate::rules::program::Series;
 
-/// Format of the bytes. Those of version 2 have no issues.
-const VERSION: u8 = 3;
+/// Format of the bytes. Those of version 2 have no issues, those of version 3 no feelings.
+const VERSION: u8 = 4;
 
 /// How many event ids of a kind an account remembers (`contracts.md` §2.1).
 const IDS_MAX: usize = 32;
@@ -32,6 +33,7 @@ const HAS_JOURNAL_DEADLINE: u16 = 1 << 6;
 const HAS_PARTS: u16 = 1 << 7;
 const HAS_DEALINGS: u16 = 1 << 8;
 const HAS_ISSUES: u16 = 1 << 9;
+const HAS_FEELINGS: u16 = 1 << 10;
 
 /// An entity's state: the sum of what the active rules need, and what is known of the entity itself.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -190,6 +192,7 @@ impl Row {
     /// Appends the row: version, what it has, series by key, and the rest.
     pub fn encode(&self, out: &mut Vec<u8>) {
         let issues = self.dealings.as_ref().map(|own| &own.issues).filter(|own| !own.is_empty());
+        let feelings = self.dealings.as_ref().map(|own| &own.feelings).filter(|own| !own.is_empty());
         let parts = Parts {
             times: [self.first_event, self.armed[0], self.armed[1]],
             ids: !self.ids.is_empty(),
@@ -199,6 +202,7 @@ impl Row {
             listed: !self.parts.is_empty(),
             dealings: self.dealings.as_ref().is_some_and(|own| own.has_ties()),
             issues: issues.is_some(),
+            feelings: feelings.is_some(),
         };
         put_head(out, &parts, self.series.len());
         for (key, state) in &self.series {
@@ -223,6 +227,9 @@ impl Row {
         }
         if let Some(issues) = issues {
             issues.encode(out);
+        }
+        if let Some(feelings) = feelings {
+            feelings.encode(out);
         }
         if !self.parts.is_empty() {
             put_varint(out, self.parts.len() as u64);
@@ -273,6 +280,10 @@ impl Row {
             let issues = Issues::decode(&mut reader)?;
             Arc::make_mut(row.dealings.get_or_insert_default()).issues = issues;
         }
+        if has(HAS_FEELINGS) {
+            let feelings = Feelings::decode(&mut reader)?;
+            Arc::make_mut(row.dealings.get_or_insert_default()).feelings = feelings;
+        }
         if has(HAS_PARTS) {
             for _ in 0..reader.count()? {
                 row.parts.push(reader.text()?.into());
@@ -310,6 +321,7 @@ pub(super) struct Parts {
     pub listed: bool,
     pub dealings: bool,
     pub issues: bool,
+    pub feelings: bool,
 }
 
 /// Appends version, which parts follow, and how many series.
@@ -325,7 +337,8 @@ pub(super) fn put_head(out: &mut Vec<u8>, parts: &Parts, series: usize) {
         | flag(parts.times[2].is_some(), HAS_JOURNAL_DEADLINE)
         | flag(parts.listed, HAS_PARTS)
         | flag(parts.dealings, HAS_DEALINGS)
-        | flag(parts.issues, HAS_ISSUES);
+        | flag(parts.issues, HAS_ISSUES)
+        | flag(parts.feelings, HAS_FEELINGS);
     put_varint(out, u64::from(flags));
     put_varint(out, series as u64);
 }

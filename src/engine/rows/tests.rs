@@ -197,7 +197,7 @@ fn a_row_has_these_bytes() {
         };
         assert!(take(&mut flat, &mut row, &event));
     }
-    let expected: &[u8] = b"\x03\x13\x01\
+    let expected: &[u8] = b"\x04\x13\x01\
         \x02\0\0\0\x02\xc0\xa9\x07\x04\x02\x03\x01\x03\
         \0\
         \x01\x01\0\x02\x01\0\0\0\0\0\0\0\x02\0\0\0\0\0\0\0\
@@ -205,8 +205,10 @@ fn a_row_has_these_bytes() {
     assert_eq!(bytes_of_flat(&flat), expected);
     assert_eq!(bytes_of(&row), expected);
     let mut older = expected.to_vec();
-    older[0] = 2;
-    assert_eq!(Row::decode(&older).unwrap(), row, "version 2 had no issues");
+    for (version, lack) in [(3, "feelings"), (2, "issues")] {
+        older[0] = version;
+        assert_eq!(Row::decode(&older).unwrap(), row, "version {version} had no {lack}");
+    }
     older[0] = 1;
     assert!(Row::decode(&older).is_err());
 }

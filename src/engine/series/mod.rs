@@ -15,7 +15,7 @@ mod grain;
 mod last;
 mod members;
 mod newest;
-mod points;
+pub mod points;
 mod readings;
 mod ring;
 mod steps;
@@ -34,7 +34,7 @@ use course::CourseState;
 use distinct::Distinct;
 use last::Last;
 use newest::Newest;
-use points::PointsState;
+use points::{Given, PointsState};
 use readings::Readings;
 use ring::Ring;
 use steps::Steps;
@@ -465,6 +465,15 @@ impl SeriesState {
         match (self, &series.measure) {
             (Self::Points(points), Measure::Score(scoring)) => points.factors(scoring, at),
             _ => Vec::new(),
+        }
+    }
+
+    /// All points of a score together, as of its newest event.
+    #[must_use]
+    pub fn together(&self, series: &Series) -> Option<Given> {
+        match (self, &series.measure) {
+            (Self::Points(points), Measure::Score(scoring)) => Some(points.together(scoring)),
+            _ => None,
         }
     }
 

@@ -35,8 +35,8 @@ impl Hits {
     }
 }
 
-/// The points of a factor, and when.
-type Given = (Timestamp, i32);
+/// Points in 256ths, and when they were given.
+pub type Given = (Timestamp, i32);
 
 /// An imported score, and the latest points of each factor, by event time.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -89,17 +89,19 @@ impl PointsState {
     }
 
     pub(super) fn measured(&self, scoring: &Scoring, at: Timestamp) -> Measured {
-        let sum: i128 = self.given().map(|(_, given)| faded(scoring, given, at)).sum();
-        let score = Exact { num: rounded(sum), den: PARTS };
-        let (lowest, highest) = (exact(scoring.lowest), exact(scoring.highest));
-        let value = if score.order(lowest).is_lt() {
-            lowest
-        } else if score.order(highest).is_gt() {
-            highest
-        } else {
-            score
-        };
-        Measured { value, ..Measured::NOTHING }
+        Measured { value: within(scoring, self.sum(scoring, at)), ..Measured::NOTHING }
+    }
+
+    /// All points together as they are at its newest event, in 256ths, and when that was; whatever the range.
+    pub(super) fn together(&self, scoring: &Scoring) -> Given {
+        let at = self.marks.newest;
+        let points = rounded(self.sum(scoring, at));
+        (at, i32::try_from(points).unwrap_or(if points < 0 { i32::MIN } else { i32::MAX }))
+    }
+
+    /// What is left of all points at a time, with [`BITS`] behind the point.
+    fn sum(&self, scoring: &Scoring, at: Timestamp) -> i128 {
+        self.given().map(|(_, given)| faded(scoring, given, at)).sum()
     }
 
     pub(super) fn factors(&self, scoring: &Scoring, at: Timestamp) -> Vec<(u8, i64)> {
@@ -200,6 +202,25 @@ fn faded(scoring: &Scoring, (time, points): Given, at: Timestamp) -> i128 {
     #[expect(clippy::cast_possible_truncation, reason = "at most 2^60, and without fraction")]
     let left = left as i128;
     (i128::from(points) * left) >> halvings
+}
+
+/// The score that points given once have become at a time.
+#[must_use]
+pub fn score_of(scoring: &Scoring, given: Given, at: Timestamp) -> Exact {
+    within(scoring, faded(scoring, given, at))
+}
+
+/// A sum of points as a score: within the range.
+fn within(scoring: &Scoring, sum: i128) -> Exact {
+    let score = Exact { num: rounded(sum), den: PARTS };
+    let (lowest, highest) = (exact(scoring.lowest), exact(scoring.highest));
+    if score.order(lowest).is_lt() {
+        lowest
+    } else if score.order(highest).is_gt() {
+        highest
+    } else {
+        score
+    }
 }
 
 /// Whole 256ths, half up.

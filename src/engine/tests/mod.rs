@@ -2,6 +2,7 @@
 
 mod census;
 mod driver;
+mod feelings;
 mod policies;
 mod quick;
 mod reported;

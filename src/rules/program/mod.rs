@@ -21,7 +21,8 @@ pub use hours::{Hours, Lull};
 pub use lookup::{Lookup, Table};
 pub use matching::{Comparator, Decimal, Entity, EntityPart, Filter, Literal, Match, Path, Test, TicketFact};
 pub use policy::{
-    Band, Budget, Contact, ContactBudget, Escalation, Holdout, Inhibit, Policy, Priority, Rate, Within,
+    Band, Budget, Contact, ContactBudget, Escalation, Holdout, Inhibit, Policy, Priority, Rate, Sentiment,
+    Within,
 };
 pub use when::{Group, Part};
 

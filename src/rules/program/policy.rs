@@ -1,7 +1,7 @@
 //! What rules say about when and to whom they may speak.
 
 use super::hours::Hours;
-use super::{AlertBlock, Decimal, Match, Path, Person, Severity, Variable};
+use super::{AlertBlock, Decimal, Match, Path, Person, SeriesIx, Severity, Variable};
 use crate::event::Field;
 
 /// When a rule speaks again, and what may keep it from speaking to a customer.
@@ -166,8 +166,19 @@ pub enum Rate {
 pub struct Priority {
     /// The field of the profile that holds the tier, 1 to 5.
     pub arr_tier: Option<Field>,
+    /// The score that tells how an account feels.
+    pub sentiment: Option<Sentiment>,
     /// What the totals mean, from the lowest.
     pub bands: Vec<Band>,
+}
+
+/// A score of an account's rows, as a part of priorities.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sentiment {
+    /// The score's series.
+    pub series: SeriesIx,
+    /// The scores up to which it counts 1, 2, 3 and 4; above the last it counts 5.
+    pub upto: [Decimal; 4],
 }
 
 /// Totals that mean the same.

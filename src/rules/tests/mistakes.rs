@@ -516,7 +516,10 @@ fn what_this_build_lacks_is_refused_by_name() {
             ("  timezone: account", "  stall: {volume_below: 50%, for: 15m}"),
             ("vocabulary:\n", "health: {}\nvocabulary:\n"),
             ("  expires_after: 2h", "  expires_after: 2h\n  collapse_to: {entity: account}"),
-            ("  timezone: account", "  priority: {sentiment: {score: a.b, upto: [1, 2, 3, 4]}}"),
+            (
+                "  timezone: account",
+                "  priority: {feature_severity: {table: t, by: feature_area, column: c}}",
+            ),
             ("usual_gap: 1.0, stall: ignore", "usual_gap: 1.0"),
             ("topic: usage, where: {event: login.failed}", "topic: health"),
             ("given: [{at: 0m, b", "given: [{at: 0m, lose: usage, for: 2d}, {at: 0m, b"),
@@ -528,7 +531,7 @@ fn what_this_build_lacks_is_refused_by_name() {
               hint: leave it out
             a.yaml:24:3: this build has no `collapse_to` yet [E08]
               hint: leave it out; every row keeps its own alert
-            a.yaml:4:14: this build has no `sentiment` yet [E08]
+            a.yaml:4:14: this build has no `feature_severity` yet [E08]
               hint: leave it out; it counts 1
             a.yaml:37:5: this build has no `stall handling` yet [E08]
               hint: write `guard: {stall: ignore}` in this condition
@@ -538,6 +541,23 @@ fn what_this_build_lacks_is_refused_by_name() {
               hint: leave the test out
         "#]],
     );
+}
+
+#[test]
+fn a_sentiment_names_a_score_and_its_steps() {
+    for (sentiment, expected) in [
+        ("{score: burst.count, upto: [1, 2, 3, 4]}", "`burst.count` is no score [E08]"),
+        ("{score: burst.score, upto: [1, 2, 3, 4]}", "`burst` has no condition `score` [E08]"),
+        ("{score: brust.count, upto: [1, 2, 3, 4]}", "no rule `brust` [E07]"),
+        ("{score: burst, upto: [1, 2, 3, 4]}", "`burst` names no condition [E03]"),
+        ("{score: burst.count, upto: [1, 2, 4, 4]}", "each above the one before [E09]"),
+        ("{score: burst.count, upto: [1, 2, 3]}", "`upto` is four numbers"),
+        ("{score: burst.count}", "has no `upto` [E02]"),
+    ] {
+        let text = BASE.replace("  timezone: account", &format!("  priority: {{sentiment: {sentiment}}}"));
+        let said = load(&[("a.yaml", &text)], Options::default()).unwrap_err().to_string();
+        assert!(said.contains(expected), "{sentiment}: {said}");
+    }
 }
 
 #[test]

@@ -153,6 +153,7 @@ pub fn occasion<'a>(
         dedup: &[],
         profile: Some(profile),
         user: None,
+        sentiment: None,
         customer_reported_first: false,
         observed,
         captured: &[],
