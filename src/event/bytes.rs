@@ -153,12 +153,13 @@ impl<'a> Reader<'a> {
     /// An unsigned varint.
     ///
     /// # Errors
-    /// If it is cut or longer than 64 bits.
+    /// If it is cut, longer than 64 bits, or longer than need be.
     pub fn varint(&mut self) -> Result<u64, FormatError> {
         let mut value = 0;
         for shift in (0..64).step_by(7) {
             let byte = self.byte()?;
-            if shift == 63 && byte > 1 {
+            // Too large, or longer than need be: there is one encoding of a number, so that there is one of a key.
+            if (shift == 63 && byte > 1) || (shift > 0 && byte == 0) {
                 break;
             }
             value |= u64::from(byte & 0x7f) << shift;
@@ -269,6 +270,7 @@ mod tests {
     #[test]
     fn hostile_bytes_are_refused() {
         assert_eq!(Reader::new(&[0xff; 11]).varint(), Err(FormatError::Malformed("varint")));
+        assert_eq!(Reader::new(&[0x80, 0]).varint(), Err(FormatError::Malformed("varint")), "a longer zero");
         assert_eq!(Reader::new(&[7, 0xff, 0xff, 0xff, 0x7f]).value(), Err(FormatError::Truncated));
         assert_eq!(Reader::new(&[9]).value(), Err(FormatError::Malformed("value tag")));
         let deep: Vec<u8> = [7, 1].repeat(20);

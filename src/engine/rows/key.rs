@@ -89,7 +89,13 @@ impl<'a> KeyParts<'a> {
         let mut reader = Reader::new(&key.0);
         let first = reader.byte()?;
         let kind = match first & !ACROSS {
-            CUSTOM => reader.text()?,
+            CUSTOM => {
+                let name = reader.text()?;
+                if CODES.iter().any(|(own, _)| *own == name) {
+                    return Err(FormatError::Malformed("entity kind"));
+                }
+                name
+            }
             code => CODES
                 .iter()
                 .find(|(_, own)| *own == code)
@@ -145,7 +151,14 @@ mod tests {
 
     #[test]
     fn unknown_kinds_are_refused() {
-        for bytes in [&b""[..], b"\x20\x04acme", b"\x01\x09acme", b"\x02\x01a\xff"] {
+        for bytes in [
+            &b""[..],
+            b"\x20\x04acme",
+            b"\x01\x09acme",
+            b"\x02\x01a\xff",
+            b"\x7f\x04user\x01a",
+            b"\x04\x80\0a",
+        ] {
             assert!(KeyParts::decode(&RowKey(bytes.into())).is_err(), "{bytes:?}");
         }
     }
