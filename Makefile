@@ -7,7 +7,7 @@ export CARGO_TARGET_DIR ?= $(cache)/target
 # A compiler cache, where there is one, serves the C++ of all profiles; through PATH, which no build script watches.
 export PATH := $(if $(wildcard /usr/lib/ccache),/usr/lib/ccache:)$(PATH)
 
-.PHONY: help demo test check unit deny bench soak
+.PHONY: help demo test check unit deny bench soak fuzz
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -39,3 +39,6 @@ bench: ## workload W1 on a real broker against a bare consumer, in one run
 soak: ## three workers on three brokers, all under faults for FOR=600 seconds from SEED=1, then everything is verified
 	@scripts/install.sh test
 	scripts/soak.sh
+
+fuzz: ## every decoder of outside bytes under libFuzzer for FOR=600 seconds each (needs cargo-fuzz)
+	scripts/fuzz.sh

@@ -3,8 +3,8 @@
 #
 #   FOR=600 scripts/fuzz.sh
 #
-# Needs cargo-fuzz. What it finds worth keeping goes to fuzz/corpus, an input that fails to fuzz/artifacts. Afterwards the
-# corpora are cut down to what adds coverage; `make test` runs them again.
+# Needs cargo-fuzz and Python. It begins with what earlier runs found worth keeping, fuzz/corpus, and adds to it: `make test`
+# runs all of that again. An input that fails goes to fuzz/artifacts.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 readonly seconds=${FOR:-600}
@@ -23,10 +23,11 @@ decoders() {
 cargo fuzz build --sanitizer none decoder
 for decoder in ${DECODER:-$(decoders)}; do
   export DECODER=$decoder
-  corpus=fuzz/corpus/$decoder
-  mkdir -p "$corpus"
+  corpus=$target/corpus/$decoder
+  python3 scripts/corpus.py unpack "fuzz/corpus/$decoder" "$corpus"
   printf 'fuzz.sh: %s for %s s\n' "$decoder" "$seconds" >&2
   cargo fuzz run --sanitizer none decoder "$corpus" -- \
     -max_total_time="$seconds" -rss_limit_mb=512 -timeout=10 -print_final_stats=1 -verbosity=0
   cargo fuzz cmin --sanitizer none decoder "$corpus"
+  python3 scripts/corpus.py pack "$corpus" "fuzz/corpus/$decoder"
 done

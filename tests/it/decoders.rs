@@ -88,6 +88,10 @@ fn read_all(folder: &Path, ending: &str, found: &mut Vec<Vec<u8>>) {
     }
 }
 
+fn bytes_of_hex(line: &str) -> Vec<u8> {
+    (0..line.len()).step_by(2).map(|at| u8::from_str_radix(&line[at..at + 2], 16).unwrap()).collect()
+}
+
 fn source() -> SourcePartition {
     SourcePartition { topic: "usage".into(), partition: 0 }
 }
@@ -197,8 +201,9 @@ fn inputs(name: &str) -> Vec<Vec<u8>> {
         ),
     }
     assert!(!found.is_empty(), "{name} begins with nothing");
-    // What fuzzing found worth keeping.
-    read_all(&root.join("fuzz/corpus").join(name), "", &mut found);
+    // What fuzzing found worth keeping, in hex.
+    let kept = fs::read_to_string(root.join("fuzz/corpus").join(name)).unwrap();
+    found.extend(kept.lines().map(bytes_of_hex));
     found
 }
 
