@@ -30,7 +30,8 @@ pub struct Lives {
 }
 
 impl Lives {
-    /// Lives one life after another. `life` makes a worker and runs it until told to stop.
+    /// Lives one life after another. `life` makes a worker and runs it until told to stop. Between two lives nothing is under
+    /// way: an order to stop that comes then is obeyed in order.
     ///
     /// # Errors
     /// The failure that no new life would heal, or that came while stopping.
@@ -52,7 +53,8 @@ impl Lives {
             warn!(%failure, ?pause, "the worker begins anew");
             self.pulse.set(Unready::Starting, true);
             if !self.wait(pause) {
-                return Err(failure);
+                self.pulse.set(Unready::Draining, true);
+                return Ok(());
             }
             pause = (pause * 2).min(PAUSE.1);
         }
@@ -138,12 +140,38 @@ mod tests {
     }
 
     #[test]
-    fn an_order_to_stop_ends_the_pause() {
+    fn a_failure_while_stopping_is_told() {
         let (lives, _) = lives();
         let end = lives.run(&mut |stop| {
             stop.drain();
             Err(away())
         });
-        assert!(end.is_err());
+        assert!(matches!(end, Err(WorkerError::Source(_))));
+    }
+
+    /// A clock in whose first pause the order to stop comes.
+    struct Interrupted(Arc<Stop>);
+
+    impl Clock for Interrupted {
+        fn now(&self) -> Timestamp {
+            Timestamp(0)
+        }
+
+        fn pause(&self, _: Duration) {
+            self.0.drain();
+        }
+    }
+
+    #[test]
+    fn an_order_to_stop_between_two_lives_is_obeyed_in_order() {
+        let (mut lives, _) = lives();
+        lives.clock = Arc::new(Interrupted(Arc::clone(&lives.stop)));
+        let mut births = 0;
+        let end = lives.run(&mut |_| {
+            births += 1;
+            Err(away())
+        });
+        assert!(end.is_ok());
+        assert_eq!(births, 1);
     }
 }

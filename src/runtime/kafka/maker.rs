@@ -112,21 +112,27 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn a_transaction_that_never_returns_ends_the_sink_but_not_the_worker() {
-        let (_open, gate) = mpsc::channel::<()>();
+    /// A maker whose transaction goes on until the gate is opened, and whether it has come back.
+    fn gated(patience: Duration) -> (Maker<()>, mpsc::Sender<()>, Arc<AtomicBool>) {
+        let (open, gate) = mpsc::channel::<()>();
         let returned = Arc::new(AtomicBool::new(false));
         let flag = Arc::clone(&returned);
-        let stuck = move |()| {
-            // Longer than the test, but not for ever, lest a mistake hangs it.
-            let _ = gate.recv_timeout(Duration::from_secs(20));
+        let make = move |()| {
+            // Longer than a test, but not for ever, lest a mistake hangs it.
+            let end = gate.recv_timeout(Duration::from_secs(20));
             flag.store(true, Ordering::SeqCst);
-            Ok(())
+            end.map_err(|error| SinkError(error.to_string()))
         };
-        let mut maker = Maker::start("stuck".to_owned(), Duration::from_millis(50), stuck).unwrap();
+        let mut maker = Maker::start("gated".to_owned(), patience, make).unwrap();
         assert_eq!(maker.is_done(Duration::ZERO), Ok(true));
         maker.order(()).unwrap();
         assert!(maker.is_busy());
+        (maker, open, returned)
+    }
+
+    #[test]
+    fn a_transaction_that_never_returns_ends_the_sink_but_not_the_worker() {
+        let (mut maker, _open, returned) = gated(Duration::from_millis(50));
         let end = loop {
             match maker.is_done(Duration::from_millis(5)) {
                 Ok(done) => assert!(!done),
@@ -140,16 +146,7 @@ mod tests {
 
     #[test]
     fn a_transaction_under_way_is_waited_for_when_the_sink_is_dropped() {
-        let (open, gate) = mpsc::channel::<()>();
-        let returned = Arc::new(AtomicBool::new(false));
-        let flag = Arc::clone(&returned);
-        let slow = move |()| {
-            gate.recv().map_err(|error| SinkError(error.to_string()))?;
-            flag.store(true, Ordering::SeqCst);
-            Ok(())
-        };
-        let mut maker = Maker::start("slow".to_owned(), Duration::from_secs(60), slow).unwrap();
-        maker.order(()).unwrap();
+        let (mut maker, open, returned) = gated(Duration::from_secs(60));
         assert_eq!(maker.is_done(Duration::ZERO), Ok(false));
         open.send(()).unwrap();
         drop(maker);
