@@ -14,9 +14,8 @@ use crate::journal::items::{
 };
 use crate::journal::{Coverage, System, encode_system};
 
+use super::clocks::Clocks;
 use super::effects::{Effects, Forward};
-use super::plan::{ACROSS, KindMask};
-use super::scene::lowest;
 use super::store::RowKey;
 use super::{Engine, Settings};
 
@@ -50,7 +49,7 @@ pub struct Forwards {
     /// By journal partition: the watermarks that its task has told.
     peers: BTreeMap<u16, [Timestamp; 7]>,
     /// Watermarks across accounts up to which timers have run.
-    pub timed: [Timestamp; 7],
+    pub timed: Clocks,
 }
 
 /// Contributions of one journal second.
@@ -253,7 +252,7 @@ impl Forwards {
     /// A task that was told nothing.
     #[must_use]
     pub fn new() -> Self {
-        Self { timed: [Timestamp::MIN; 7], ..Self::default() }
+        Self::default()
     }
 
     /// Whether other tasks know of this one.
@@ -307,7 +306,7 @@ impl Forwards {
             put_varint(out, u64::from(*partition));
             put_watermarks(out, told);
         }
-        put_watermarks(out, &self.timed);
+        self.timed.encode(out);
     }
 
     /// Reads what [`Forwards::encode`] wrote.
@@ -331,39 +330,9 @@ impl Forwards {
                 u16::try_from(reader.varint()?).map_err(|_| FormatError::Malformed("partition"))?;
             forwards.peers.insert(partition, watermarks(reader)?);
         }
-        forwards.timed = watermarks(reader)?;
+        forwards.timed = Clocks::decode(reader)?;
         Ok(forwards)
     }
-}
-
-/// Where timers stand: those of rows of accounts, and those of rows across accounts.
-#[derive(Debug, Clone, Copy)]
-pub struct Marks {
-    /// The task's own watermarks.
-    pub own: [Timestamp; 7],
-    /// Those across accounts.
-    pub across: [Timestamp; 7],
-}
-
-impl Marks {
-    /// The lowest watermark of some kinds.
-    #[must_use]
-    pub fn lowest(&self, kinds: KindMask) -> Timestamp {
-        lowest(if kinds & ACROSS > 0 { &self.across } else { &self.own }, kinds)
-    }
-
-    /// The highest of all.
-    #[must_use]
-    pub fn highest(&self) -> Timestamp {
-        self.own.into_iter().chain(self.across).max().unwrap_or(Timestamp::MIN)
-    }
-}
-
-/// The higher of two watermarks of each kind.
-#[must_use]
-pub fn furthest(mut one: [Timestamp; 7], other: [Timestamp; 7]) -> [Timestamp; 7] {
-    one.iter_mut().zip(other).for_each(|(one, other)| *one = (*one).max(other));
-    one
 }
 
 impl Settings {

@@ -323,10 +323,21 @@ impl Scene<'_> {
         Some(self.calendar.midnight(zone, day))
     }
 
+    /// How much of the gap that an event ends was lost, ms, where a series keeps gaps.
+    fn lost_before(&self, series: SeriesIx, event: &Event<'_>) -> i64 {
+        let own = &self.plan.program.series[usize::from(series.0)];
+        let volume = &self.task.volumes[event.kind as usize];
+        if own.extras.gaps_for_ms == 0 || !volume.has_lost() {
+            return 0;
+        }
+        let newest = self.row.series(own.key).and_then(SeriesState::newest);
+        newest.map_or(0, |newest| volume.lost_ms(newest, event.time))
+    }
+
     /// The time before which no window of a series will be asked for any more.
     pub fn floor(&self, series: SeriesIx) -> Floor {
         let own = &self.plan.program.series[usize::from(series.0)];
-        let reached = |filter: FilterIx| self.watermarks[self.plan.filter(filter).kind as usize];
+        let reached = |filter: FilterIx| self.watermarks.of(self.plan.filter(filter).kind);
         let base = match own.measure {
             Measure::ShareOf(base) => base,
             _ => own.filter,
@@ -346,6 +357,7 @@ impl Scene<'_> {
         let sample = if is_base { Some(base_of(event)) } else { self.sample(series, &arrival.seen, event) };
         let Some(mut sample) = sample else { return false };
         sample.midnight = self.midnight_before(series, event.time);
+        sample.lost_ms = self.lost_before(series, event);
         let (day, floor) = (self.local_day(series, event.time), self.floor(series));
         self.fold_hours(series, floor.0);
         let plan = self.plan;

@@ -13,6 +13,7 @@ pub mod alert;
 mod business;
 pub mod calendar;
 pub mod census;
+mod clocks;
 mod conduct;
 mod conversation;
 mod dealings;
@@ -53,6 +54,7 @@ mod tick;
 mod tickets;
 mod timers;
 mod traffic;
+pub mod volume;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -63,7 +65,8 @@ use crate::journal::Entry;
 use crate::rules::program::{Program, Rule};
 
 use calendar::Calendar;
-use plan::{KindMask, Plan};
+use clocks::KindMask;
+use plan::Plan;
 use quick::Scratch;
 use rows::cache::Rows;
 use rows::deadlines::Deadlines;
@@ -273,6 +276,18 @@ impl Engine {
         self.task.watermarks()[kind as usize]
     }
 
+    /// Whether each kind of source is stalled (`rules.md` §6), by its number.
+    #[must_use]
+    pub fn stalled(&self) -> [bool; 7] {
+        self.task.stalled(&self.plan.program.stall)
+    }
+
+    /// Says that too little has come of a kind since a time (`Ok`), or that it did until a time (`Err`): rule tests do not have
+    /// the weeks of events that it takes to notice it.
+    pub fn force_volume(&mut self, kind: Kind, low: Result<Timestamp, Timestamp>) {
+        self.task.volumes[kind as usize].force(low);
+    }
+
     /// Bytes of rows that the next checkpoint writes.
     #[must_use]
     pub fn dirty_bytes(&self) -> usize {
@@ -321,7 +336,9 @@ impl Engine {
         let waiting = self.waiting.values().filter_map(|rows| rows.first()).map(|(at, _)| *at).min();
         let marks = self.deadlines.next(DeadlineClock::Watermark).into_iter().chain(waiting).min();
         let marks = marks.map(|mark| mark.plus(lateness));
-        let due = marks.into_iter().chain(self.deadlines.next(DeadlineClock::Journal)).min()?;
+        let volumes = self.task.volumes.iter().filter_map(volume::Volume::next_due);
+        let due =
+            marks.into_iter().chain(self.deadlines.next(DeadlineClock::Journal)).chain(volumes).min()?;
         // What the store holds may have been due long ago.
         Some(due.max(self.task.journal_time))
     }

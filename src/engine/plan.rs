@@ -12,6 +12,7 @@ use crate::rules::program::{
 };
 
 use super::alert::captured_paths;
+use super::clocks::{ACROSS, KindMask, mask_of};
 use super::ingest::TELLING_FIELDS;
 use super::matches::TICKET_ATTRIBUTES;
 use super::number::Exact;
@@ -70,11 +71,6 @@ pub struct Count {
     /// The rules.
     pub rules: Vec<RuleIx>,
 }
-
-/// Kinds of events, as bits: the watermark of a rule is the lowest of its kinds'.
-pub type KindMask = u8;
-/// Added to the kinds of a rule of an entity across accounts: it lives by the watermarks of all tasks.
-pub const ACROSS: KindMask = 1 << 7;
 
 /// A rule of one upward count whose open alert has nothing to say as long as the count stays where it is: one rung
 /// without severity or guard, nothing clears it but the count, and no other rule is of its family.
@@ -443,7 +439,7 @@ impl Plan {
             for (number, condition) in (0_u8..).zip(&rule.conditions) {
                 self.index_condition(place, entity, (number, condition));
                 for filter in program.filters_of(&condition.detector) {
-                    kinds |= 1 << (self.filter(filter).kind as u8);
+                    kinds |= mask_of(self.filter(filter).kind, condition.guards.ignore_stall);
                 }
             }
             for (number, clear) in (0_u8..).zip(&rule.clear) {

@@ -15,7 +15,6 @@ use super::rows::cache::Body;
 use super::rows::flat::Flat;
 use super::rows::row::Row;
 use super::samples::sample_of;
-use super::scene::lowest;
 use super::series::{Floor, Span, Taken};
 use super::task::Task;
 use super::traffic::admits_traffic;
@@ -170,7 +169,7 @@ impl Desk<'_> {
         let (mut applied, mut touched) = (false, false);
         let plan = self.plan;
         for ix in &self.scratch.matched {
-            let floor = Floor(self.task.timed[plan.filter(*ix).kind as usize]);
+            let floor = Floor(self.task.timed.of(plan.filter(*ix).kind));
             for count in plan.counts[usize::from(ix.0)].iter().flatten() {
                 touched = true;
                 let own = &plan.program.series[usize::from(count.series.0)];
@@ -212,7 +211,7 @@ impl Desk<'_> {
                 let Some(state) = row.firing.rule(self.plan.rule(*rule).key) else { return false };
                 let [episode] = state.episodes.as_slice() else { return false };
                 let plan = self.plan.rule_plan(*rule);
-                let is_late = event.time < lowest(&self.task.timed, plan.kinds);
+                let is_late = event.time < self.task.timed.lowest(plan.kinds);
                 state.version == plan.version
                     && (!is_late || row.firing.alerts.is_empty())
                     && match episode.activation {
@@ -235,7 +234,7 @@ impl Desk<'_> {
             profile.as_ref().map(|profile| profile.fields.as_slice());
         let seen = Seen { event, ticket: None, facts: None, profile: fields, user: None };
         for ix in &self.scratch.matched {
-            let floor = Floor(self.task.timed[plan.filter(*ix).kind as usize]);
+            let floor = Floor(self.task.timed.of(plan.filter(*ix).kind));
             for count in plan.counts[usize::from(ix.0)].iter().flatten() {
                 touched = true;
                 let own = &plan.program.series[usize::from(count.series.0)];

@@ -127,7 +127,7 @@ impl Scene<'_> {
         let account = usize::try_from(share.member).ok().and_then(|place| rollup.members.get(place));
         let account = account.map_or("", |member| &*member.account);
         let weight = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
-        let sample = |weight, value| Sample { time: share.newest, weight, value, midnight: None };
+        let sample = |weight, value| Sample { time: share.newest, weight, value, midnight: None, lost_ms: 0 };
         let base = (share.base > 0).then(|| sample(weight(share.base), None));
         let counted = (share.count > 0)
             .then(|| match &own.measure {

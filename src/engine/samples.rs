@@ -44,7 +44,7 @@ pub fn sample_of(own: &Series, seen: &impl Subject, event: &Event<'_>) -> Option
 /// An event that is counted and nothing else.
 pub fn base_of(event: &Event<'_>) -> Sample {
     let weight = if event.kind == Kind::ErrorLog { event.occurrences() } else { 1 };
-    Sample { time: event.time, weight, value: None, midnight: None }
+    Sample { time: event.time, weight, value: None, midnight: None, lost_ms: 0 }
 }
 
 /// Whether the cells of a series are of the local calendar.

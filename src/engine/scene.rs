@@ -8,6 +8,7 @@ use crate::rules::program::{Match, Rule, RuleIx, Severity, Variable};
 use super::Settings;
 use super::alert::{EntityRef, Observed, Scope};
 use super::calendar::Calendar;
+use super::clocks::Clocks;
 use super::conduct::Ties;
 use super::dealings::Dealings;
 use super::detect::{Judged, Prompt, View};
@@ -50,7 +51,7 @@ pub struct Scene<'a> {
     /// How many decisions there were before this record.
     pub first_decision: usize,
     /// Where the watermark of each kind stands: up to here timers have run.
-    pub watermarks: [Timestamp; 7],
+    pub watermarks: Clocks,
 }
 
 /// Where a rule's verdict comes from: the rule, and the place of its episode in the row.
@@ -60,13 +61,6 @@ pub struct Case {
     pub rule: RuleIx,
     /// The episode.
     pub episode: usize,
-}
-
-/// The lowest watermark of some kinds.
-#[must_use]
-pub fn lowest(watermarks: &[Timestamp; 7], kinds: u8) -> Timestamp {
-    let own = watermarks.iter().enumerate().filter(|(kind, _)| kinds & (1 << kind) != 0);
-    own.map(|(_, watermark)| *watermark).min().unwrap_or(Timestamp::MIN)
 }
 
 impl<'a> Scene<'a> {
@@ -79,7 +73,7 @@ impl<'a> Scene<'a> {
     /// The watermark that a rule lives by.
     #[must_use]
     pub fn watermark(&self, rule: RuleIx) -> Timestamp {
-        lowest(&self.watermarks, self.plan.rule_plan(rule).kinds)
+        self.watermarks.lowest(self.plan.rule_plan(rule).kinds)
     }
 
     /// Journal time.
@@ -141,6 +135,7 @@ impl<'a> Scene<'a> {
             part: self.entity.part,
             user: self.user,
             ages: &self.task.series,
+            volumes: &self.task.volumes,
             calendar: self.calendar,
             watermark: clock,
             on_mark: false,

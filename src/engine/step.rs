@@ -7,6 +7,7 @@ use crate::journal::coverage::Admission;
 use crate::journal::{Cursor, Entry, Frame, System};
 use crate::rules::program::{FilterIx, Program, SeriesIx};
 
+use super::clocks::Clocks;
 use super::conduct::Ties;
 use super::effects::{Effects, Outcome};
 use super::firing::Proof;
@@ -191,12 +192,15 @@ impl Engine {
             let skipped = self.task.quarantined.contains(&turn.offset);
             self.take_events(frame, &new, skipped, turn)?;
         }
+        let stall = self.plan.program.stall;
         for (coverage, known) in frame.sources.iter().zip(&new) {
-            if let Some((place, _)) = known {
+            if let Some((place, first)) = known {
                 self.task.advance(*place, coverage.watermark, tick.filter(|_| coverage.caught_up));
+                self.task.grow(*place, coverage.to - first + 1, &stall);
             }
         }
         if tick.is_some() {
+            self.task.judge_volumes(&stall);
             self.run_timers(turn)?;
         }
         Ok(())
@@ -483,7 +487,7 @@ impl Engine {
             ties: Ties::default(),
             offset: turn.offset,
             first_decision: turn.first_decision,
-            watermarks: [Timestamp::MIN; 7],
+            watermarks: Clocks::default(),
             row,
         };
         let is_across = parts.account.is_none();

@@ -9,17 +9,19 @@ use crate::event::bytes::{FormatError, Reader, put_bytes, put_signed, put_text, 
 use crate::event::{Kind, SourcePartition, Timestamp};
 use crate::journal::Coverage;
 use crate::journal::coverage::{Admission, Covered};
-use crate::rules::program::{Series, Window};
+use crate::rules::program::{Series, Stall, Window};
 
 use super::census::{Census, Entry};
+use super::clocks::Clocks;
 use super::forward::Forwards;
 use super::peaks::{Peaks, day_of};
 use super::rows::tenants::Tenants;
 use super::store::RowKey;
+use super::volume::{TOLD_MS, Volume};
 
 /// Version of these bytes. Those of version 1 end before the openings, those of version 2 before peaks, tenants and
-/// forwards.
-const FORMAT: u8 = 3;
+/// forwards, those of version 3 before the volumes.
+const FORMAT: u8 = 4;
 /// Most labels of evidence that are told apart; later ones are left out.
 const LABELS_MAX: usize = 4096;
 
@@ -40,6 +42,14 @@ pub struct SourceState {
     pub watermark: Timestamp,
     /// It is gone for good; the entry stays because evidence points to it.
     pub retired: bool,
+    /// The journal time of the last tick that said that it is caught up, and of the last record from it.
+    pub heard: [Timestamp; 2],
+}
+
+impl SourceState {
+    fn is_caught_up(&self, now: Timestamp) -> bool {
+        self.heard[0].plus(TOLD_MS) >= now
+    }
 }
 
 /// A series' history in the task.
@@ -124,7 +134,9 @@ pub struct Task {
     /// Highest `LogAppendTime` read.
     pub journal_time: Timestamp,
     /// The watermark of each kind at the last tick: up to here timers have run.
-    pub timed: [Timestamp; 7],
+    pub timed: Clocks,
+    /// What each kind of source usually brings, and when it brought less.
+    pub volumes: [Volume; 7],
     /// Generation of the active rules; 0: none yet.
     pub generation: i64,
     /// Hash of the active rules.
@@ -158,7 +170,6 @@ impl Task {
     pub fn new() -> Self {
         Self {
             journal_time: Timestamp::MIN,
-            timed: [Timestamp::MIN; 7],
             forwards: Forwards::new(),
             tenants: Some(Tenants::default()),
             ..Self::default()
@@ -179,6 +190,7 @@ impl Task {
             lateness_ms,
             watermark: Timestamp::MIN,
             retired: false,
+            heard: [Timestamp::MIN; 2],
         });
     }
 
@@ -200,8 +212,8 @@ impl Task {
     pub fn place_of_evidence(&mut self, source: &SourcePartition, kind: Kind) -> u16 {
         self.place(source).unwrap_or_else(|| {
             let source = source.clone();
-            let watermark = Timestamp::MIN;
-            self.sources.push(SourceState { source, kind, lateness_ms: 0, watermark, retired: true });
+            let (watermark, heard) = (Timestamp::MIN, [Timestamp::MIN; 2]);
+            self.sources.push(SourceState { source, kind, lateness_ms: 0, watermark, retired: true, heard });
             u16::try_from(self.sources.len() - 1).unwrap_or(u16::MAX)
         })
     }
@@ -248,7 +260,43 @@ impl Task {
         if let Some(source) = self.sources.get_mut(usize::from(place)) {
             let quiet = tick.map_or(Timestamp::MIN, |tick| tick.plus(-source.lateness_ms));
             source.watermark = source.watermark.max(watermark).max(quiet);
+            source.heard[0] = source.heard[0].max(tick.unwrap_or(Timestamp::MIN));
         }
+    }
+
+    /// Takes in that a source has brought so many records.
+    pub fn grow(&mut self, place: u16, records: i64, stall: &Stall) {
+        if let (Some(source), 1..) = (self.sources.get_mut(usize::from(place)), records) {
+            source.heard[1] = self.journal_time;
+            self.volumes[source.kind as usize].grow(self.journal_time, records.unsigned_abs(), stall);
+        }
+    }
+
+    /// Judges, at a tick, whether too little comes of any kind.
+    pub fn judge_volumes(&mut self, stall: &Stall) {
+        let now = self.journal_time;
+        let mut caught_up = [None; 7];
+        for source in self.sources.iter().filter(|source| !source.retired) {
+            let own = &mut caught_up[source.kind as usize];
+            *own = Some(own.unwrap_or(true) && source.is_caught_up(now));
+        }
+        for (volume, caught_up) in self.volumes.iter_mut().zip(caught_up) {
+            if let Some(caught_up) = caught_up {
+                volume.tick(now, caught_up, stall);
+            }
+        }
+    }
+
+    /// Whether each kind is stalled: too little comes of it, or intake is behind in it without progress.
+    #[must_use]
+    pub fn stalled(&self, stall: &Stall) -> [bool; 7] {
+        let now = self.journal_time;
+        let mut stalled = self.volumes.each_ref().map(Volume::is_low);
+        for source in self.sources.iter().filter(|source| !source.retired) {
+            let stands = source.heard.iter().all(|heard| heard.plus(stall.for_ms) <= now);
+            stalled[source.kind as usize] |= stands && source.heard != [Timestamp::MIN; 2];
+        }
+        stalled
     }
 
     /// The watermark of each kind; a kind without sources has none: it never passes anything.
@@ -309,7 +357,7 @@ impl Task {
         }
         self.covered.encode(&mut out);
         put_signed(&mut out, self.journal_time.0);
-        self.timed.iter().for_each(|time| put_signed(&mut out, time.0));
+        self.timed.plain().iter().for_each(|time| put_signed(&mut out, time.0));
         put_signed(&mut out, self.generation);
         put_text(&mut out, &self.rule_set);
         put_varint(&mut out, self.body.len() as u64);
@@ -339,6 +387,10 @@ impl Task {
             tenants.encode(&mut out);
         }
         self.forwards.encode(&mut out);
+        self.sources.iter().flat_map(|source| source.heard).for_each(|heard| put_signed(&mut out, heard.0));
+        self.volumes.iter().for_each(|volume| volume.encode(&mut out));
+        self.timed.encode_believed(&mut out);
+        self.forwards.timed.encode_believed(&mut out);
         out
     }
 
@@ -358,9 +410,11 @@ impl Task {
         }
         task.covered = Covered::decode(&mut reader)?;
         task.journal_time = reader.time()?;
-        for time in &mut task.timed {
+        let mut timed = [Timestamp::MIN; 7];
+        for time in &mut timed {
             *time = reader.time()?;
         }
+        task.timed = Clocks::at(timed);
         task.generation = reader.signed()?;
         task.rule_set = reader.text()?.into();
         for _ in 0..reader.count()? {
@@ -392,6 +446,16 @@ impl Task {
             }
             task.forwards = Forwards::decode(&mut reader)?;
         }
+        if version > 3 {
+            for heard in task.sources.iter_mut().flat_map(|source| &mut source.heard) {
+                *heard = reader.time()?;
+            }
+            for volume in &mut task.volumes {
+                *volume = Volume::decode(&mut reader)?;
+            }
+            task.timed.decode_believed(&mut reader)?;
+            task.forwards.timed.decode_believed(&mut reader)?;
+        }
         Ok(task)
     }
 }
@@ -405,12 +469,14 @@ fn source(reader: &mut Reader<'_>) -> Result<SourceState, FormatError> {
         lateness_ms: reader.signed()?,
         watermark: reader.time()?,
         retired: reader.byte()? != 0,
+        heard: [Timestamp::MIN; 2],
     })
 }
 
 #[cfg(test)]
 mod tests {
     use super::Task;
+    use crate::event::bytes::put_signed;
     use crate::event::{Kind, SourcePartition, Timestamp};
 
     fn partition(partition: i32) -> SourcePartition {
@@ -442,16 +508,25 @@ mod tests {
         task.body.push(("f".into(), "text".into()));
         task.open.insert(crate::engine::store::RowKey([1, 2].into()));
         task.census.admit(9);
+        task.grow(0, 3, &crate::rules::program::Stall::default());
         let whole = task.encode();
-        let mut forwards = Vec::new();
+        let (mut forwards, mut volumes) = (Vec::new(), Vec::new());
         task.forwards.encode(&mut forwards);
-        let ends = whole.len() - forwards.len();
+        task.volumes.iter().for_each(|volume| volume.encode(&mut volumes));
+        // Of one source when it was heard of, and no believed watermark.
+        task.sources[0].heard.iter().for_each(|heard| put_signed(&mut volumes, heard.0));
+        let ends = whole.len() - volumes.len() - 2 - forwards.len();
         assert_eq!(whole[ends - 6..ends], [0, 0, 0, 0, 1, 0], "openings, peaks, tenants");
-        let mut older = whole[..ends].to_vec();
-        for (version, more) in [(2, 4), (1, 2)] {
+        let mut older = whole.clone();
+        for (version, more) in [(3, volumes.len() + 2), (2, forwards.len() + 4), (1, 2)] {
             older.truncate(older.len() - more);
             older[0] = version;
-            assert_eq!(Task::decode(&older).unwrap(), Task { tenants: None, ..task.clone() }, "{version}");
+            let mut expected = Task { volumes: Default::default(), ..task.clone() };
+            expected.sources[0].heard = [Timestamp::MIN; 2];
+            if version < 3 {
+                expected.tenants = None;
+            }
+            assert_eq!(Task::decode(&older).unwrap(), expected, "{version}");
         }
         assert_eq!((task.openings.count(4, "a"), task.openings.count(4, "b")), (0, 0));
         assert_eq!((task.openings.count(5, "b"), task.openings.count(5, "b")), (0, 1));

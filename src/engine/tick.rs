@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use crate::event::Timestamp;
 use crate::rules::program::RuleIx;
 
-use super::forward::{Marks, furthest};
+use super::clocks::{KindMask, Marks};
 use super::step::Turn;
 use super::store::{DeadlineClock, RowKey};
+use super::volume::Volume;
 use super::{Engine, StepError};
 
 /// Rows taken from the index of deadlines at a time.
@@ -17,9 +18,10 @@ impl Engine {
     /// Runs the timers that are due: those of the watermark by mark, rule and row, then those of journal time.
     pub(super) fn run_timers(&mut self, turn: &mut Turn<'_>) -> Result<(), StepError> {
         let from = Marks { own: self.task.timed, across: self.task.forwards.timed };
+        let is_low = self.task.volumes.each_ref().map(Volume::is_low);
         let to = Marks {
-            own: furthest(from.own, self.task.watermarks()),
-            across: furthest(from.across, self.watermarks_across()),
+            own: from.own.advanced(self.task.watermarks(), is_low),
+            across: from.across.advanced(self.watermarks_across(), is_low),
         };
         self.run_marks(&from, &to, turn)?;
         self.task.timed = to.own;
@@ -92,7 +94,7 @@ impl Engine {
     fn marks(
         &mut self,
         key: &RowKey,
-        after: impl Fn(u8) -> Timestamp,
+        after: impl Fn(KindMask) -> Timestamp,
         turn: &mut Turn<'_>,
     ) -> Result<Vec<(Timestamp, RuleIx)>, StepError> {
         let mut marks = Vec::new();

@@ -12,6 +12,7 @@ use crate::engine::store::Store;
 use crate::event::record::to_json;
 use crate::event::{Field, Kind, Timestamp, Value};
 use crate::intake::text::{LexiconError, Scorer};
+use crate::rules::program::Stall;
 use crate::rules::{Case, Loaded, What, profile_record};
 
 /// How one test went.
@@ -44,8 +45,6 @@ enum CaseError {
     Replay(#[from] ReplayError),
     #[error(transparent)]
     Lexicon(#[from] LexiconError),
-    #[error("this build can't make a source stall; the test is not run")]
-    Stall,
 }
 
 /// Runs the tests of all rules whose id `wanted` admits, in their order; each on an empty engine and store.
@@ -77,19 +76,26 @@ fn run<S: Store + Default>(
     case: &Case,
     scorer: Scorer,
 ) -> Result<Actual, CaseError> {
-    if case.given.iter().any(|given| matches!(given.what, What::Stall(..))) {
-        return Err(CaseError::Stall);
-    }
     let mut ids = vec![rule];
     ids.extend(case.with.iter().map(|id| &**id));
     let program = Arc::new(loaded.program_of(&ids, case.lookups.as_ref())?);
+    let stall = program.stall;
     let mut harness = Harness::new(program, S::default(), (sources(&[]), scorer))?;
     harness.begin(case.start);
     let mut actual = Actual::default();
+    let mut troubles = troubles(case, stall).into_iter().peekable();
     for (line, record) in lines(case) {
+        while let Some((at, trouble)) = troubles.next_if(|(at, _)| *at <= line.timestamp) {
+            harness.run_until(at.plus(-1))?;
+            trouble.strike(&mut harness);
+        }
         let offset = harness.line(&line)?;
         actual.given.insert((line.topic, offset), record);
         collect(harness.take(), &mut actual);
+    }
+    for (at, trouble) in troubles.filter(|(at, _)| *at <= case.end) {
+        harness.run_until(at.plus(-1))?;
+        trouble.strike(&mut harness);
     }
     harness.run_until(case.end)?;
     collect(harness.take(), &mut actual);
@@ -100,6 +106,52 @@ fn run<S: Store + Default>(
         .map(|dead| format!("given record {} is bad: {}", dead.line, dead.letter.detail))
         .collect();
     Ok(actual)
+}
+
+/// What befalls a source.
+enum Trouble {
+    /// It stands still, or no longer.
+    Stalled(Kind, bool),
+    /// Too little has come of it since a time, or had until one.
+    Low(Kind, Result<Timestamp, Timestamp>),
+}
+
+impl Trouble {
+    fn strike<S: Store>(self, harness: &mut Harness<S>) {
+        match self {
+            Self::Stalled(kind, stalled) => harness.stall(kind, stalled),
+            Self::Low(kind, low) => harness.force_volume(kind, low),
+        }
+    }
+}
+
+/// What befalls sources, by time. That too little comes is noticed as late as the rules say, and not at all if it is over
+/// by then.
+fn troubles(case: &Case, stall: Stall) -> Vec<(Timestamp, Trouble)> {
+    let mut troubles = Vec::new();
+    for given in &case.given {
+        let at = given.at;
+        match given.what {
+            What::Stall(kind, ms) => {
+                troubles.push((at, Trouble::Stalled(kind, true)));
+                troubles.push((at.plus(ms), Trouble::Stalled(kind, false)));
+            }
+            What::Lose(kind, ms) if ms > stall.for_ms => {
+                troubles.push((at.plus(stall.for_ms), Trouble::Low(kind, Ok(at))));
+                troubles.push((at.plus(ms), Trouble::Low(kind, Err(at.plus(ms)))));
+            }
+            What::Lose(..) | What::Event(..) | What::Clock => {}
+        }
+    }
+    troubles.sort_by_key(|(at, _)| *at);
+    troubles
+}
+
+/// Whether a record is lost on its way.
+fn is_lost(case: &Case, at: Timestamp, kind: Kind) -> bool {
+    case.given.iter().any(|given| {
+        matches!(given.what, What::Lose(own, ms) if own == kind && given.at <= at && at < given.at.plus(ms))
+    })
 }
 
 fn collect(effects: Effects, actual: &mut Actual) {
@@ -116,6 +168,7 @@ fn lines(case: &Case) -> Vec<(Line, Value<'static>)> {
         .collect();
     let given = case.given.iter().enumerate();
     let mut later: Vec<_> = given.flat_map(|(place, given)| given.records(case.start, place)).collect();
+    later.retain(|(at, kind, _)| !is_lost(case, *at, *kind));
     later.sort_by_key(|(at, ..)| *at);
     records.append(&mut later);
     let mut profiles = BTreeMap::new();

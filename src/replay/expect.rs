@@ -210,7 +210,7 @@ fn variable<'v>(name: &str, alert: &'v Value<'static>) -> Option<&'v Value<'stat
             "used" | "done" => "current",
             "total" | "previous" | "expected" | "cap" | "median" => "baseline",
             "p" => "p_value",
-            "met" | "threshold" | "current" | "step" => output,
+            "met" | "threshold" | "current" | "band" | "step" => output,
             _ => return None,
         })
     });

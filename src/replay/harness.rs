@@ -54,6 +54,8 @@ struct Own {
     covered: i64,
     watermark: Timestamp,
     lateness_ms: i64,
+    /// Records wait there that are not read.
+    stalled: bool,
 }
 
 /// An engine with its rows and its input.
@@ -152,8 +154,8 @@ impl<S: Store> Harness<S> {
             return Ok(*place);
         }
         let (kind, lateness_ms) = (settings.kind, settings.lateness_ms);
-        let own =
-            Own { partition: source.clone(), last: -1, covered: -1, watermark: Timestamp::MIN, lateness_ms };
+        let (watermark, stalled) = (Timestamp::MIN, false);
+        let own = Own { partition: source.clone(), last: -1, covered: -1, watermark, lateness_ms, stalled };
         self.sources.push(own);
         let place = self.sources.len() - 1;
         self.places.insert(source.clone(), place);
@@ -276,6 +278,20 @@ impl<S: Store> Harness<S> {
         Ok(())
     }
 
+    /// From now on sources of a kind stand still though there is more to read, or no longer.
+    pub fn stall(&mut self, kind: Kind, stalled: bool) {
+        let topics = &self.topics;
+        let of_kind = |own: &&mut Own| {
+            topics.iter().any(|topic| topic.topic == own.partition.topic && topic.kind == kind)
+        };
+        self.sources.iter_mut().filter(of_kind).for_each(|own| own.stalled = stalled);
+    }
+
+    /// Says that too little comes of a kind since a time (`Ok`), or did until one (`Err`).
+    pub fn force_volume(&mut self, kind: Kind, low: Result<Timestamp, Timestamp>) {
+        self.engine.force_volume(kind, low);
+    }
+
     fn tick_until(&mut self, time: Timestamp) -> Result<(), ReplayError> {
         let end = Timestamp(time.0.div_euclid(SECOND_MS) * SECOND_MS);
         while self.next_tick <= end {
@@ -353,9 +369,9 @@ impl Own {
             source: self.partition.clone(),
             from,
             to,
-            end: self.last + 1,
+            end: self.last + 1 + i64::from(self.stalled),
             watermark: self.watermark,
-            caught_up: true,
+            caught_up: !self.stalled,
         }
     }
 }

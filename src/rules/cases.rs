@@ -71,6 +71,8 @@ pub enum What {
     Event(Kind, Vec<Entry>),
     /// A source makes no progress for that long, ms.
     Stall(Kind, i64),
+    /// Too little comes from a source for that long, ms: nothing at all.
+    Lose(Kind, i64),
     /// The clock runs up to here.
     Clock,
 }
@@ -172,10 +174,13 @@ fn line(node: &Node, start: Timestamp, mistakes: &mut Mistakes) -> Option<Given>
 }
 
 fn what(table: &Table<'_>, mistakes: &mut Mistakes) -> Option<What> {
-    if let Some(node) = table.optional("stall") {
-        let kind = node.choice("topic", &KINDS.map(|kind| (kind.name(), kind)), mistakes);
-        let span = table.required("for", mistakes).and_then(|node| node.duration(mistakes));
-        return Some(What::Stall(kind?, span?));
+    let troubles: [(_, fn(Kind, i64) -> What); 2] = [("stall", What::Stall), ("lose", What::Lose)];
+    for (name, trouble) in troubles {
+        if let Some(node) = table.optional(name) {
+            let kind = node.choice("topic", &KINDS.map(|kind| (kind.name(), kind)), mistakes);
+            let span = table.required("for", mistakes).and_then(|node| node.duration(mistakes));
+            return Some(trouble(kind?, span?));
+        }
     }
     let mut found = KINDS.iter().filter_map(|kind| table.optional(kind.name()).map(|node| (*kind, node)));
     match (found.next(), found.next()) {

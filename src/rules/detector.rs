@@ -451,7 +451,7 @@ impl<'n> Compiler<'n> {
         Some(guards)
     }
 
-    /// Reports guards that do not fit the detector, and a negative condition whose implicit stall guard is missing.
+    /// Reports guards that do not fit the detector.
     pub fn guards_fit(
         &mut self,
         at: Span,
@@ -497,9 +497,6 @@ impl<'n> Compiler<'n> {
             self.mistakes
                 .report(accounts.span, Code::E08, "a row of one account never has matches of several")
                 .hint("leave it out, or take an entity across accounts: `entity: platform`");
-        }
-        if judged.negative && !guards.ignore_stall {
-            missing::refuse("guard", "stall handling", at, &mut self.mistakes);
         }
     }
 }

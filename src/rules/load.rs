@@ -6,13 +6,15 @@ use crate::rules::compile::{Compiler, Defaults, Status};
 use crate::rules::identity;
 use crate::rules::lookup;
 use crate::rules::missing;
-use crate::rules::program::{Mode, OnActivate, Policy, Program, ZoneSource};
+use crate::rules::program::{Mode, OnActivate, Policy, Program, Stall, ZoneSource};
 use crate::rules::rule::{BELIEFS, STATUSES};
 use crate::rules::value;
 use crate::rules::vocabulary::Vocabulary;
 
 /// A rule set has no more rules.
 const MOST_RULES: usize = 500;
+/// Over how long a source's volume may be judged, ms.
+const STALL_MS: std::ops::RangeInclusive<i64> = 60_000..=86_400_000;
 
 /// How strictly a rule set is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -185,13 +187,13 @@ impl<'n> Compiler<'n> {
     }
 
     fn read_defaults(&mut self, node: &'n Node) {
-        missing::refuse_keys("defaults", node, &mut self.mistakes);
         let known = ["timezone", "stall", "scope", "status", "on_activate", "policy", "priority"];
         let Some(table) = node.table("defaults", &known, &mut self.mistakes) else { return };
         if let Some(zone) = table.optional("timezone").and_then(|node| self.zone(node)) {
             self.defaults.zone = zone;
         }
         self.defaults.scope = table.optional("scope");
+        self.program.stall = table.optional("stall").map(|node| self.stall(node)).unwrap_or_default();
         let status = table.optional("status");
         if let Some(found) = status.and_then(|node| node.choice("status", &STATUSES, &mut self.mistakes)) {
             self.defaults.status = found;
@@ -202,6 +204,38 @@ impl<'n> Compiler<'n> {
         }
         self.defaults.policy = self.policy(table.optional("policy"), true);
         self.program.priority = table.optional("priority").and_then(|node| self.priority(node));
+    }
+
+    /// Reads `defaults.stall`.
+    fn stall(&mut self, node: &'n Node) -> Stall {
+        let mut stall = Stall::default();
+        let Some(table) = node.table("stall", &["volume_below", "for"], &mut self.mistakes) else {
+            return stall;
+        };
+        if let Some(node) = table.optional("volume_below")
+            && let Some(share) = value::number(node, &mut self.mistakes)
+        {
+            match (u64::try_from(share.mantissa), 10_u64.pow(u32::from(share.scale))) {
+                (Ok(part), whole) if part <= whole => stall.below = (part, whole),
+                _ => {
+                    let sentence = format!("{} is no share of what is usual", node.shown());
+                    self.mistakes
+                        .report(node.span, Code::E05, sentence)
+                        .hint("write one from `0%` to `100%`");
+                }
+            }
+        }
+        if let Some(node) = table.optional("for")
+            && let Some(ms) = value::span_ms(node, &mut self.mistakes)
+        {
+            if STALL_MS.contains(&ms) {
+                stall.for_ms = ms;
+            } else {
+                let sentence = format!("{} is too short or too long to tell a stall", node.shown());
+                self.mistakes.report(node.span, Code::E05, sentence).hint("write one from `1m` to `24h`");
+            }
+        }
+        stall
     }
 
     /// The chosen rules, by id.

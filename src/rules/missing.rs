@@ -7,7 +7,6 @@ use crate::document::{Code, Mistakes, Node, Span, Value};
 /// What is missing: the map it stands in (or what it is a value of), its name, what to write instead.
 pub(super) const MISSING: &[(&str, &str, &str)] = &[
     ("rule set", "health", "leave it out"),
-    ("defaults", "stall", "leave it out; negative conditions write `guard: {stall: ignore}`"),
     ("priority", "feature_severity", "leave it out; it counts 1"),
     ("inhibits", "inhibits across accounts", "leave it out"),
     ("rule", "affects", "leave it out"),
@@ -15,8 +14,6 @@ pub(super) const MISSING: &[(&str, &str, &str)] = &[
     ("measure", "last outside level", "use `count`, `distinct` or `sum`"),
     ("points", "rule", "leave these points out"),
     ("topic", "topic: health", "leave the rule out"),
-    ("guard", "stall handling", "write `guard: {stall: ignore}` in this condition"),
-    ("given", "lose", "leave the test out"),
     ("given", "health", "leave the test out"),
     ("given", "control", "leave the test out"),
 ];

@@ -6,7 +6,7 @@ use crate::event::record::Record;
 use crate::rules::program::{Condition, Detector};
 
 use super::ratio::ratio;
-use super::scope::{Scope, reached, rungs};
+use super::scope::{Scope, band, reached, rungs};
 use super::{LocalZone, Observed, Occasion, Unit, sentences, times};
 
 /// The `explanation` of an alert.
@@ -15,6 +15,7 @@ pub(super) fn explanation(occasion: &Occasion<'_>, scope: &Scope<'_>) -> Value<'
     let conditions = each.map(|(condition, observed)| explained(scope, condition, observed)).collect();
     let quality = Record::new()
         .int("history_days", occasion.history_days)
+        .with("coverage", coverage(scope.observed).map(double))
         .int("late_events", i64::try_from(occasion.late_events).unwrap_or(i64::MAX))
         .build();
     Record::new()
@@ -24,6 +25,16 @@ pub(super) fn explanation(occasion: &Occasion<'_>, scope: &Scope<'_>) -> Value<'
         .text("would_not_have_fired_if", sentences::would_not_have_fired_if(scope).as_deref())
         .with("data_quality", quality)
         .build()
+}
+
+/// The share of the windows in which enough came of their sources, of the window that has lost most; nothing if none has.
+fn coverage(observed: &[Observed]) -> Option<f64> {
+    let shares = observed.iter().filter(|own| own.lost_ms > 0).filter_map(|own| {
+        let (from, to) = own.window?;
+        let seen = Exact::ratio(i128::from(to.since(from) - own.lost_ms), i128::from(to.since(from)))?;
+        Some(rounded(seen.to_f64(), 1.0))
+    });
+    shares.min_by(f64::total_cmp)
 }
 
 /// What the factors of the rule's scores give.
@@ -53,6 +64,7 @@ fn explained(scope: &Scope<'_>, condition: &Condition, observed: &Observed) -> V
         .text("unit", unit.map(unit_name))
         .text("window", observed.window.map(window).as_deref())
         .text("baseline_window", observed.baseline_window.map(window).as_deref())
+        .text("band", band(condition, observed))
         .text("step", observed.step.and_then(|step| scope.course(condition)?.name(step)))
         .build()
 }

@@ -238,6 +238,8 @@ pub struct Observed {
     pub eta: Option<Timestamp>,
     /// Cadence: the buckets that are judged, the oldest first, in the unit of the measure.
     pub buckets: Vec<Exact>,
+    /// How much of the window was lost because too little came of its source, ms.
+    pub lost_ms: i64,
 }
 
 /// A row's entity.

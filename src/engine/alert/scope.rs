@@ -64,6 +64,11 @@ fn bands(condition: &Condition) -> &[(Box<str>, Decimal)] {
     }
 }
 
+/// The band that a score lies in.
+pub(super) fn band<'a>(condition: &'a Condition, observed: &Observed) -> Option<&'a str> {
+    bands(condition).get(usize::from(observed.band?)).map(|(name, _)| &**name)
+}
+
 /// The value of a field in sorted fields.
 pub(super) fn field<'a>(
     fields: Option<&'a [(Field, Value<'static>)]>,
@@ -203,8 +208,8 @@ impl<'a> Scope<'a> {
             }
             Output::Used => number(observed.current.or(observed.value)?, observed.measure_unit),
             Output::Band => {
-                let (name, _) = bands(condition).get(usize::from(observed.band?))?;
-                Some(Datum::Value(Cow::Owned(Value::text(name.to_string())), Form::Plain))
+                let name = band(condition, observed)?;
+                Some(Datum::Value(Cow::Owned(Value::text(name.to_owned())), Form::Plain))
             }
             Output::TopFactors => {
                 let texts: Vec<Value<'static>> =

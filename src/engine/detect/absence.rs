@@ -9,7 +9,7 @@ use crate::engine::number::Exact;
 use crate::event::{Timestamp, Value};
 use crate::rules::program::{Condition, CountAs, Detector, Rule, Rung, SeriesIx};
 
-use super::{BLANK, Judged, View, rung};
+use super::{BLANK, Judged, Losses, View, rung};
 
 const DAY_MS: i64 = 86_400_000;
 
@@ -42,40 +42,64 @@ fn base(
     Some((last, last.max(armed)?))
 }
 
-/// The local days that a rule counts.
+/// The local days that a rule counts: not those of which too much was lost.
 struct Days<'a> {
     zone: ZoneIx,
     /// Only these.
     business: Option<Business<'a>>,
+    losses: &'a Losses<'a>,
 }
 
 impl<'a> Days<'a> {
-    fn of(view: &mut View<'_>, rule: &'a Rule, count_as: CountAs) -> Self {
+    fn of(view: &mut View<'_>, rule: &'a Rule, (count_as, losses): (CountAs, &'a Losses<'a>)) -> Self {
         let zone = view.zone(&rule.zone);
         let business = match count_as {
             CountAs::BusinessDays => Some(Business::of(&rule.policy.contact, view.profile, zone)),
             CountAs::Elapsed | CountAs::CalendarDays => None,
         };
-        Self { zone, business }
+        Self { zone, business, losses }
+    }
+
+    /// How many that would count lie from one day up to another, which is not one of them.
+    fn count(&self, first: i32, end: i32) -> i32 {
+        match &self.business {
+            Some(business) => business.days_in(first, end),
+            None => (end - first).max(0),
+        }
+    }
+
+    /// How many of those were lost.
+    fn lost(&self, view: &mut View<'_>, first: i32, end: i32) -> i32 {
+        if self.losses.0.is_empty() {
+            return 0;
+        }
+        let days = (first..end).filter(|day| {
+            let bounds = [*day, day.saturating_add(1)].map(|day| view.calendar.midnight(self.zone, day));
+            self.losses.tell((bounds[0], bounds[1])) && self.count(*day, day.saturating_add(1)) > 0
+        });
+        i32::try_from(days.count()).unwrap_or(i32::MAX)
     }
 
     /// How many lie completely between two times.
     fn between(&self, view: &mut View<'_>, from: Timestamp, to: Timestamp) -> i32 {
         let [from, to] = [from, to].map(|time| view.calendar.day_of(self.zone, time));
-        match &self.business {
-            Some(business) => business.days_in(from.saturating_add(1), to),
-            None => (to - from - 1).max(0),
-        }
+        let first = from.saturating_add(1);
+        self.count(first, to) - self.lost(view, first, to)
     }
 
     /// The midnight with which so many after a time are complete.
     fn end(&self, view: &mut View<'_>, from: Timestamp, days: i32) -> Timestamp {
-        let next = view.calendar.day_of(self.zone, from).saturating_add(1);
-        let day = match &self.business {
-            Some(business) => business.day_after(next, days),
-            None => next.saturating_add(days),
-        };
-        view.calendar.midnight(self.zone, day)
+        let (mut next, mut left) = (view.calendar.day_of(self.zone, from).saturating_add(1), days);
+        // Lost days are made up for by later ones, which may be lost, too.
+        while left > 0 {
+            let end = match &self.business {
+                Some(business) => business.day_after(next, left),
+                None => next.saturating_add(left),
+            };
+            left = self.lost(view, next, end);
+            next = end;
+        }
+        view.calendar.midnight(self.zone, next)
     }
 }
 
@@ -90,8 +114,9 @@ pub(super) fn judge(
     let Some((last, from)) = base(view, condition, series, state) else {
         return Judged { reached: false, observed: BLANK };
     };
-    let elapsed = at.since(from);
-    let (value, unit) = silence(view, (rule, count_as), from, at);
+    let losses = Losses::of(view.plan, view.volumes, condition);
+    let elapsed = at.since(from) - losses.ms(from, at);
+    let (value, unit) = silence(view, (rule, count_as, &losses), from, at);
     let number = rung(rungs, Exact::whole(value));
     let for_ms = rungs.first().map_or(0, |rung| limit_ms(rung, count_as));
     let usual = view.series(series).1.and_then(|counted| counted.usual_gap_ms(for_ms));
@@ -122,14 +147,14 @@ pub(super) fn judge(
 /// How long it has been silent, as a rule counts it.
 fn silence(
     view: &mut View<'_>,
-    (rule, count_as): (&Rule, CountAs),
+    (rule, count_as, losses): (&Rule, CountAs, &Losses<'_>),
     from: Timestamp,
     at: Timestamp,
 ) -> (i64, Unit) {
     match count_as {
-        CountAs::Elapsed => (at.since(from), Unit::Ms),
+        CountAs::Elapsed => (at.since(from) - losses.ms(from, at), Unit::Ms),
         CountAs::CalendarDays | CountAs::BusinessDays => {
-            let days = Days::of(view, rule, count_as);
+            let days = Days::of(view, rule, (count_as, losses));
             (i64::from(days.between(view, from, at)), Unit::Days)
         }
     }
@@ -142,7 +167,8 @@ fn outlasts(
     (time, at): (Timestamp, Timestamp),
 ) -> bool {
     let (rungs, count_as, _) = parts(condition);
-    let (value, _) = silence(view, (rule, count_as), time, at);
+    let losses = Losses::of(view.plan, view.volumes, condition);
+    let (value, _) = silence(view, (rule, count_as, &losses), time, at);
     rung(rungs, Exact::whole(value)) > 0
 }
 
@@ -174,11 +200,12 @@ pub(super) fn next_mark(
 ) -> Option<Timestamp> {
     let (rungs, count_as, _) = parts(condition);
     let (_, from) = base(view, condition, series, state)?;
-    let own = Days::of(view, rule, count_as);
+    let losses = Losses::of(view.plan, view.volumes, condition);
+    let own = Days::of(view, rule, (count_as, &losses));
     let mut marks: Vec<Timestamp> = Vec::new();
     for rung in rungs {
         marks.push(match count_as {
-            CountAs::Elapsed => from.plus(limit_ms(rung, count_as)),
+            CountAs::Elapsed => losses.after(from, limit_ms(rung, count_as)),
             _ => {
                 let days = i32::try_from(limit_ms(rung, count_as) / DAY_MS).unwrap_or(i32::MAX);
                 own.end(view, from, days)

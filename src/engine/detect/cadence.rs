@@ -6,7 +6,7 @@ use crate::engine::series::{Span, bucket_of, first_day};
 use crate::event::Timestamp;
 use crate::rules::program::{Bucket, Condition, Detector, Rung, SeriesIx, Window};
 
-use super::{BLANK, Judged, View, at_least, is_upward, rung};
+use super::{BLANK, Judged, Losses, View, at_least, is_upward, rung};
 
 /// How many buckets before the run say what was usual.
 const BEFORE: i32 = 8;
@@ -50,11 +50,32 @@ impl Cadence<'_> {
         bucket_of(self.bucket, view.calendar.day_of(zone, time))
     }
 
+    /// The last buckets before one of which enough was seen, oldest first.
+    fn seen_before(&self, view: &mut View<'_>, losses: &Losses<'_>, (count, end): (i32, i32)) -> Vec<i32> {
+        if losses.0.is_empty() {
+            return (end - count..end).collect();
+        }
+        let mut seen = Vec::new();
+        for number in (end - self.kept()..end).rev() {
+            let bounds = (self.start(view, number), self.start(view, number + 1));
+            if !losses.tell(bounds) && seen.len() < usize::try_from(count).unwrap_or(0) {
+                seen.push(number);
+            }
+        }
+        seen.reverse();
+        seen
+    }
+
+    /// How many complete buckets are kept.
+    fn kept(&self) -> i32 {
+        i32::from(self.run) + BEFORE
+    }
+
     /// What was usual before the run: the lower median of up to eight buckets after those in which row or series begin.
-    fn median(&self, view: &mut View<'_>, first: i32) -> Option<Exact> {
+    fn median(&self, view: &mut View<'_>, losses: &Losses<'_>, first: i32) -> Option<Exact> {
         let began = view.began(self.series);
         let begin = began.map(|began| self.at(view, began))?;
-        let numbers = (first - BEFORE).max(begin.saturating_add(1))..first;
+        let numbers = self.seen_before(view, losses, (BEFORE, first)).into_iter().filter(|own| *own > begin);
         let mut before: Vec<Exact> = numbers.filter_map(|number| self.value(view, number)).collect();
         before.sort_by(|one, other| one.order(*other));
         before.get(before.len().checked_sub(1)? / 2).copied()
@@ -64,9 +85,12 @@ impl Cadence<'_> {
 pub(super) fn judge(view: &mut View<'_>, condition: &Condition, at: Timestamp) -> Judged {
     let Some(own) = of(condition) else { return Judged { reached: false, observed: BLANK } };
     let running = own.at(view, at);
-    let first = running - i32::from(own.run);
-    // A bucket without value meets nothing.
-    let buckets: Option<Vec<Exact>> = (first..running).map(|number| own.value(view, number)).collect();
+    let losses = Losses::of(view.plan, view.volumes, condition);
+    let numbers = own.seen_before(view, &losses, (i32::from(own.run), running));
+    let first = numbers.first().copied().unwrap_or(running - i32::from(own.run));
+    // A bucket without value meets nothing, and neither does a run that is too short.
+    let buckets: Option<Vec<Exact>> = numbers.iter().map(|number| own.value(view, *number)).collect();
+    let buckets = buckets.filter(|buckets| buckets.len() == usize::from(own.run));
     let buckets = buckets.unwrap_or_default();
     let nearest = |one: &Exact, other: &Exact| one.order(*other);
     let value = if is_upward(own.rungs) {
@@ -77,7 +101,7 @@ pub(super) fn judge(view: &mut View<'_>, condition: &Condition, at: Timestamp) -
     let number = value.map_or(0, |value| rung(own.rungs, value));
     let reached = number > 0;
     let (from, to) = (own.start(view, first), own.start(view, running));
-    let median = own.median(view, first);
+    let median = own.median(view, &losses, first);
     let mut guard = if reached { view.unknown_before(own.series, from, |since| since < from) } else { None };
     if reached && guard.is_none() && condition.guards.min_previous.is_some() {
         guard = match median {
@@ -109,7 +133,7 @@ pub(super) fn next_mark(view: &mut View<'_>, condition: &Condition, after: Times
     let own = of(condition)?;
     let newest = view.series(own.series).1?.newest()?;
     let running = own.at(view, after.plus(-view.spread_ms));
-    let first = running - i32::from(own.run) - BEFORE - 1;
+    let first = running - own.kept() - 1;
     let shows = (first..=running).any(|number| own.value(view, number).is_some_and(|value| value.num != 0));
     if newest <= after && !shows {
         return None;

@@ -5,9 +5,9 @@ use crate::engine::matches::find;
 use crate::engine::number::Exact;
 use crate::engine::series::SeriesState;
 use crate::event::{Timestamp, Value};
-use crate::rules::program::{Begin, Course, Measure, Rung, SeriesIx};
+use crate::rules::program::{Begin, Condition, Course, Measure, Rung, SeriesIx};
 
-use super::{BLANK, Judged, View};
+use super::{BLANK, Judged, Losses, View};
 
 /// The course of a milestone, and when it began; nothing while it has not.
 fn begun<'a>(view: &mut View<'a>, ix: SeriesIx) -> Option<(&'a Course, Option<&'a SeriesState>, Timestamp)> {
@@ -47,12 +47,17 @@ fn waits(rung: &Rung, missing: &[u8]) -> bool {
     rung.step.is_none_or(|step| missing.contains(&step))
 }
 
-pub(super) fn judge(view: &mut View<'_>, (series, rungs): (SeriesIx, &[Rung]), at: Timestamp) -> Judged {
+pub(super) fn judge(
+    view: &mut View<'_>,
+    condition: &Condition,
+    (series, rungs): (SeriesIx, &[Rung]),
+    at: Timestamp,
+) -> Judged {
     let Some((course, state, start)) = begun(view, series) else {
         return Judged { reached: false, observed: BLANK };
     };
-    let elapsed = at.since(start);
-    let over = ends_on_date(course, rungs) && elapsed >= 0;
+    let over = ends_on_date(course, rungs) && at >= start;
+    let elapsed = at.since(start) - Losses::of(view.plan, view.volumes, condition).ms(start, at);
     let missing = missing(course, state, start);
     let due = |rung: &&Rung| !over && elapsed >= rung.limit.mantissa && waits(rung, &missing);
     let number = (1_u8..).zip(rungs).filter(|(_, rung)| due(rung)).map(|(number, _)| number).last();
@@ -79,6 +84,7 @@ pub(super) fn judge(view: &mut View<'_>, (series, rungs): (SeriesIx, &[Rung]), a
 
 pub(super) fn next_mark(
     view: &mut View<'_>,
+    condition: &Condition,
     (series, rungs): (SeriesIx, &[Rung]),
     after: Timestamp,
 ) -> Option<Timestamp> {
@@ -86,5 +92,7 @@ pub(super) fn next_mark(
     let missing = missing(course, state, start);
     let due = rungs.iter().filter(|rung| waits(rung, &missing)).map(|rung| rung.limit.mantissa);
     let end = ends_on_date(course, rungs).then_some(0);
-    due.chain(end).map(|due| start.plus(due)).filter(|mark| *mark > after).min()
+    let losses = Losses::of(view.plan, view.volumes, condition);
+    let at = |due: i64| if due > 0 { losses.after(start, due) } else { start.plus(due) };
+    due.chain(end).map(at).filter(|mark| *mark > after).min()
 }

@@ -26,6 +26,7 @@ use super::plan::{Plan, compares_days, is_negative, measured_path};
 use super::rows::row::Row;
 use super::series::{Measured, SeriesState, Span, pane_end_after};
 use super::task::SeriesAge;
+use super::volume::Volume;
 
 /// What calls for a judgement; it decides which conditions may become true.
 #[derive(Debug, Clone, Copy)]
@@ -52,6 +53,8 @@ pub struct View<'a> {
     pub user: Option<&'a [(Field, Value<'static>)]>,
     /// Since when series take events in.
     pub ages: &'a BTreeMap<u32, SeriesAge>,
+    /// What each kind of source brings, and when it brought too little.
+    pub volumes: &'a [Volume; 7],
     /// Zones.
     pub calendar: &'a mut Calendar,
     /// Where the rule's watermark stands.
@@ -75,6 +78,42 @@ pub struct Judged {
 
 /// How many local days an account can skip, or live again, by moving to another zone: offsets lie up to 26 hours apart.
 const SKIPPED: u16 = 2;
+
+/// The share of a window that may be lost, in percent.
+const LOST_PERCENT: i64 = 10;
+
+/// The kinds of a condition's events of which something was lost.
+struct Losses<'a>(Vec<&'a Volume>);
+
+impl<'a> Losses<'a> {
+    /// What was lost of a condition's sources, if it minds.
+    fn of(plan: &Plan, volumes: &'a [Volume; 7], condition: &Condition) -> Self {
+        if condition.guards.ignore_stall || !volumes.iter().any(Volume::has_lost) {
+            return Self(Vec::new());
+        }
+        let filters = plan.program.filters_of(&condition.detector);
+        let mut kinds: Vec<usize> =
+            filters.into_iter().map(|filter| plan.filter(filter).kind as usize).collect();
+        kinds.sort_unstable();
+        kinds.dedup();
+        Self(kinds.into_iter().map(|kind| &volumes[kind]).filter(|own| own.has_lost()).collect())
+    }
+
+    /// How much of the time between two instants was lost of the kind that lost most, ms.
+    fn ms(&self, from: Timestamp, to: Timestamp) -> i64 {
+        self.0.iter().map(|volume| volume.lost_ms(from, to)).max().unwrap_or(0)
+    }
+
+    /// The first instant by which so much time has passed that was not lost.
+    fn after(&self, from: Timestamp, ms: i64) -> Timestamp {
+        self.0.iter().map(|volume| volume.after(from, ms)).max().unwrap_or(from.plus(ms))
+    }
+
+    /// Whether more of a window was lost than may be.
+    fn tell(&self, (from, to): (Timestamp, Timestamp)) -> bool {
+        self.ms(from, to).saturating_mul(100) > to.since(from).saturating_mul(LOST_PERCENT)
+    }
+}
 
 /// Nothing seen.
 pub const BLANK: Observed = Observed {
@@ -101,6 +140,7 @@ pub const BLANK: Observed = Observed {
     missing: Vec::new(),
     eta: None,
     buckets: Vec::new(),
+    lost_ms: 0,
 };
 
 impl View<'_> {
@@ -200,16 +240,20 @@ impl View<'_> {
                 count::judge(self, (condition, rungs), (*series, window), at)
             }
             Detector::Cadence { .. } => cadence::judge(self, condition, at),
-            Detector::Milestone { series, rungs } => milestone::judge(self, (*series, rungs), at),
+            Detector::Milestone { series, rungs } => milestone::judge(self, condition, (*series, rungs), at),
             Detector::Sequence { series, within_ms } => sequence::judge(self, (*series, *within_ms), state),
             Detector::Score { series, rungs, bands } => {
                 score::judge(self, (*series, rungs, bands), state, at)
             }
         };
         if judged.reached && judged.observed.guard.is_none() {
-            judged.observed.guard = self.too_young(rule, condition, at);
+            judged.observed.guard =
+                self.too_young(rule, condition, at).or_else(|| self.blind(condition, &judged));
         }
         judged.observed.met = judged.reached && judged.observed.guard.is_none();
+        if let Some((from, to)) = judged.observed.window {
+            judged.observed.lost_ms = Losses::of(self.plan, self.volumes, condition).ms(from, to);
+        }
         judged
     }
 
@@ -249,7 +293,9 @@ impl View<'_> {
                 count::next_mark(self, condition, (*series, window), (state, holds, after))
             }
             Detector::Cadence { .. } => cadence::next_mark(self, condition, after),
-            Detector::Milestone { series, rungs } => milestone::next_mark(self, (*series, rungs), after),
+            Detector::Milestone { series, rungs } => {
+                milestone::next_mark(self, condition, (*series, rungs), after)
+            }
             Detector::Score { series, .. } => score::next_mark(self, *series, holds, after),
             Detector::Absence { series, .. } => {
                 absence::next_mark(self, (rule, condition), *series, (state, holds), after)
@@ -376,6 +422,20 @@ impl View<'_> {
         let since = self.entity_since(rule.entity.account && rule.entity.part.is_none());
         let old = since.is_some_and(|since| at.since(since) >= min_age);
         if old { None } else { Some(Reason::InsufficientHistory) }
+    }
+
+    /// Whether so much of a window that shrinks was lost that its verdict says nothing.
+    fn blind(&self, condition: &Condition, judged: &Judged) -> Option<Reason> {
+        let detector = &condition.detector;
+        let shrinks =
+            matches!(detector, Detector::Count { .. } | Detector::Level { .. } | Detector::Compare { .. })
+                && !is_upward(detector.rungs());
+        if !shrinks {
+            return None;
+        }
+        let losses = Losses::of(self.plan, self.volumes, condition);
+        let windows = [judged.observed.window, judged.observed.baseline_window];
+        windows.into_iter().flatten().any(|window| losses.tell(window)).then_some(Reason::SourceStalled)
     }
 
     /// In what the measure of a series is counted.

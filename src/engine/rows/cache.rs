@@ -550,7 +550,7 @@ mod tests {
     }
 
     fn touch(row: &mut Row, time: i64) {
-        let sample = Sample { time: Timestamp(time), weight: 1, value: None, midnight: None };
+        let sample = Sample { time: Timestamp(time), weight: 1, value: None, midnight: None, lost_ms: 0 };
         row.series_mut(&series()).add(&series(), &sample, None, Floor(Timestamp::MIN));
     }
 

@@ -88,7 +88,7 @@ fn take(flat: &mut Flat, row: &mut Row, event: &Match) -> bool {
     row.note_event(proof.time);
     let counted = flat.count(&own, (proof.time, proof.weight), Floor(Timestamp::MIN));
     let state = row.series_mut(&own);
-    let sample = Sample { time: proof.time, weight: proof.weight, value: None, midnight: None };
+    let sample = Sample { time: proof.time, weight: proof.weight, value: None, midnight: None, lost_ms: 0 };
     assert_eq!(counted.taken, state.add(&own, &sample, None, Floor(Timestamp::MIN)));
     if counted.taken == Taken::Late {
         return true;
@@ -172,7 +172,7 @@ fn a_row_with_more_than_counts_stays_whole() {
     assert!(Flat::of(&row).is_none());
     let mut row = Row::default();
     let days = Series { window: Window::Newest, ..series(3) };
-    let sample = Sample { time: Timestamp(0), weight: 1, value: None, midnight: None };
+    let sample = Sample { time: Timestamp(0), weight: 1, value: None, midnight: None, lost_ms: 0 };
     row.series_mut(&days).add(&days, &sample, None, Floor(Timestamp::MIN));
     assert!(Flat::of(&row).is_none());
     let mut row = Row::default();

@@ -66,6 +66,8 @@ pub struct Sample {
     /// The midnight at which the local day of the newest match began, this one included: an exact window then keeps the
     /// newest match of an earlier day ([`crate::rules::program::Extras::days`]).
     pub midnight: Option<Timestamp>,
+    /// How much of the time since the newest match was lost, ms: it is no part of a gap.
+    pub lost_ms: i64,
 }
 
 /// The value of a measured field.
@@ -304,7 +306,7 @@ impl SeriesState {
         }
         match self {
             Self::Ring(ring) => ring.add(&series.window, sample.time, sample.midnight),
-            Self::Newest(newest) => newest.add(series.extras.gaps_for_ms, sample.time, floor),
+            Self::Newest(newest) => newest.add(series.extras.gaps_for_ms, sample, floor),
             Self::Last(last) => match sample.value {
                 Some(Sampled::Amount(amount)) => last.add(sample.time, amount, floor),
                 _ => Taken::Applied,

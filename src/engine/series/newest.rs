@@ -3,7 +3,7 @@
 use crate::event::Timestamp;
 use crate::event::bytes::{FormatError, Reader, put_varint};
 
-use super::{Floor, Marks, Taken};
+use super::{Floor, Marks, Sample, Taken};
 
 /// How many gaps are kept.
 const GAPS_MAX: usize = 32;
@@ -21,14 +21,16 @@ pub struct Newest {
 }
 
 impl Newest {
-    pub(super) fn add(&mut self, for_ms: i64, time: Timestamp, floor: Floor) -> Taken {
+    pub(super) fn add(&mut self, for_ms: i64, sample: &Sample, floor: Floor) -> Taken {
+        let time = sample.time;
         let before = self.marks.newest;
         if time <= before {
             return if time < before && time < floor.0 { Taken::Late } else { Taken::Applied };
         }
         self.marks.newest = time;
         if for_ms > 0 && before != Timestamp::MIN {
-            let parts = i128::from(time.since(before)) * i128::from(PARTS) / i128::from(for_ms);
+            let parts =
+                i128::from(time.since(before) - sample.lost_ms) * i128::from(PARTS) / i128::from(for_ms);
             if parts >= i128::from(SHORTEST) {
                 if self.gaps.len() >= GAPS_MAX {
                     self.gaps.remove(0);

@@ -57,7 +57,7 @@ fn sum_distinct(window: Window) -> Series {
 }
 
 fn at(ms: i64) -> Sample {
-    Sample { time: Timestamp(ms), weight: 1, value: None, midnight: None }
+    Sample { time: Timestamp(ms), weight: 1, value: None, midnight: None, lost_ms: 0 }
 }
 
 fn with_hash(ms: i64, hash: u64) -> Sample {
@@ -444,7 +444,7 @@ fn sample_for(series: &Series, time: i64, value: u64, weight: u32) -> Sample {
         _ => None,
     };
     let weight = if matches!(series.window, Window::Exact { .. }) { 1 } else { weight };
-    Sample { time: Timestamp(time), weight, value, midnight: None }
+    Sample { time: Timestamp(time), weight, value, midnight: None, lost_ms: 0 }
 }
 
 fn run(series: &Series, start: i64, steps: &[(i64, u64, u32)]) -> Result<(), TestCaseError> {

@@ -204,6 +204,25 @@ impl World {
         self.step(time, Entry::Frame(Frame::tick(sources.to_vec())));
     }
 
+    /// A tick that covers so many more records of a kind, none of them an event.
+    pub fn tick_with(&mut self, time: Timestamp, kind: Kind, records: i64) {
+        self.run_before(time);
+        self.second = time.0.div_euclid(1000);
+        let (next, _) = self.sources[kind as usize];
+        self.sources[kind as usize].0 += records;
+        self.offset += 1;
+        let covered = self.coverage(kind, next, next + records - 1);
+        self.step(time, Entry::Frame(Frame::tick(vec![covered])));
+    }
+
+    /// A tick of a source in which there is more to read.
+    pub fn tick_behind(&mut self, time: Timestamp, kind: Kind) {
+        self.second = time.0.div_euclid(1000);
+        let (next, _) = self.sources[kind as usize];
+        let covered = Coverage { caught_up: false, end: next + 1, ..self.coverage(kind, next, next - 1) };
+        self.step(time, Entry::Frame(Frame::tick(vec![covered])));
+    }
+
     /// One source record with one event.
     pub fn line(&mut self, time: Timestamp, event: Event<'static>) {
         self.run_before(time);

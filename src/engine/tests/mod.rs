@@ -8,5 +8,6 @@ mod quick;
 mod reported;
 mod rules;
 mod speed;
+mod stall;
 mod task;
 mod tasks;

@@ -31,7 +31,6 @@ pub(super) fn run(program: Program, case: &Case) -> World {
     }
     let mut lines = Vec::new();
     for (unique, given) in case.given.iter().enumerate() {
-        assert!(!matches!(given.what, What::Stall(..)), "stalls are not driven");
         lines.extend(given.records(case.start, unique));
     }
     lines.sort_by_key(|(at, ..)| *at);
@@ -116,6 +115,10 @@ pub(super) fn every_case(mut check: impl FnMut(Program, &Case)) {
     for loaded in rule_sets() {
         for (tests, case) in loaded.tests.iter().flat_map(|own| own.cases.iter().map(move |case| (own, case)))
         {
+            // What befalls sources is in no journal: those cases run in a replay, and `stall.rs` has the journal for it.
+            if case.given.iter().any(|given| matches!(given.what, What::Stall(..) | What::Lose(..))) {
+                continue;
+            }
             let mut ids: Vec<&str> = vec![&tests.rule];
             ids.extend(case.with.iter().map(|id| &**id));
             check(loaded.program_of(&ids, case.lookups.as_ref()).unwrap(), case);

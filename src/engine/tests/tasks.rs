@@ -388,7 +388,8 @@ fn check_usual(world: &World) {
         judged(&world.tasks, ("unusual", &row), |state, own, _, _| {
             let mut dull = SeriesState::new(own);
             for failure in failures.clone() {
-                let sample = Sample { time: Timestamp(failure.0), weight: 1, value: None, midnight: None };
+                let sample =
+                    Sample { time: Timestamp(failure.0), weight: 1, value: None, midnight: None, lost_ms: 0 };
                 dull.add(own, &sample, None, Floor(Timestamp::MIN));
             }
             [state, &dull].map(|state| {

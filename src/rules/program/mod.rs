@@ -54,6 +54,23 @@ pub struct Program {
     pub tables: Vec<Table>,
     /// How alerts are ranked; none: not at all.
     pub priority: Option<Priority>,
+    /// When a source counts as stalled.
+    pub stall: Stall,
+}
+
+/// When a kind of source brings too little to believe that events are missing (`rules.md` §6).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stall {
+    /// The share of what is usual below which it does, as a fraction.
+    pub below: (u64, u64),
+    /// Over which time, ms.
+    pub for_ms: i64,
+}
+
+impl Default for Stall {
+    fn default() -> Self {
+        Self { below: (1, 2), for_ms: 900_000 }
+    }
 }
 
 impl Program {

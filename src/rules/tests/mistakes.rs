@@ -138,8 +138,6 @@ fn not_one_of() {
               hint: write `version: 1`
             a.yaml:22:66: `webb` is no value of this field [E04]
               web ios android api; hint: did you mean `web`?
-            a.yaml:37:5: this build has no `stall handling` yet [E08]
-              hint: write `guard: {stall: ignore}` in this condition
             a.yaml:38:36: `ignored` is no way to treat stalls [E04]
               ignore; hint: did you mean `ignore`?
         "#]],
@@ -513,34 +511,46 @@ fn ambiguous_yaml_and_things_that_stand_twice() {
 fn what_this_build_lacks_is_refused_by_name() {
     told(
         &[
-            ("  timezone: account", "  stall: {volume_below: 50%, for: 15m}"),
             ("vocabulary:\n", "health: {}\nvocabulary:\n"),
             ("  expires_after: 2h", "  expires_after: 2h\n  collapse_to: {entity: account}"),
             (
                 "  timezone: account",
                 "  priority: {feature_severity: {table: t, by: feature_area, column: c}}",
             ),
-            ("usual_gap: 1.0, stall: ignore", "usual_gap: 1.0"),
             ("topic: usage, where: {event: login.failed}", "topic: health"),
-            ("given: [{at: 0m, b", "given: [{at: 0m, lose: usage, for: 2d}, {at: 0m, b"),
+            ("given: [{at: 0m, b", "given: [{at: 0m, control: {}}, {at: 0m, b"),
         ],
         &expect![[r#"
-            a.yaml:4:3: this build has no `stall` yet [E08]
-              hint: leave it out; negative conditions write `guard: {stall: ignore}`
             a.yaml:5:1: this build has no `health` yet [E08]
               hint: leave it out
             a.yaml:24:3: this build has no `collapse_to` yet [E08]
               hint: leave it out; every row keeps its own alert
             a.yaml:4:14: this build has no `feature_severity` yet [E08]
               hint: leave it out; it counts 1
-            a.yaml:37:5: this build has no `stall handling` yet [E08]
-              hint: write `guard: {stall: ignore}` in this condition
             a.yaml:22:20: this build has no `topic: health` yet [E08]
               hint: leave the rule out
-            a.yaml:77:22: this build has no `lose` yet [E08]
+            a.yaml:77:22: this build has no `control` yet [E08]
               hint: leave the test out
         "#]],
     );
+}
+
+#[test]
+fn a_stall_is_a_share_over_a_time() {
+    for (stall, expected) in [
+        ("{volume_below: 150%}", "a.yaml:4:25: 150% is no share of what is usual [E05]"),
+        ("{volume_below: -5%}", "-5% is negative [E05]"),
+        ("{for: 30s}", "30s is too short or too long to tell a stall [E05]"),
+        ("{for: 2d}", "2d is too short or too long to tell a stall [E05]"),
+        ("{fro: 1h}", "unknown key `fro` in stall [E01]"),
+    ] {
+        let text = BASE.replace("  timezone: account", &format!("  stall: {stall}"));
+        let said = load(&[("a.yaml", &text)], Options::default()).unwrap_err().to_string();
+        assert!(said.contains(expected), "{stall}: {said}");
+    }
+    let text = BASE.replace("  timezone: account", "  stall: {volume_below: 37.5%, for: 2h}");
+    let stall = load(&[("a.yaml", &text)], Options::default()).unwrap().program.stall;
+    assert_eq!((stall.below, stall.for_ms), ((375, 1000), 7_200_000));
 }
 
 #[test]

@@ -572,7 +572,7 @@ impl<K: Sink, T: SharedStore + Send + 'static> Desk<K, T> {
             let watermarks =
                 Kind::ALL.map(|kind| Some(engine.watermark(kind)).filter(|time| *time > Timestamp::MIN));
             let entities = engine.tenants().map(|(kind, rows)| (kind.to_owned(), rows)).collect();
-            let told = super::metrics::Task { entities, watermarks };
+            let told = super::metrics::Task { entities, watermarks, stalled: engine.stalled() };
             pipeline.set_task(own, told);
             metrics.trigger.set_task(own, engine.census());
             pipeline.set_restore_remaining(own, Some(task.remaining()));

@@ -287,7 +287,6 @@ const LATER: &[(&str, &[&str])] = &[
     ("scores of frustration", &["frustration_score"]),
     ("alerts across accounts", &["time_to_detect_seconds"]),
     ("aliases", &["identity_recovered_total", "identity_pending_events"]),
-    ("stall detection", &["source_stalled"]),
 ];
 
 #[cfg(test)]

@@ -25,6 +25,8 @@ pub struct Task {
     pub entities: Vec<(String, u64)>,
     /// Watermark by kind of source, where there is one.
     pub watermarks: [Option<Timestamp>; 7],
+    /// Which kinds of sources are stalled.
+    pub stalled: [bool; 7],
 }
 
 /// Counters and gauges of the way from record to alert.
@@ -41,6 +43,7 @@ pub struct Pipeline {
     lag_records: IntGaugeVec,
     lag_seconds: GaugeVec,
     watermark: GaugeVec,
+    stalled: IntGaugeVec,
     journal_frames: IntCounterVec,
     journal_bytes: IntCounterVec,
     journal_duplicates: IntCounter,
@@ -156,6 +159,11 @@ impl Pipeline {
                 &name("consumer_lag_seconds"),
                 partition,
                 "Age of the newest record read while more are waiting, else 0",
+            )?,
+            stalled: catalogue.whole_gauges(
+                &name("source_stalled"),
+                &["kind"],
+                "1 while too little comes of a kind of source, or intake is behind in it without progress",
             )?,
             watermark: catalogue.gauges(
                 &name("watermark_timestamp_seconds"),
@@ -432,6 +440,7 @@ impl Pipeline {
         tasks.remove(&partition);
         self.entities.reset();
         self.watermark.reset();
+        self.stalled.reset();
         self.set_restore_remaining(partition, None);
         self.publish(&tasks);
     }
@@ -449,6 +458,8 @@ impl Pipeline {
                 tasks.values().filter_map(|task| task.watermarks.get(place).copied().flatten()).min();
             if let Some(lowest) = lowest {
                 self.watermark.with_label_values(&[kind.name()]).set(seconds(lowest.0));
+                let is_stalled = tasks.values().any(|task| task.stalled.get(place).is_some_and(|own| *own));
+                self.stalled.with_label_values(&[kind.name()]).set(i64::from(is_stalled));
             }
         }
     }

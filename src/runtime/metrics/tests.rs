@@ -121,6 +121,7 @@ fn gauges_of_tasks_add_up_and_the_lowest_watermark_counts() {
     task.watermarks[0] = Some(Timestamp(9000));
     metrics.pipeline.set_task(0, task.clone());
     task.watermarks[0] = Some(Timestamp(4000));
+    task.stalled[0] = true;
     metrics.pipeline.set_task(1, task);
     let mut counts = Counts::default();
     counts.open[Severity::Error as usize] = 2;
@@ -134,6 +135,8 @@ fn gauges_of_tasks_add_up_and_the_lowest_watermark_counts() {
     let page = metrics.render().unwrap();
     assert_eq!(value(&page, r#"forewarn_entities{entity="account"}"#), Some(10.0));
     assert_eq!(value(&page, r#"forewarn_watermark_timestamp_seconds{kind="usage"}"#), Some(4.0));
+    let stalled = r#"forewarn_source_stalled{kind="usage"}"#;
+    assert_eq!(value(&page, stalled), Some(1.0));
     assert_eq!(value(&page, open), Some(3.0));
     let entities = |state: &str| format!(r#"forewarn_trigger_entities{{rule="rule-00",state="{state}"}}"#);
     assert_eq!(value(&page, &entities("eligible")), Some(14.0));
@@ -143,6 +146,7 @@ fn gauges_of_tasks_add_up_and_the_lowest_watermark_counts() {
     metrics.trigger.forget_task(1);
     let page = metrics.render().unwrap();
     assert_eq!(value(&page, r#"forewarn_watermark_timestamp_seconds{kind="usage"}"#), Some(9.0));
+    assert_eq!(value(&page, stalled), Some(0.0));
     assert_eq!(value(&page, open), Some(2.0));
 }
 

@@ -62,6 +62,7 @@ pub fn observed(value: Exact, unit: Unit) -> Observed {
         missing: Vec::new(),
         eta: None,
         buckets: Vec::new(),
+        lost_ms: 0,
     }
 }
 
