@@ -590,7 +590,8 @@ pub const fn measured_path(measure: &Measure) -> Option<&Path> {
         | Measure::New(path)
         | Measure::Sum(path)
         | Measure::Mean(path)
-        | Measure::Last(path) => Some(path),
+        | Measure::Last(path)
+        | Measure::Known(path) => Some(path),
         Measure::SumDistinct { of, .. } | Measure::Reading { of, .. } => Some(of),
     }
 }

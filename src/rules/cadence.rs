@@ -25,7 +25,7 @@ impl<'n> Compiler<'n> {
         let bucket = bucket.and_then(|node| node.choice("bucket", &buckets, &mut self.mistakes));
         let run = table.required("consecutive", &mut self.mistakes);
         let run = run.and_then(|node| node.integer(1..=12, &mut self.mistakes));
-        let measuring = self.windowed_measure(&table, filtered?.kind, subject)?;
+        let measuring = self.measure(&table, filtered?.kind, subject)?;
         let rungs = self.rungs(&table, measuring.durations)?;
         let (filtered, bucket, run) = (filtered?, bucket?, u16::try_from(run?).ok()?);
         let series = self.series(

@@ -183,7 +183,7 @@ impl<'n> Compiler<'n> {
         let filtered = self.filter(&table, subject);
         let within = self.within(&table, 63);
         let reset = table.optional("reset").map(|node| self.filter_node("reset", node, subject));
-        let measuring = self.windowed_measure(&table, filtered?.kind, subject)?;
+        let measuring = self.measure(&table, filtered?.kind, subject)?;
         let rungs = self.rungs(&table, measuring.durations)?;
         let (filtered, (span_ms, _)) = (filtered?, within?);
         let upward = rungs.iter().all(|rung| rung.op.is_upward());
@@ -380,7 +380,11 @@ impl<'n> Compiler<'n> {
         let difference = table.optional("as").map_or(Some(false), |node| {
             node.choice("form of a change", &[("change", false), ("difference", true)], &mut self.mistakes)
         });
-        let measuring = self.windowed_measure(&table, filtered?.kind, subject)?;
+        let mut measuring = self.measure(&table, filtered?.kind, subject)?;
+        // What was known when a window ended, not what came within it.
+        if let Measure::Last(of) = measuring.measure {
+            measuring.measure = Measure::Known(of);
+        }
         let rungs = self.rungs(&table, measuring.durations && difference?)?;
         let (filtered, (span_ms, _), difference) = (filtered?, within?, difference?);
         previous?;
@@ -516,6 +520,7 @@ fn described(judged: &Judged) -> String {
         Some(Measure::Distinct(_)) => format!("a {} on distinct", judged.name),
         Some(Measure::Mean(_)) => format!("a {} on mean", judged.name),
         Some(Measure::ShareOf(_)) => format!("a {} on share_of", judged.name),
+        Some(Measure::Last(_) | Measure::Known(_)) => format!("a {} on last", judged.name),
         _ => {
             format!("{} {}", if matches!(judged.name, "event" | "absence") { "an" } else { "a" }, judged.name)
         }

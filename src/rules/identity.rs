@@ -200,6 +200,7 @@ fn put_measure(text: &mut String, measure: &Measure, filters: &[Filter]) {
         Measure::SumDistinct { of, by } => ("sum_distinct", vec![of, by]),
         Measure::Mean(path) => ("mean", vec![path]),
         Measure::Last(path) => ("last", vec![path]),
+        Measure::Known(path) => ("known", vec![path]),
         Measure::ShareOf(_) => ("share_of", Vec::new()),
         Measure::Score(scoring) => ("score", scoring.imported.iter().collect()),
         Measure::Steps(_) => ("steps", Vec::new()),

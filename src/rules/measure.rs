@@ -4,7 +4,6 @@ use crate::document::{Code, DAY_MS, Node, Table, duration_text};
 use crate::event::{FieldType, Kind};
 use crate::rules::compile::{Compiler, Subject};
 use crate::rules::matches::{COMPARATORS, type_name};
-use crate::rules::missing;
 use crate::rules::program::{Comparator, Decimal, Entity, Measure, Path, Rung, Severity, Window};
 use crate::rules::value;
 use crate::rules::vocabulary::{Named, Vocabulary};
@@ -39,7 +38,6 @@ impl<'n> Compiler<'n> {
             node.choice("measure", &[("count", ())], &mut self.mistakes)?;
             return Some(Measuring { measure: Measure::Count, durations: false });
         }
-        missing::refuse_keys("measure", node, &mut self.mistakes);
         let known = ["distinct", "sum", "mean", "last", "share_of"];
         let own = node.table("measure", &known, &mut self.mistakes)?;
         if let Some(field) = own.optional("last") {
@@ -72,22 +70,6 @@ impl<'n> Compiler<'n> {
             }
             (None, None) => None,
         }
-    }
-
-    /// Reads the measure of a window that lies behind: the newest value alone does not reach back.
-    pub fn windowed_measure(
-        &mut self,
-        table: &Table<'n>,
-        kind: Kind,
-        subject: &Subject<'n>,
-    ) -> Option<Measuring> {
-        let measuring = self.measure(table, kind, subject)?;
-        if matches!(measuring.measure, Measure::Last(_)) {
-            let span = table.optional("measure").map_or(table.span, |node| node.span);
-            missing::refuse("measure", "last outside level", span, &mut self.mistakes);
-            return None;
-        }
-        Some(measuring)
     }
 
     /// A field that is a number.

@@ -11,7 +11,6 @@ pub(super) const MISSING: &[(&str, &str, &str)] = &[
     ("inhibits", "inhibits across accounts", "leave it out"),
     ("rule", "affects", "leave it out"),
     ("rule", "collapse_to", "leave it out; every row keeps its own alert"),
-    ("measure", "last outside level", "use `count`, `distinct` or `sum`"),
     ("points", "rule", "leave these points out"),
     ("topic", "topic: health", "leave the rule out"),
     ("given", "health", "leave the test out"),

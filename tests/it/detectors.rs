@@ -4,6 +4,7 @@ mod absences;
 mod baselines;
 mod cadences;
 mod groups;
+mod lasts;
 mod milestones;
 mod novelties;
 mod periods;

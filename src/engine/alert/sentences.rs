@@ -234,9 +234,9 @@ fn prevented(scope: &Scope<'_>, condition: &Condition, observed: &Observed) -> O
 
 /// `previous × (1 + change)`, with the floor of 1 that counts have.
 fn grown(scope: &Scope<'_>, series: SeriesIx, previous: Exact, change: Exact) -> Option<Exact> {
-    use Measure::{Last, Mean, ShareOf, Usual};
+    use Measure::{Known, Mean, ShareOf, Usual};
     let measure = scope.program.series.get(usize::from(series.0)).map(|series| &series.measure);
-    let relative = matches!(measure, Some(ShareOf(_) | Mean(_) | Last(_) | Usual));
+    let relative = matches!(measure, Some(ShareOf(_) | Mean(_) | Known(_) | Usual));
     let base = if relative || previous.num >= previous.den { previous } else { Exact::whole(1) };
     let added = Exact::ratio(base.num.checked_mul(change.num)?, base.den.checked_mul(change.den)?)?;
     sum(previous, added)
@@ -299,7 +299,7 @@ pub(super) fn noun(scope: &Scope<'_>, condition: &Condition) -> String {
         }
         Some(Measure::Mean(path)) => format!("mean {} of {events}", path_text(path)),
         Some(Measure::ShareOf(base)) => format!("{events} of {}", filter_text(scope, *base)),
-        Some(Measure::Last(path) | Measure::Reading { of: path, .. }) => {
+        Some(Measure::Last(path) | Measure::Known(path) | Measure::Reading { of: path, .. }) => {
             format!("newest {} of {events}", path_text(path))
         }
         _ => events,

@@ -2,7 +2,7 @@
 
 use crate::engine::alert::{Observed, Reason};
 use crate::engine::number::Exact;
-use crate::engine::series::{Span, bucket_of, first_day};
+use crate::engine::series::{Measured, Span, bucket_of, first_day};
 use crate::event::Timestamp;
 use crate::rules::program::{Bucket, Condition, Detector, Rung, SeriesIx, Window};
 
@@ -32,11 +32,14 @@ pub(super) fn of(condition: &Condition) -> Option<Cadence<'_>> {
 }
 
 impl Cadence<'_> {
-    /// The measure of a bucket; none of a mean or share of nothing.
-    fn value(&self, view: &View<'_>, number: i32) -> Option<Exact> {
+    fn measured(&self, view: &View<'_>, number: i32) -> Measured {
         let window = Window::Buckets { bucket: self.bucket, count: self.run };
-        let measured = view.measured(self.series, &window, Span::Bucket(number));
-        view.known(self.series, &measured)
+        view.measured(self.series, &window, Span::Bucket(number))
+    }
+
+    /// The measure of a bucket; none of a mean, share or last of nothing.
+    fn value(&self, view: &View<'_>, number: i32) -> Option<Exact> {
+        view.known(self.series, &self.measured(view, number))
     }
 
     /// The local midnight at which a bucket begins.
@@ -134,7 +137,7 @@ pub(super) fn next_mark(view: &mut View<'_>, condition: &Condition, after: Times
     let newest = view.series(own.series).1?.newest()?;
     let running = own.at(view, after.plus(-view.spread_ms));
     let first = running - own.kept() - 1;
-    let shows = (first..=running).any(|number| own.value(view, number).is_some_and(|value| value.num != 0));
+    let shows = (first..=running).any(|number| own.measured(view, number).events > 0);
     if newest <= after && !shows {
         return None;
     }

@@ -1,6 +1,7 @@
 //! `compare`: a window against the one before.
 
 use crate::engine::alert::{Observed, Reason, Unit};
+use crate::engine::firing::ConditionState;
 use crate::engine::number::Exact;
 use crate::engine::series::{Measured, Span};
 use crate::engine::significance::{self, Tail};
@@ -75,7 +76,8 @@ pub(super) fn judge(
 
 /// What a change is a share of: counts and sums have a floor of 1, what is relative itself has none.
 fn base(view: &View<'_>, series: SeriesIx, previous: Exact) -> Exact {
-    let relative = matches!(view.series(series).0.measure, Measure::Mean(_) | Measure::ShareOf(_));
+    let measure = &view.series(series).0.measure;
+    let relative = matches!(measure, Measure::Mean(_) | Measure::ShareOf(_) | Measure::Known(_));
     let one = Exact { num: previous.den, den: previous.den };
     if !relative && previous.order(one).is_lt() { one } else { previous }
 }
@@ -135,16 +137,17 @@ fn significant(condition: &Condition, pair: &Pair, gap: Exact, p_value: Option<f
 
 pub(super) fn next_mark(
     view: &mut View<'_>,
+    condition: &Condition,
     (series, window): (SeriesIx, &Window),
-    after: Timestamp,
+    (state, after): (ConditionState, Timestamp),
 ) -> Option<Timestamp> {
     if let Window::Days { days } = window {
         return view.midnight_while_seen(series, (window, days.saturating_mul(2)), after);
     }
-    let (_, state) = view.series(series);
-    let newest = state?.newest()?;
-    // Both windows are past the newest match: nothing changes any more.
-    if newest.plus(2 * span_ms(window)) < after {
+    let newest = view.series(series).1?.newest()?;
+    // Both windows are past the newest match: nothing changes any more, unless it came late and made true what is not now.
+    let is_past = newest.plus(2 * span_ms(window)) < after;
+    if is_past && (state.since.is_none() || judge(view, condition, (series, window), after).reached) {
         return None;
     }
     pane_end_from(window, after.plus(1))

@@ -303,7 +303,9 @@ impl View<'_> {
             Detector::Compare { series, window, baseline: true, .. } => {
                 baseline::next_mark(self, (*series, window), (holds, after))
             }
-            Detector::Compare { series, window, .. } => compare::next_mark(self, (*series, window), after),
+            Detector::Compare { series, window, .. } => {
+                compare::next_mark(self, condition, (*series, window), (state, after))
+            }
         }
     }
 

@@ -9,6 +9,7 @@ use super::counted::Counted;
 use super::course::CourseState;
 use super::distinct::Distinct;
 use super::last::Last;
+use super::latest::Latest;
 use super::newest::Newest;
 use super::points::PointsState;
 use super::readings::Readings;
@@ -30,6 +31,7 @@ const TAG_VALUES: u8 = 9;
 const TAG_READINGS: u8 = 10;
 const TAG_SUM_DISTINCT: u8 = 11;
 const TAG_USUAL: u8 = 12;
+const TAG_LATEST: u8 = 13;
 /// Added to the tag if whose the matches are follows the content.
 const TAG_ACCOUNTS: u8 = 0x40;
 /// Added to the tag if a reset is remembered.
@@ -46,6 +48,7 @@ impl SeriesState {
             Self::Distinct(_) => TAG_DISTINCT,
             Self::Newest(_) => TAG_NEWEST,
             Self::Last(_) => TAG_LAST,
+            Self::Latest(_) => TAG_LATEST,
             Self::Points(_) => TAG_POINTS,
             Self::Steps(_) => TAG_STEPS,
             Self::Course(_) => TAG_COURSE,
@@ -67,6 +70,7 @@ impl SeriesState {
             Self::Distinct(distinct) => distinct.encode(out),
             Self::Newest(newest) => newest.encode(out),
             Self::Last(last) => last.encode(out),
+            Self::Latest(latest) => latest.encode(out),
             Self::Points(points) => points.encode(out),
             Self::Steps(steps) => steps.encode(out),
             Self::Course(course) => course.encode(out),
@@ -103,6 +107,7 @@ impl SeriesState {
             TAG_SUM_DISTINCT => Ok(Self::Distinct(Box::new(Distinct::decode(marks, true, reader)?))),
             TAG_NEWEST => Ok(Self::Newest(Newest::decode(marks, reader)?)),
             TAG_LAST => Ok(Self::Last(Last::decode(marks, reader)?)),
+            TAG_LATEST => Ok(Self::Latest(Box::new(Latest::decode(marks, reader)?))),
             TAG_COURSE => Ok(Self::Course(Box::new(CourseState::decode(marks, reader)?))),
             TAG_VALUES => Ok(Self::Values(Box::new(Values::decode(marks, reader)?))),
             TAG_READINGS => Ok(Self::Readings(Box::new(Readings::decode(marks, reader)?))),

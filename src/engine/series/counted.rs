@@ -46,8 +46,7 @@ impl Counted {
         (time, weight, amount): (Timestamp, u32, Option<i64>),
         floor: Floor,
     ) -> Taken {
-        let top = self.cells.last().map_or(cell, |last| last.max(cell));
-        let lowest = grain.lowest(top, floor);
+        let (top, lowest) = self.ends(grain, cell, floor);
         if cell < lowest {
             return Taken::Late;
         }
@@ -60,6 +59,12 @@ impl Counted {
         }
         self.cells.forget_before(lowest);
         Taken::Applied
+    }
+
+    /// The newest cell, that of a sample included, and the lowest to keep.
+    pub(super) fn ends(&self, grain: &Grain, cell: i64, floor: Floor) -> (i64, i64) {
+        let top = self.cells.last().map_or(cell, |last| last.max(cell));
+        (top, grain.lowest(top, floor))
     }
 
     /// Moves the running total on to the window of `len` cells that ends with `top`.

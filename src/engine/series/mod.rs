@@ -13,6 +13,7 @@ mod course;
 mod distinct;
 mod grain;
 mod last;
+mod latest;
 mod members;
 mod newest;
 pub mod points;
@@ -33,6 +34,7 @@ use counted::Counted;
 use course::CourseState;
 use distinct::Distinct;
 use last::Last;
+use latest::Latest;
 use newest::Newest;
 use points::{Given, PointsState};
 use readings::Readings;
@@ -91,6 +93,7 @@ impl Sampled {
             | Measure::SumDistinct { .. }
             | Measure::Mean(_)
             | Measure::Last(_)
+            | Measure::Known(_)
             | Measure::Reading { .. } => millionths(value).map(Self::Amount),
             _ => None,
         }
@@ -191,7 +194,7 @@ pub struct Measured {
     pub first: Option<Timestamp>,
     /// The same as `first`, but of a ring also the match of an earlier day that is kept beside those that count.
     pub oldest: Option<Timestamp>,
-    /// Start of the newest contributing pane, or the exact time.
+    /// Start of the newest contributing pane, or the exact time; of [`Measure::Known`] always that of the value.
     pub last: Option<Timestamp>,
     /// Day windows: the oldest contributing local day.
     pub first_day: Option<i32>,
@@ -237,6 +240,8 @@ pub enum SeriesState {
     Newest(Newest),
     /// The last value.
     Last(Last),
+    /// The last value of each pane or local day.
+    Latest(Box<Latest>),
     /// The last value, what it belongs to, and those of the days before.
     Readings(Box<Readings>),
     /// Counts per pane, and what is usual for each hour of the week.
@@ -279,6 +284,7 @@ impl SeriesState {
             (Window::Newest, _) => Self::Newest(Newest::default()),
             (Window::Exact { .. }, _) => Self::Ring(Ring::default()),
             (_, Measure::Distinct(_) | Measure::SumDistinct { .. }) => Self::Distinct(Box::default()),
+            (_, Measure::Last(_) | Measure::Known(_)) => Self::Latest(Box::default()),
             _ => Self::Counted(Box::default()),
         }
     }
@@ -290,6 +296,7 @@ impl SeriesState {
             Self::Distinct(distinct) => &distinct.counted.marks,
             Self::Newest(newest) => &newest.marks,
             Self::Last(last) => &last.marks,
+            Self::Latest(latest) => &latest.counted.marks,
             Self::Points(points) => &points.marks,
             Self::Steps(steps) => &steps.marks,
             Self::Course(course) => &course.marks,
@@ -337,6 +344,13 @@ impl SeriesState {
                 let grain = Grain::of(series);
                 let cell = grain.cell(sample.time, day);
                 distinct.add(&grain, cell, (sample.time, sample.weight, value), floor)
+            }
+            Self::Latest(latest) => {
+                let Some(Sampled::Amount(amount)) = sample.value else { return Taken::Applied };
+                let grain = Grain::of(series);
+                let cell = grain.cell(sample.time, day);
+                let keeps_older = matches!(series.measure, Measure::Known(_));
+                latest.add(&grain, cell, (sample.time, sample.weight, amount), (keeps_older, floor))
             }
         }
     }
@@ -517,6 +531,11 @@ impl SeriesState {
                     distinct.remove(Grain::of(series).cell(sample.time, day), sample.weight, hash);
                 }
             }
+            Self::Latest(latest) => {
+                if sample.value.is_some() {
+                    latest.remove(Grain::of(series).cell(sample.time, day), (sample.time, sample.weight));
+                }
+            }
         }
     }
 
@@ -539,6 +558,7 @@ impl SeriesState {
             Self::Counted(counted) => counted.reset(at, Grain::of(series).cell(at, day)),
             Self::Usual(usual) => usual.counted.reset(at, Grain::of(series).cell(at, day)),
             Self::Distinct(distinct) => distinct.reset(at, Grain::of(series).cell(at, day)),
+            Self::Latest(latest) => latest.reset(at, Grain::of(series).cell(at, day)),
         }
     }
 
@@ -604,14 +624,26 @@ impl SeriesState {
                 };
                 distinct.counted.measured(series, &grain, (from, to), (value, events))
             }
+            Self::Latest(latest) => {
+                let grain = Grain::of(series);
+                let Some((from, to)) = grain.range(window, span) else { return Measured::NOTHING };
+                let events = latest.counted.total(from, to).events;
+                let is_known = matches!(series.measure, Measure::Known(_));
+                let found = latest.within(if is_known { i64::MIN } else { from }, to);
+                let (value, time) =
+                    found.map_or((Exact::whole(0), None), |(value, time)| (value, Some(time)));
+                let measured = latest.counted.measured(series, &grain, (from, to), (value, events));
+                if is_known { Measured { last: time, ..measured } } else { measured }
+            }
         }
     }
 
-    /// The measure of what was seen; none of a mean or share of nothing.
+    /// The measure of what was seen; none of a mean, share or last of nothing.
     #[must_use]
     pub const fn known(measure: &Measure, measured: &Measured) -> Option<Exact> {
         match measure {
-            Measure::Mean(_) | Measure::ShareOf(_) if measured.events == 0 => None,
+            Measure::Mean(_) | Measure::ShareOf(_) | Measure::Last(_) if measured.events == 0 => None,
+            Measure::Known(_) if measured.last.is_none() => None,
             _ => Some(measured.value),
         }
     }
@@ -658,6 +690,7 @@ impl SeriesState {
             | Self::Readings(_) => None,
             Self::Counted(counted) => counted.next_change(&Grain::of(series), span),
             Self::Distinct(distinct) => distinct.counted.next_change(&Grain::of(series), span),
+            Self::Latest(latest) => latest.counted.next_change(&Grain::of(series), span),
             Self::Usual(usual) => usual.counted.next_change(&Grain::of(series), span),
         }
     }
@@ -693,6 +726,10 @@ impl SeriesState {
             },
             Self::Counted(counted) => counted.is_empty_at(&Grain::of(series), floor),
             Self::Distinct(distinct) => distinct.counted.is_empty_at(&Grain::of(series), floor),
+            Self::Latest(latest) if matches!(series.measure, Measure::Known(_)) => {
+                latest.counted.marks == Marks::default()
+            }
+            Self::Latest(latest) => latest.counted.is_empty_at(&Grain::of(series), floor),
         }
     }
 
@@ -711,6 +748,7 @@ impl SeriesState {
             Self::Points(points) => size_of::<PointsState>() + points.heap_bytes(),
             Self::Counted(counted) => size_of::<Counted>() + counted.heap_bytes(),
             Self::Distinct(distinct) => size_of::<Distinct>() + distinct.heap_bytes(),
+            Self::Latest(latest) => size_of::<Latest>() + latest.heap_bytes(),
         }
     }
 }

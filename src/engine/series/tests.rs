@@ -56,6 +56,14 @@ fn sum_distinct(window: Window) -> Series {
     series(window, Measure::SumDistinct { of, by })
 }
 
+fn last(window: Window) -> Series {
+    series(window, Measure::Last(Path::Property("used".into())))
+}
+
+fn known(window: Window) -> Series {
+    series(window, Measure::Known(Path::Property("used".into())))
+}
+
 fn at(ms: i64) -> Sample {
     Sample { time: Timestamp(ms), weight: 1, value: None, midnight: None, lost_ms: 0 }
 }
@@ -385,7 +393,25 @@ impl Model<'_> {
         }
     }
 
+    /// Whether a time lies before the end of a span.
+    fn is_before_end(&self, span: Span, time: i64) -> bool {
+        match (self.series.window, span) {
+            (Window::Panes { span_ms }, Span::UpTo(t) | Span::EndingAt(t)) => {
+                let (own, end) = ((time * 60).div_euclid(span_ms), (t.0 * 60).div_euclid(span_ms));
+                own < end || (own == end && matches!(span, Span::UpTo(_)))
+            }
+            (_, Span::DaysSoFar { today: last } | Span::DaysComplete { last_complete_day: last, .. }) => {
+                time.div_euclid(DAY) <= i64::from(last)
+            }
+            _ => false,
+        }
+    }
+
     fn value(&self, span: Span) -> i128 {
+        let amount = |sample: &Sample| match sample.value {
+            Some(Sampled::Amount(amount)) => i128::from(amount),
+            _ => 0,
+        };
         let seen = self.samples.iter().filter(|sample| self.sees(span, sample.time.0));
         match self.series.measure {
             Measure::Distinct(_) => {
@@ -395,12 +421,12 @@ impl Model<'_> {
                 };
                 seen.map(hash).collect::<BTreeSet<_>>().len() as i128
             }
-            Measure::Sum(_) => seen
-                .map(|sample| match sample.value {
-                    Some(Sampled::Amount(amount)) => i128::from(amount),
-                    _ => 0,
-                })
-                .sum(),
+            Measure::Sum(_) => seen.map(amount).sum(),
+            Measure::Last(_) => seen.max_by_key(|sample| sample.time).map_or(0, amount),
+            Measure::Known(_) => {
+                let known = self.samples.iter().filter(|sample| self.is_before_end(span, sample.time.0));
+                known.max_by_key(|sample| sample.time).map_or(0, amount)
+            }
             Measure::SumDistinct { .. } => {
                 let (mut newest, mut seen_values) = (BTreeMap::new(), BTreeSet::new());
                 for sample in &self.samples {
@@ -439,7 +465,9 @@ fn steps(scale: i64) -> impl Strategy<Value = Vec<(i64, u64, u32)>> {
 fn sample_for(series: &Series, time: i64, value: u64, weight: u32) -> Sample {
     let value = match series.measure {
         Measure::Distinct(_) => Some(Sampled::Hash(value)),
-        Measure::Sum(_) => Some(Sampled::Amount(i64::try_from(value).unwrap() * 1_000 - 2_000)),
+        Measure::Sum(_) | Measure::Last(_) | Measure::Known(_) => {
+            Some(Sampled::Amount(i64::try_from(value).unwrap() * 1_000 - 2_000))
+        }
         Measure::SumDistinct { .. } => Some(Sampled::Keyed(time % 1_000, value)),
         _ => None,
     };
@@ -515,7 +543,7 @@ proptest! {
     #[test]
     fn panes_agree_with_all_samples(steps in steps(40_000), start in -5_000_000_i64..5_000_000, negative: bool) {
         for span_ms in [10 * MINUTE, 7_777, DAY] {
-            for make in [counting, distinct, sum, sum_distinct] {
+            for make in [counting, distinct, sum, sum_distinct, last, known] {
                 let mut series = make(Window::Panes { span_ms });
                 series.negative = negative;
                 run(&series, start, &steps)?;
@@ -526,7 +554,7 @@ proptest! {
     #[test]
     fn days_agree_with_all_samples(steps in steps(DAY / 3), start in -5 * DAY..5 * DAY) {
         for days in [1, 7, 63] {
-            for make in [counting, distinct, sum, sum_distinct] {
+            for make in [counting, distinct, sum, sum_distinct, last, known] {
                 run(&make(Window::Days { days }), start, &steps)?;
             }
         }
@@ -628,15 +656,11 @@ fn scores_and_last_values_have_these_bytes() {
     state.add_points(&series, Timestamp(98), &hits(&[(1, -2)]));
     assert_eq!(bytes(&state), [6, 0xc8, 1, 0, 2, 0, 2, 4, 3, 3, 6]);
     assert_eq!(reread(&state), state);
-    let last = series_of_last();
+    let last = last(Window::Newest);
     let amount = |ms, amount| Sample { value: Some(Sampled::Amount(amount)), ..at(ms) };
     let state = filled(&last, &[amount(100, 5), amount(50, 9)]);
     assert_eq!(bytes(&state), [5, 0xc8, 1, 10]);
     assert_eq!(reread(&state), state);
-}
-
-fn series_of_last() -> Series {
-    series(Window::Newest, Measure::Last(Path::Property("used".into())))
 }
 
 #[test]

@@ -24,6 +24,8 @@ pub enum Measure {
     Mean(Path),
     /// The field at the highest event time.
     Last(Path),
+    /// The field at the highest event time up to the end of a window, however old it is.
+    Known(Path),
     /// The field at the highest event time, and what it belongs to.
     Reading {
         /// The field.

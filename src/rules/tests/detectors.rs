@@ -28,7 +28,6 @@ fn levels() {
         with(LEVEL, "gte: 80%", "forecast: 30s, gte: 80%"),
         with(LEVEL, "{last: properties.used}", "count, within: 7d, forecast: 3d"),
         with(LEVEL, "{last: properties.used}", "count, within: 7d, once_per: properties.feature"),
-        with(COUNT, "within", "measure: {last: properties.used}, within"),
     ];
     let edits: Vec<(&str, &str)> = edits.iter().map(|edit| (COUNT, edit.as_str())).collect();
     told(
@@ -55,8 +54,6 @@ fn levels() {
               it is about the newest value; hint: write `measure: {last: …}`
             a.yaml:22:65: once_per does not fit a level with `within` [E08]
               it is about the newest value; hint: write `measure: {last: …}`
-            a.yaml:22:66: this build has no `last outside level` yet [E08]
-              hint: use `count`, `distinct` or `sum`
         "#]],
     );
 }
@@ -231,7 +228,6 @@ fn cadences() {
         cadence("consecutive: 3, lt: 2"),
         cadence("bucket: week, consecutive: 3"),
         cadence("bucket: week, consecutive: 3, lt: 2, within: 7d"),
-        cadence("bucket: week, consecutive: 3, lt: 2, measure: {last: properties.used}"),
         cadence("bucket: week, consecutive: 3, lt: 2")
             .replace("stall: ignore", "min_current: 3, stall: ignore"),
     ];
@@ -248,8 +244,6 @@ fn cadences() {
               it takes one of gt gte lt lte ladder
             a.yaml:22:66: unknown key `within` in cadence [E01]
               cadence takes topic where measure bucket consecutive gt gte lt lte ladder
-            a.yaml:22:75: this build has no `last outside level` yet [E08]
-              hint: use `count`, `distinct` or `sum`
             a.yaml:23:13: min_current does not fit a cadence [E08]
               it compares two windows; hint: raise the threshold instead
         "#]],
@@ -274,6 +268,7 @@ fn shares_and_means() {
         measure("share_of: {topic: usge}", ""),
         measure("share_of: {where: {event: login.failed}}", ""),
         measure("sum: properties.dwell_ms", guard),
+        measure("last: properties.used", guard),
         measure("share_of: {topic: usage}", "\n    guard: {min_events: 0}"),
         measure("share_of: {topic: usage}", "\n    guard: {significance: 0.01}"),
     ];
@@ -281,28 +276,30 @@ fn shares_and_means() {
     told(
         &edits,
         &expect![[r#"
-        a.yaml:22:43: mean does not fit a string [E03]
-          hint: use `distinct`
-        a.yaml:22:43: usage has no field `properties.usd` [E06]
-          hint: did you mean `properties.used`? Own properties go into `vocabulary.fields`
-        a.yaml:22:69: usage has no field `usr_id` [E06]
-          hint: did you mean `user_id`?
-        a.yaml:22:42: sum does not fit a string [E03]
-          hint: use `distinct`
-        a.yaml:22:42: `account.arr_minr` is nothing to measure [E06]
-          hint: did you mean `account.arr_minor`?
-        a.yaml:22:66: `account.slug` is nothing to measure [E06]
-          hint: did you mean `account.plan`?
-        a.yaml:22:47: expected a map for share_of, found usage [E03]
-        a.yaml:22:55: `usge` is no topic [E04]
-          usage error_log billing ticket account outcome; hint: did you mean `usage`?
-        a.yaml:22:47: share_of has no `topic` [E02]
-        a.yaml:23:13: min_events does not fit a count on sum [E08]
-          it counts what a share or mean is of; hint: use a higher threshold
-        a.yaml:23:25: 0 is not between 1 and 1000000000 [E05]
-        a.yaml:23:13: significance does not fit a count on share_of [E08]
-          it tests counts of two windows; hint: leave it out
-    "#]],
+            a.yaml:22:43: mean does not fit a string [E03]
+              hint: use `distinct`
+            a.yaml:22:43: usage has no field `properties.usd` [E06]
+              hint: did you mean `properties.used`? Own properties go into `vocabulary.fields`
+            a.yaml:22:69: usage has no field `usr_id` [E06]
+              hint: did you mean `user_id`?
+            a.yaml:22:42: sum does not fit a string [E03]
+              hint: use `distinct`
+            a.yaml:22:42: `account.arr_minr` is nothing to measure [E06]
+              hint: did you mean `account.arr_minor`?
+            a.yaml:22:66: `account.slug` is nothing to measure [E06]
+              hint: did you mean `account.plan`?
+            a.yaml:22:47: expected a map for share_of, found usage [E03]
+            a.yaml:22:55: `usge` is no topic [E04]
+              usage error_log billing ticket account outcome; hint: did you mean `usage`?
+            a.yaml:22:47: share_of has no `topic` [E02]
+            a.yaml:23:13: min_events does not fit a count on sum [E08]
+              it counts what a share or mean is of; hint: use a higher threshold
+            a.yaml:23:13: min_events does not fit a count on last [E08]
+              it counts what a share or mean is of; hint: use a higher threshold
+            a.yaml:23:25: 0 is not between 1 and 1000000000 [E05]
+            a.yaml:23:13: significance does not fit a count on share_of [E08]
+              it tests counts of two windows; hint: leave it out
+        "#]],
     );
 }
 

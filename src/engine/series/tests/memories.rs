@@ -1,8 +1,8 @@
 //! What is remembered of the values of a field: which there were, and the newest of each day.
 
-use super::{DAY, HOUR, OPEN, at, reread, series, utc_day};
+use super::{DAY, HOUR, OPEN, at, known, reread, series, utc_day};
 use crate::engine::calendar::{Calendar, ZoneIx};
-use crate::engine::series::{Sample, Sampled, SeriesState, Span};
+use crate::engine::series::{Floor, Sample, Sampled, SeriesState, Span, Taken};
 use crate::event::bytes::Reader;
 use crate::event::{Field, Timestamp};
 use crate::rules::program::{Measure, Path, Series, Window};
@@ -156,4 +156,42 @@ fn what_is_usual_has_these_bytes() {
     assert!(SeriesState::decode(&mut Reader::new(&out[..out.len() - 1])).is_err());
     out[head.len() + 3] = 0xff;
     assert!(SeriesState::decode(&mut Reader::new(&out)).is_err(), "a negative dispersion");
+}
+
+#[test]
+fn the_last_known_value_outlives_its_window_and_has_these_bytes() {
+    let window = Window::Days { days: 2 };
+    let mut state = SeriesState::new(&known(window));
+    let tell = |state: &mut SeriesState, ms: i64, amount: i64| {
+        let sample = Sample { value: Some(Sampled::Amount(amount)), ..at(ms) };
+        state.add(&known(window), &sample, utc_day(ms), Floor(Timestamp(ms)))
+    };
+    let value = |state: &SeriesState, day: i32| {
+        let span = Span::DaysComplete { last_complete_day: day, days: 2 };
+        let measured = state.over(&known(window), &window, span);
+        let value = SeriesState::known(&known(window).measure, &measured);
+        (value.map(|value| value.num), measured.events)
+    };
+    tell(&mut state, HOUR, 7);
+    assert_eq!(
+        (value(&state, -1), value(&state, 0), value(&state, 9)),
+        ((None, 0), (Some(7), 1), (Some(7), 0))
+    );
+    tell(&mut state, 20 * DAY, -3);
+    assert_eq!((value(&state, 19), value(&state, 20)), ((Some(7), 0), (Some(-3), 1)));
+    // Older than every window: what was known before them is the newest of that all the same.
+    let late = |ms: i64, amount: i64| Sample { value: Some(Sampled::Amount(amount)), ..at(ms) };
+    let floor = Floor(Timestamp(20 * DAY));
+    assert_eq!(state.add(&known(window), &late(0, 5), utc_day(0), floor), Taken::Late);
+    assert_eq!(state.add(&known(window), &late(HOUR, 8), utc_day(HOUR), floor), Taken::Applied);
+    assert_eq!((value(&state, 19), value(&state, 20)), ((Some(8), 0), (Some(-3), 1)));
+    assert!(!state.is_empty_at(&known(window), Floor(Timestamp(900 * DAY))));
+    assert_eq!(reread(&state), state);
+    let mut out = Vec::new();
+    state.encode(&mut out);
+    let time = [0x80, 0xc0, 0xf9, 0xef, 0x0c];
+    let back = [0x80, 0x86, 0xc2, 0xec, 0x0c];
+    assert_eq!(out, [&[13][..], &time, &[2, 40, 1, 2, 0], &back, &[16, 40, 0, 5]].concat());
+    // Two of one day.
+    assert!(SeriesState::decode(&mut Reader::new(&[13, 0, 0, 2, 2, 0, 2, 2, 0, 2])).is_err());
 }
