@@ -197,7 +197,7 @@ impl Engine {
         if event.id != 0 && !self.rows.get_or_insert(&key, turn.store)?.note_id(event.kind, event.id) {
             return Ok(Outcome::Duplicate);
         }
-        let seen = Seen { event, ticket: None, facts: None, profile: None, user: None };
+        let seen = Seen { event, ticket: None, facts: None, profile: None, user: None, held: &[] };
         let plan = Arc::clone(&self.plan);
         let admits = |ix: &&FilterIx| {
             let filter = plan.filter(**ix);
@@ -230,8 +230,15 @@ impl Engine {
         if self.settings.is_live() || self.task.forwards.pending.is_empty() {
             return Ok(());
         }
-        for rollup in self.task.forwards.pending.take() {
-            self.take_rollup(&rollup, turn)?;
+        // What is told may make somebody tell something.
+        while !self.task.forwards.pending.is_empty() {
+            let (rollups, broadcasts) = self.task.forwards.pending.take();
+            for rollup in rollups {
+                self.take_rollup(&rollup, turn)?;
+            }
+            for told in broadcasts {
+                self.take_broadcast(&told, turn)?;
+            }
         }
         Ok(())
     }

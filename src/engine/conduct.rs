@@ -5,10 +5,12 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::event::{Field, Timestamp, Value};
-use crate::rules::program::{Due, Path, Rule, Within};
+use crate::journal::broadcast::Broadcast;
+use crate::rules::program::{Due, Path, Rule, RuleIx, Within};
 
 use super::alert::{Action, Reason, Terms};
 use super::business::Business;
+use super::collapse::Note;
 use super::dealings::{Dealings, Inhibitor};
 use super::detect::zone_of;
 use super::firing::{Fate, OpenAlert};
@@ -25,6 +27,10 @@ pub struct Ties {
     pub changed: bool,
     /// An alert that held others back is closed.
     pub released: bool,
+    /// What the account's own row must hear.
+    pub notes: Vec<Note>,
+    /// The rule whose alert has opened in the place of those of the account's rows.
+    pub collapses: Option<RuleIx>,
 }
 
 /// Hash by which accounts fall into arms: below 10,000. The deployment's id is the salt.
@@ -34,7 +40,7 @@ fn lot(salt: &str, group: &str, account: &str) -> u64 {
 }
 
 /// What holding back compares: the entity's part, what was kept of the firing event, account and user.
-struct Standing<'s> {
+pub(super) struct Standing<'s> {
     part: Option<(&'s Path, &'s str)>,
     captured: &'s [(Path, Value<'static>)],
     owners: Owners<'s>,
@@ -109,25 +115,54 @@ impl<'a> Scene<'a> {
         }
     }
 
-    /// Whether an open alert of the account holds a case back.
+    /// Whether an open alert of the account, or one across accounts, holds a case back.
     #[must_use]
     pub fn is_inhibited(&self, case: Case) -> bool {
-        let Some(dealings) = self.dealings.as_deref().filter(|own| !own.inhibitors.is_empty()) else {
+        let own = self.dealings.as_deref().map_or(&[][..], |own| &own.inhibitors);
+        let incidents = &self.task.incidents;
+        if own.is_empty() && incidents.is_empty() {
             return false;
-        };
-        let (plan, family, held) = (self.plan, &self.rule(case).family, self.standing(case));
-        dealings.inhibitors.iter().any(|open| {
-            let items = plan.rule_of_key(open.rule).map(|lead| &plan.rule(lead).inhibits);
-            items.into_iter().flatten().zip(&open.equal).any(|(item, equal)| {
-                item.family == *family
-                    && holds(&item.condition, &held)
-                    && (item.equal.is_empty() || hash_of(&item.equal, &held) == *equal)
+        }
+        let held = self.standing(case);
+        own.iter().any(|open| self.holds_back(case, (open.rule, &open.equal), &held))
+            || incidents.open().any(|open| {
+                self.is_reached(open) && self.holds_back(case, (open.rule, &open.equal), &held)
+                    || self.takes_place_of(case, open)
             })
-        })
+    }
+
+    /// Whether an open alert, led by a rule, holds a case back.
+    fn holds_back(&self, case: Case, (lead, equal): (u32, &[u64]), held: &Standing<'_>) -> bool {
+        let (own, family) = (self.plan.rule_plan(case.rule), &self.rule(case).family);
+        let Some(lead) = self.plan.rule_of_key(lead) else { return false };
+        let items = self.plan.rule(lead).inhibits.iter().zip(equal);
+        let collapses = own.parent == Some(lead) && self.plan.rule(lead).entity.account;
+        collapses
+            || items.into_iter().any(|(item, equal)| {
+                item.family == *family
+                    && holds(&item.condition, held)
+                    && (item.equal.is_empty() || hash_of(&item.equal, held) == *equal)
+            })
+    }
+
+    /// Whether an alert across accounts stands in the place of a case's.
+    fn takes_place_of(&self, case: Case, open: &Broadcast) -> bool {
+        let parent = self.plan.rule_plan(case.rule).parent;
+        parent.is_some_and(|parent| self.plan.rule(parent).key == open.rule)
+            && self.entity.part == Some(&*open.part)
+    }
+
+    /// The alert that stands in the place of a case's, if one is open.
+    fn parent_alert(&self, case: Case) -> Option<Box<str>> {
+        let parent = self.plan.rule(self.plan.rule_plan(case.rule).parent?).key;
+        let mut own = self.dealings.iter().flat_map(|own| &own.inhibitors);
+        let own = own.find(|open| open.rule == parent).map(|open| open.alert.clone());
+        let mut incidents = self.task.incidents.open();
+        own.or_else(|| incidents.find(|open| self.takes_place_of(case, open)).map(|open| open.alert.clone()))
     }
 
     /// What one alert and another can have in common.
-    fn standing(&self, case: Case) -> Standing<'_> {
+    pub(super) fn standing(&self, case: Case) -> Standing<'_> {
         let part = self.rule(case).entity.part.as_ref();
         Standing {
             part: part.and_then(|part| Some((&part.path, self.entity.part?))),
@@ -136,19 +171,26 @@ impl<'a> Scene<'a> {
         }
     }
 
-    /// Something in this row is held back until an alert of the account closes.
-    pub fn hold(&mut self) {
-        let key = self.key;
-        if self.dealings.as_ref().is_none_or(|own| !own.holds(key)) {
+    /// Something in this row is held back until an alert closes; if that is not remembered, when it is to look again.
+    pub fn hold(&mut self) -> Option<Timestamp> {
+        let (key, now) = (self.key, self.now());
+        if self.dealings.as_ref().is_some_and(|own| !own.inhibitors.is_empty() && !own.holds(key)) {
             self.dealings_mut().hold(key);
         }
+        let incidents = &mut self.task.incidents;
+        if incidents.is_empty() { None } else { incidents.hold(key, now) }
     }
 
     /// An alert is open, led by a case: it holds back what that rule says, and nothing else.
-    pub fn inhibit(&mut self, alert: &str, case: Case) {
-        let rule = self.rule(case);
+    pub fn inhibit(&mut self, alert: &OpenAlert, case: Case) {
+        if self.entity.account.is_none() {
+            self.tell_incident(alert, case);
+            return;
+        }
+        let (rule, alert) = (self.rule(case), &*alert.alert_id);
         let known = self.dealings.iter().flat_map(|own| &own.inhibitors).find(|own| *own.alert == *alert);
-        if rule.inhibits.is_empty() && known.is_none() {
+        let matters = !rule.inhibits.is_empty() || rule.collapses.is_some();
+        if !matters && known.is_none() {
             return;
         }
         let standing = self.standing(case);
@@ -158,7 +200,7 @@ impl<'a> Scene<'a> {
             return;
         }
         self.release(alert);
-        if !rule.inhibits.is_empty() {
+        if matters {
             self.dealings_mut().inhibit(now);
         }
     }
@@ -174,7 +216,11 @@ impl<'a> Scene<'a> {
     /// Forgets an alert that is over.
     pub fn forget_alert(&mut self, alert: usize) {
         let gone = self.row.firing.alerts.remove(alert);
-        self.release(&gone.alert_id);
+        if self.entity.account.is_none() {
+            self.tell_end(&gone);
+        } else {
+            self.release(&gone.alert_id);
+        }
         if self.row.firing.alerts.is_empty() {
             self.task.open.remove(self.key);
         }
@@ -220,8 +266,8 @@ impl<'a> Scene<'a> {
     }
 
     /// What policies add to a revision of an alert.
-    pub fn terms(&mut self, rule: &'a Rule, open: &OpenAlert, closes: bool) -> Terms<'a> {
-        let now = self.now();
+    pub fn terms(&mut self, case: Case, open: &OpenAlert, closes: bool) -> Terms<'a> {
+        let (rule, now) = (self.rule(case), self.now());
         let customers = self.is_for_customers(rule, open.taken);
         let due = match rule.alert.next_step_due {
             Some(Due::After(within @ Within::Business(_))) => self.within(rule, within, open.detected),
@@ -236,6 +282,8 @@ impl<'a> Scene<'a> {
             spent: dealings.and_then(|own| own.spent(&rule.policy.contact, self.profile, now)),
             last_contacted: dealings.and_then(|own| own.last_contact_before(open.detected)),
             experiment: self.arm(rule).map(|(group, _)| group),
+            feature_severity: self.feature_severity(case, &open.alert_id),
+            parent: if closes { self.parent_alert(case) } else { None },
         }
     }
 

@@ -96,6 +96,8 @@ pub struct Tally {
     pub journal_duplicates: u64,
     /// Roll-ups sent to entities across accounts.
     pub rollups: u64,
+    /// What was told to every task.
+    pub broadcasts: u64,
     /// Frames sent to journal partitions.
     pub task_frames: u64,
     /// Their bytes.
@@ -137,7 +139,8 @@ impl Tally {
         self.events = Default::default();
         self.behind = Default::default();
         self.journal_duplicates = 0;
-        (self.rollups, self.task_frames, self.task_bytes) = (0, 0, 0);
+        (self.rollups, self.broadcasts) = (0, 0);
+        (self.task_frames, self.task_bytes) = (0, 0);
         self.evicted.clear();
         self.tickets.clear();
         for rule in &mut self.rules {

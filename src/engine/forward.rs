@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use crate::event::bytes::{FormatError, Reader, put_signed, put_varint};
 use crate::event::routing::{entity_key, partition_of};
 use crate::event::{Kind, SourcePartition, Timestamp, Value};
+use crate::journal::broadcast::Broadcast;
 use crate::journal::items::{
     Attachment, Contribution, Item, Member, Rollup, Share, Witness, encode_items, put_watermarks, watermarks,
 };
@@ -29,6 +30,8 @@ const SILENCE_MAX: i64 = 5;
 const PART_BYTES: usize = 24;
 /// A witness takes as much as so many parts.
 const WITNESS_PARTS: usize = 3;
+/// About how many bytes a broadcast takes.
+const BROADCAST_BYTES: usize = 128;
 
 /// How far one journal partition was told of this one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,6 +64,8 @@ pub struct Pending {
     bytes: usize,
     /// By the row that they go to.
     rows: BTreeMap<RowKey, Gathered>,
+    /// What every task must know.
+    broadcasts: Vec<Broadcast>,
 }
 
 /// A roll-up under construction, with the places of its parts.
@@ -226,7 +231,13 @@ impl Pending {
     /// Whether nothing waits.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
+        self.rows.is_empty() && self.broadcasts.is_empty()
+    }
+
+    /// Tells every task something.
+    pub fn tell(&mut self, told: Broadcast) {
+        self.bytes += BROADCAST_BYTES;
+        self.broadcasts.push(told);
     }
 
     /// Works on what waits for a row.
@@ -241,10 +252,11 @@ impl Pending {
         self.bytes = (self.bytes + own.bytes).saturating_sub(before);
     }
 
-    /// Takes out all that waits, by row.
-    pub fn take(&mut self) -> Vec<Rollup> {
+    /// Takes out all that waits: roll-ups by row, and what every task must know.
+    pub fn take(&mut self) -> (Vec<Rollup>, Vec<Broadcast>) {
         self.bytes = 0;
-        std::mem::take(&mut self.rows).into_values().map(|own| own.rollup).collect()
+        let rollups = std::mem::take(&mut self.rows).into_values().map(|own| own.rollup).collect();
+        (rollups, std::mem::take(&mut self.broadcasts))
     }
 }
 
@@ -307,6 +319,23 @@ impl Forwards {
             put_watermarks(out, told);
         }
         self.timed.encode(out);
+    }
+
+    /// Appends what every task must know, which older builds did not tell.
+    pub fn encode_broadcasts(&self, out: &mut Vec<u8>) {
+        put_varint(out, self.pending.broadcasts.len() as u64);
+        self.pending.broadcasts.iter().for_each(|own| own.encode(out));
+    }
+
+    /// Reads what [`Forwards::encode_broadcasts`] wrote.
+    ///
+    /// # Errors
+    /// If the bytes are malformed.
+    pub fn decode_broadcasts(&mut self, reader: &mut Reader<'_>) -> Result<(), FormatError> {
+        for _ in 0..reader.count()? {
+            self.pending.tell(Broadcast::decode(reader)?);
+        }
+        Ok(())
     }
 
     /// Reads what [`Forwards::encode`] wrote.
@@ -408,7 +437,9 @@ impl Engine {
         let watermarks = self.task.watermarks();
         let (settings, forwards) = (&self.settings, &mut self.task.forwards);
         let mut items: Vec<Vec<Item>> = vec![Vec::new(); forwards.sent.len()];
-        for rollup in forwards.pending.take() {
+        let (rollups, broadcasts) = forwards.pending.take();
+        effects.tally.broadcasts += broadcasts.len() as u64;
+        for rollup in rollups {
             effects.tally.rollups += 1;
             if let Some(own) = items.get_mut(usize::from(settings.partition_across(&rollup))) {
                 own.push(Item::Rollup(rollup));
@@ -416,10 +447,11 @@ impl Engine {
         }
         forwards.pending.second = second;
         for (partition, (mut items, sent)) in (0_u16..).zip(items.into_iter().zip(&mut forwards.sent)) {
-            let is_silent = items.is_empty() && second < sent.second + SILENCE_MAX;
+            let is_silent = items.is_empty() && broadcasts.is_empty() && second < sent.second + SILENCE_MAX;
             if is_silent || upto <= sent.upto {
                 continue;
             }
+            items.extend(broadcasts.iter().cloned().map(Item::Broadcast));
             items.push(Item::TaskTime(watermarks));
             let coverage = Coverage {
                 source: settings.as_source(),

@@ -4,6 +4,7 @@ use crate::event::{Field, Timestamp, Value};
 use crate::rules::program::{Match, Mode, Path};
 
 use super::alert::{DecisionInput, Observed, Reason, Verdict, decision};
+use super::collapse::Parent;
 use super::firing::Fate;
 use super::groups::failing_guard;
 use super::matches::{Subject, find, holds};
@@ -33,6 +34,16 @@ impl Subject for Owners<'_> {
     }
 }
 
+/// What the gates say.
+enum Gate {
+    /// All let it pass.
+    Passed,
+    /// The first that does not, and when it may lift.
+    Held(Reason, Option<Timestamp>),
+    /// Somebody has to hear of it first.
+    Waits,
+}
+
 impl Scene<'_> {
     /// Runs the gates of an activation that is not decided yet.
     pub fn pass_gates(&mut self, case: Case, observed: &[Observed]) {
@@ -44,13 +55,15 @@ impl Scene<'_> {
         };
         let alert = self.alert_of(case);
         let at = self.renewed(case, activation, observed);
-        let hit = self.first_gate(case, observed, at, alert);
+        let hit = match self.first_gate(case, observed, at, alert) {
+            Gate::Waits => return,
+            Gate::Passed => None,
+            Gate::Held(reason, until) => Some((reason, until)),
+        };
         match (hit, alert) {
             (Some((reason, until)), _) if lifts(reason) => {
-                self.set_fate(case, Fate::Withheld(reason), until);
-                if reason == Reason::Inhibited {
-                    self.hold();
-                }
+                let again = (reason == Reason::Inhibited && until.is_none()).then(|| self.hold()).flatten();
+                self.set_fate(case, Fate::Withheld(reason), until.or(again));
                 if before != Some(reason) {
                     self.decide(case, observed, (Verdict::Withheld, Some(reason)), until);
                 }
@@ -74,39 +87,38 @@ impl Scene<'_> {
     }
 
     /// The first gate that holds an activation, and when it may lift.
-    fn first_gate(
-        &mut self,
-        case: Case,
-        observed: &[Observed],
-        at: Timestamp,
-        alert: Option<usize>,
-    ) -> Option<(Reason, Option<Timestamp>)> {
+    fn first_gate(&mut self, case: Case, observed: &[Observed], at: Timestamp, alert: Option<usize>) -> Gate {
         let (rule, now) = (self.rule(case), self.now());
         if !self.in_scope(&rule.scope) {
-            return Some((Reason::OutOfScope, None));
+            return Gate::Held(Reason::OutOfScope, None);
         }
         if rule.mode == Mode::Shadow {
-            return Some((Reason::Shadow, None));
+            return Gate::Held(Reason::Shadow, None);
         }
         if let Some(reason) = failing_guard(rule, observed) {
-            return Some((reason, None));
+            return Gate::Held(reason, None);
         }
         if alert.is_none() && self.is_told(case, observed) {
-            return Some((Reason::Cooldown, None));
+            return Gate::Held(Reason::Cooldown, None);
         }
-        if rule.expires_after_ms.is_some_and(|after| at.plus(after) <= now) {
-            return Some((Reason::ExpiredBeforeEmit, None));
+        let expires = rule.expires_after_ms.filter(|_| rule.collapses.is_none());
+        if expires.is_some_and(|after| at.plus(after) <= now) {
+            return Gate::Held(Reason::ExpiredBeforeEmit, None);
         }
-        if self.is_inhibited(case) {
-            return Some((Reason::Inhibited, None));
+        match self.ask_parent(case, alert.is_some()) {
+            Parent::Hears => return Gate::Waits,
+            _ if self.is_inhibited(case) => return Gate::Held(Reason::Inhibited, None),
+            Parent::MayOpen(until) => return Gate::Held(Reason::Inhibited, Some(until)),
+            Parent::Silent => {}
         }
         if alert.is_some() {
-            return None;
+            return Gate::Passed;
         }
         let opened = self.episode(case).and_then(|episode| episode.opened);
         match opened.map(|opened| opened.plus(rule.policy.cooldown_ms)) {
-            Some(until) if until > now => Some((Reason::Cooldown, Some(until))),
-            _ => self.courtesy(case),
+            Some(until) if until > now => Gate::Held(Reason::Cooldown, Some(until)),
+            _ if rule.collapses.is_some() => Gate::Passed,
+            _ => self.courtesy(case).map_or(Gate::Passed, |(reason, until)| Gate::Held(reason, until)),
         }
     }
 
@@ -124,11 +136,14 @@ impl Scene<'_> {
         }
     }
 
-    /// `when` is false: the activation is over, and what was withheld stays unsaid.
-    pub fn deactivate(&mut self, case: Case, observed: &[Observed]) {
+    /// `when` is false at a time: the activation is over, and what was withheld stays unsaid.
+    pub fn deactivate(&mut self, case: Case, observed: &[Observed], time: Timestamp) {
         let Some(activation) = self.episode_mut(case).and_then(|episode| episode.activation.take()) else {
             return;
         };
+        if activation.told {
+            self.tell_end_to_parent(case, activation.at.max(time));
+        }
         if let Fate::Withheld(reason) = activation.fate {
             self.suppress(case, observed, reason);
         }

@@ -67,7 +67,10 @@ impl Scene<'_> {
             (None, true) if self.has_lookups(case, &observed) => {
                 self.activate(case, &observed, (clock, cause));
             }
-            (Some(_), false) => self.deactivate(case, &observed),
+            (Some(_), false) => {
+                let time = if let Cause::Event(seen, _) = cause { seen.event.time.max(clock) } else { clock };
+                self.deactivate(case, &observed, time);
+            }
             _ => {}
         }
         if !matches!(cause, Cause::Baseline) {
@@ -199,7 +202,8 @@ impl Scene<'_> {
         };
         let onsets = observed.iter().filter(|observed| observed.onset.is_some() && observed.rung > 0);
         let onset = onsets.filter_map(|observed| observed.onset).min().unwrap_or(at);
-        episode.activation = Some(Activation { at, onset, begun: now, fate: Fate::New, until: None });
+        episode.activation =
+            Some(Activation { at, onset, begun: now, fate: Fate::New, until: None, told: false });
         if let Some(captured) = captured {
             episode.captured = captured;
         }

@@ -88,6 +88,9 @@ impl Scene<'_> {
             late_events: 0,
         });
         self.task.open.insert(self.key.clone());
+        if rule.collapses.is_some() && self.entity.account.is_some() {
+            self.ties.collapses = Some(case.rule);
+        }
         let alert = self.row.firing.alerts.len() - 1;
         self.note_contact(rule);
         self.emit(alert, (case, observed), Revision { action: Action::Opened, reason: None });
@@ -296,11 +299,17 @@ impl Scene<'_> {
                 (state.since, state.held) = (None, false);
             }
         }
-        self.deactivate(case, &observed);
+        self.deactivate(case, &observed, self.watermark(case.rule));
         if was_member {
             let revision = Revision { action: Action::Withdrawn, reason: Some("late_event") };
             self.close_if_deserted(case, &observed, revision);
         }
+    }
+
+    /// A member leaves, and with the last one the alert is over.
+    pub fn resign(&mut self, case: Case, observed: &[Observed], revision: Revision<'_>) {
+        self.leave(case);
+        self.close_if_deserted(case, observed, revision);
     }
 
     fn leave(&mut self, case: Case) {
@@ -326,7 +335,7 @@ impl Scene<'_> {
             episode.matches = 0;
             let still = episode.conditions.iter().any(|state| state.since.is_some());
             if !still {
-                self.deactivate(case, observed);
+                self.deactivate(case, observed, self.watermark(case.rule));
             }
         }
     }
@@ -379,10 +388,10 @@ impl Scene<'_> {
         let counted: u64 = observed.iter().filter_map(|seen| seen.events).sum();
         let closes = revision.action.closes();
         if !closes {
-            self.inhibit(&open.alert_id, case);
+            self.inhibit(&open, case);
         }
         let respond_by = self.respond_by(rule, open.detected);
-        let terms = self.terms(rule, &open, closes);
+        let terms = self.terms(case, &open, closes);
         let built = build(&Occasion {
             application_id: &self.settings.application_id,
             journal_partition: self.settings.partition,

@@ -111,6 +111,8 @@ pub struct Seen<'a, 'e> {
     pub profile: Option<&'a [(Field, Value<'static>)]>,
     /// The fields of the row's user.
     pub user: Option<&'a [(Field, Value<'static>)]>,
+    /// Rules that scores ask for and that hold in the account for the event's values of their keys.
+    pub held: &'a [Box<str>],
 }
 
 /// Fields of a ticket that filters read from what is known of it now (`rules.md` §5).
@@ -198,7 +200,8 @@ mod tests {
         let mut event = Event::new(Kind::Ticket, "ticket.created", Timestamp(0));
         event.set(Field::RootCause, Value::text("old"));
         let now = [(Field::RootCause, Value::text("new"))];
-        let seen = Seen { event: &event, ticket: Some(&now), facts: None, profile: None, user: None };
+        let seen =
+            Seen { event: &event, ticket: Some(&now), facts: None, profile: None, user: None, held: &[] };
         let is = |value: &str| vec![(Path::Field(Field::RootCause), Test::AnyOf(vec![text(value)]))];
         assert!(holds(&Match(vec![is("other"), is("new")]), &seen));
         assert!(!holds(&Match(vec![is("old")]), &seen));

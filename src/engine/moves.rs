@@ -90,7 +90,14 @@ impl Engine {
         turn: &mut Turn<'_>,
     ) -> Result<(), StepError> {
         let plan = Arc::clone(&self.plan);
-        let old = Seen { event: kept, ticket: Some(&before.attributes), facts: None, profile, user: None };
+        let old = Seen {
+            event: kept,
+            ticket: Some(&before.attributes),
+            facts: None,
+            profile,
+            user: None,
+            held: &[],
+        };
         let new = Seen { ticket: Some(&now.attributes), ..old };
         let proof = self.proof(kept, kept.position.source);
         let (was, is) = (matched(&plan, &old), matched(&plan, &new));

@@ -28,7 +28,7 @@ impl Scene<'_> {
         if self.episode(case).is_some_and(|episode| episode.member) {
             self.clear(case, &observed);
         }
-        self.deactivate(case, &observed);
+        self.deactivate(case, &observed, self.watermark(case.rule));
         let Some(episode) = self.episode_mut(case) else { return };
         episode.disarmed = false;
         for state in &mut episode.conditions {

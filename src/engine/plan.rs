@@ -6,9 +6,11 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
 use crate::event::{Field, FieldSet, Kind, Text};
+use crate::journal::broadcast::SHARED;
 use crate::rules::program::{
     Begin, Clear, Comparator, Condition, CountAs, Detector, Entity, Filter, FilterIx, Guards, Literal,
-    Measure, Output, Path, Person, Program, Rule, RuleIx, Rung, SeriesIx, Test, Variable, Window,
+    Measure, Output, Path, Person, Points, Program, Rule, RuleIx, Rung, Series, SeriesIx, Test, Variable,
+    Window,
 };
 
 use super::alert::captured_paths;
@@ -117,6 +119,10 @@ pub struct RulePlan {
     pub silence: bool,
     /// If nothing comes of most events while its alert is open.
     pub steady: Option<Steady>,
+    /// The rule whose alert takes the place of many of its alerts.
+    pub parent: Option<RuleIx>,
+    /// The rule of which its alert takes the place of many.
+    pub child: Option<RuleIx>,
 }
 
 /// A program with its indexes.
@@ -134,6 +140,12 @@ pub struct Plan {
     pub across: Vec<Vec<Use>>,
     /// Whether there is anything across accounts.
     pub is_across: bool,
+    /// Whether an alert across accounts may mean something to others.
+    pub tells: bool,
+    /// Rules that scores ask for.
+    pub asked: Vec<RuleIx>,
+    /// The places of entities; those of scores that ask come last, when what they ask for knows of the event.
+    pub order: Vec<usize>,
     /// By rule.
     pub rules: Vec<RulePlan>,
     /// By series: the rules that judge it.
@@ -170,6 +182,9 @@ impl Plan {
             uses: vec![Vec::new(); program.filters.len()],
             across: vec![Vec::new(); program.filters.len()],
             is_across: false,
+            tells: tells(&program),
+            asked: asked(&program),
+            order: Vec::new(),
             rules: Vec::new(),
             judges: vec![Vec::new(); program.series.len()],
             referring: Vec::new(),
@@ -187,6 +202,12 @@ impl Plan {
         plan.counts = plan.uses.iter().map(|uses| plan.counts_of(uses)).collect();
         let is_parted = |entity: &&Entity| entity.account && entity.part.is_some();
         plan.parted = plan.entities.iter().filter(is_parted).cloned().collect();
+        let asks = |place: &usize| {
+            let mut asking = plan.program.series.iter().filter(|series| asked_by(series).next().is_some());
+            asking.any(|series| series.entity == plan.entities[*place])
+        };
+        let (last, first): (Vec<usize>, Vec<usize>) = (0..plan.entities.len()).partition(asks);
+        plan.order = [first, last].concat();
         plan.is_across = plan.entities.iter().any(|entity| !entity.account);
         plan.fields = Kind::ALL.map(|kind| plan.fields_of(kind));
         plan
@@ -278,7 +299,9 @@ impl Plan {
             return None;
         };
         let [Rung { op, severity: None, .. }] = rungs.as_slice() else { return None };
-        let alone = self.program.rules.iter().filter(|other| other.family == rule.family).count() == 1;
+        // A parent of its rows is of the same family, in another row.
+        let others = self.program.rules.iter().filter(|other| other.collapses.is_none());
+        let alone = others.filter(|other| other.family == rule.family).count() == 1;
         let counts = op.is_upward() && !matches!(window, Window::Days { .. }) && *guards == Guards::default();
         let plain = rule.severity_by.is_empty() && rule.dedup.is_empty() && rule.clear.iter().all(ends_unmet);
         let owner = match &rule.alert.owner {
@@ -421,6 +444,8 @@ impl Plan {
                     steps.for_each(|filter| add(filter, Touch::Course(place, Role::Step)));
                 }
                 Measure::New(_) => add(series.filter, Touch::Learn(place)),
+                // Rows tell of themselves.
+                Measure::Crowd(_) => {}
                 measure => {
                     add(series.filter, Touch::Add(place));
                     if let Measure::ShareOf(base) = measure {
@@ -442,6 +467,9 @@ impl Plan {
                     kinds |= mask_of(self.filter(filter).kind, condition.guards.ignore_stall);
                 }
             }
+            // A parent knows what its rows do, which stand before it.
+            let child = rule.collapses.and_then(|key| self.rule_of_key(key));
+            kinds |= child.and_then(|child| self.rules.get(usize::from(child.0))).map_or(0, |own| own.kinds);
             for (number, clear) in (0_u8..).zip(&rule.clear) {
                 if let Clear::Event { filter, .. } = clear {
                     self.add_use(*filter, entity, Touch::Clear(place, number));
@@ -465,7 +493,7 @@ impl Plan {
             }
             self.rules.push(RulePlan {
                 kinds,
-                captured: paths_to_capture(&program.rules, rule),
+                captured: paths_to_capture(&program, rule),
                 family: short_hash(&rule.family),
                 version: short_hash(&rule.version),
                 events_only: rule.conditions.iter().all(|condition| condition.detector.is_eventful()),
@@ -480,6 +508,8 @@ impl Plan {
                     [Condition { detector: Detector::Absence { .. }, .. }]
                 ),
                 steady: self.steady_of(rule),
+                parent: rule.collapses_to.and_then(|key| self.rule_of_key(key)),
+                child,
             });
         }
     }
@@ -585,7 +615,8 @@ pub const fn measured_path(measure: &Measure) -> Option<&Path> {
         | Measure::ShareOf(_)
         | Measure::Score(_)
         | Measure::Steps(_)
-        | Measure::Course(_) => None,
+        | Measure::Course(_)
+        | Measure::Crowd(_) => None,
         Measure::Distinct(path)
         | Measure::New(path)
         | Measure::Sum(path)
@@ -596,10 +627,43 @@ pub const fn measured_path(measure: &Measure) -> Option<&Path> {
     }
 }
 
+/// The rules that a score asks for.
+fn asked_by(series: &Series) -> impl Iterator<Item = &str> {
+    let factors = match &series.measure {
+        Measure::Score(scoring) => scoring.factors.as_slice(),
+        _ => &[],
+    };
+    factors.iter().filter_map(|factor| match &factor.points {
+        Points::While(rule, _) => Some(&**rule),
+        _ => None,
+    })
+}
+
+/// The rules that scores ask for, by place.
+fn asked(program: &Program) -> Vec<RuleIx> {
+    let named: Vec<&str> = program.series.iter().flat_map(asked_by).collect();
+    let places = (0_u16..).zip(&program.rules);
+    places.filter(|(_, rule)| named.contains(&&*rule.id)).map(|(place, _)| RuleIx(place)).collect()
+}
+
+/// Whether an alert across accounts may mean something to others.
+fn tells(program: &Program) -> bool {
+    let weighs = program.priority.as_ref().is_some_and(|own| own.feature_severity.is_some());
+    let matters = |rule: &Rule| !rule.inhibits.is_empty() || rule.collapses.is_some();
+    let mut across = program.rules.iter().filter(|rule| !rule.entity.account);
+    across.any(|rule| weighs || matters(rule))
+}
+
 /// Fields of the firing event that a rule needs later: those its texts name, its identity, what its clears compare, and
 /// what decides who holds whom back.
-fn paths_to_capture(rules: &[Rule], rule: &Rule) -> Vec<Path> {
+fn paths_to_capture(program: &Program, rule: &Rule) -> Vec<Path> {
+    let rules = &program.rules;
     let mut paths: Vec<Path> = captured_paths(rule);
+    if let Some(features) = program.priority.as_ref().and_then(|own| own.feature_severity.as_ref()) {
+        paths.push(features.by.clone());
+        paths.extend(SHARED.map(Path::Field));
+    }
+    paths.extend(rule.affects.iter().map(|affects| affects.values.clone()));
     paths.extend(rule.dedup.iter().cloned());
     for clear in &rule.clear {
         if let Clear::Event { equal, .. } = clear {

@@ -64,7 +64,7 @@ impl Desk<'_> {
             return false;
         }
         let profile = body.profile().map(|profile| profile.fields.as_slice());
-        let seen = Seen { event, ticket: None, facts: None, profile, user: None };
+        let seen = Seen { event, ticket: None, facts: None, profile, user: None, held: &[] };
         for ix in self.plan.filters(event.kind, &event.name) {
             let (filter, place) = (self.plan.filter(*ix), usize::from(ix.0));
             if admits_traffic(event, filter.names_traffic)
@@ -232,7 +232,7 @@ impl Desk<'_> {
         let profile = row.profile.clone();
         let fields: Option<&[(Field, Value<'static>)]> =
             profile.as_ref().map(|profile| profile.fields.as_slice());
-        let seen = Seen { event, ticket: None, facts: None, profile: fields, user: None };
+        let seen = Seen { event, ticket: None, facts: None, profile: fields, user: None, held: &[] };
         for ix in &self.scratch.matched {
             let floor = Floor(self.task.timed.of(plan.filter(*ix).kind));
             for count in plan.counts[usize::from(ix.0)].iter().flatten() {

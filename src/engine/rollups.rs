@@ -48,7 +48,8 @@ impl Engine {
         for item in items? {
             match item {
                 Item::Rollup(rollup) if !skipped => self.take_rollup(&rollup, turn)?,
-                Item::Rollup(_) => {}
+                Item::Broadcast(told) if !skipped => self.take_broadcast(&told, turn)?,
+                Item::Rollup(_) | Item::Broadcast(_) => {}
                 Item::TaskTime(told) => self.task.forwards.hear(coverage.source.partition, &told),
             }
         }
@@ -126,6 +127,14 @@ impl Scene<'_> {
         let own = &plan.program.series[usize::from(series.0)];
         let account = usize::try_from(share.member).ok().and_then(|place| rollup.members.get(place));
         let account = account.map_or("", |member| &*member.account);
+        if let Measure::Crowd(_) = own.measure {
+            let row = hash_of_value(&Value::text(account.to_owned()));
+            self.count_row(series, (row, share.newest, share.leaves));
+            if !share.leaves {
+                added.push((series, share.newest));
+            }
+            return;
+        }
         let weight = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
         let sample = |weight, value| Sample { time: share.newest, weight, value, midnight: None, lost_ms: 0 };
         let base = (share.base > 0).then(|| sample(weight(share.base), None));

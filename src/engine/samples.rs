@@ -3,7 +3,7 @@
 use crate::event::{Event, Kind};
 use crate::rules::program::{Measure, Points, Scoring, Series, Window};
 
-use super::matches::{Subject, holds};
+use super::matches::{Seen, Subject, holds};
 use super::plan::{Role, measured_path};
 use super::series::{Hits, Part, Sample, Sampled, hash_of_value, millionths};
 
@@ -53,13 +53,14 @@ pub const fn has_days(own: &Series) -> bool {
 }
 
 /// What an event gives a score.
-pub fn hits(scoring: &Scoring, seen: &impl Subject) -> Hits {
+pub fn hits(scoring: &Scoring, seen: &Seen<'_, '_>) -> Hits {
     let imported = scoring.imported.as_ref().and_then(|path| millionths(seen.value(path)?.as_ref()));
     // Half up.
     let parts = |millionths: i64| (i128::from(millionths) * 512 + 1_000_000).div_euclid(2_000_000);
     let imported = imported.map(|value| i32::try_from(parts(value)).unwrap_or(i32::MAX));
     let given = |points: &Points| match points {
         Points::If(matches, points) => holds(matches, seen).then_some(*points),
+        Points::While(rule, points) => seen.held.contains(rule).then_some(*points),
         Points::By(path, values) => {
             let value = seen.value(path)?;
             let (_, points) = values.iter().find(|(own, _)| value.as_text() == Some(own))?;

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use crate::event::{Event, Field, FieldSet, Kind, Timestamp, Value};
 use crate::journal::coverage::Admission;
 use crate::journal::{Cursor, Entry, Frame, System};
-use crate::rules::program::{FilterIx, Program, SeriesIx};
+use crate::rules::program::{FilterIx, Measure, Program, SeriesIx};
 
 use super::clocks::Clocks;
 use super::conduct::Ties;
+use super::dealings::Dealings;
 use super::effects::{Effects, Outcome};
-use super::firing::Proof;
+use super::firing::{Proof, RuleState};
 use super::ingest::{Arrival, Labels, label, label_hash};
 use super::judge::Cause;
 use super::matches::{Seen, holds};
@@ -265,7 +266,7 @@ impl Engine {
             let Some(account) = event.account.as_deref() else { continue };
             for entity in &self.plan.parted {
                 let Some(part) = &entity.part else { continue };
-                let seen = Seen { event, ticket: None, facts: None, profile: None, user: None };
+                let seen = Seen { event, ticket: None, facts: None, profile: None, user: None, held: &[] };
                 let value = super::matches::Subject::value(&seen, &part.path);
                 let text = value.as_deref().and_then(Value::as_text);
                 if let Some(parts) = KeyParts::of(entity, Some(account), text) {
@@ -332,7 +333,7 @@ impl Engine {
             Quick::Done(outcome) => Ok(outcome),
             Quick::Judge => {
                 let rules = std::mem::take(&mut self.scratch.rules);
-                let seen = Seen { event, ticket: None, facts: None, profile: None, user: None };
+                let seen = Seen { event, ticket: None, facts: None, profile: None, user: None, held: &[] };
                 self.with_row(&account_key(account), turn, |scene| {
                     let seen = Seen { profile: scene.profile, ..seen };
                     for rule in &rules {
@@ -360,7 +361,7 @@ impl Engine {
         let across = std::mem::take(&mut self.scratch.across);
         let profile = self.rows.body_mut(self.wanted.place(number)).profile().cloned();
         let profile = profile.as_ref().map(|profile| profile.fields.as_slice());
-        let seen = Seen { event, ticket: None, facts: None, profile, user: None };
+        let seen = Seen { event, ticket: None, facts: None, profile, user: None, held: &[] };
         self.contribute(&seen, &across, source)?;
         self.scratch.across = across;
         Ok(())
@@ -379,7 +380,7 @@ impl Engine {
         let ticket = self.take_ticket(event, account, fields, turn)?;
         let attributes = ticket.as_ref().map(|ticket| ticket.attributes.as_slice());
         let facts = ticket.as_ref().map(|ticket| ticket.conversation.facts(event.time));
-        let seen = Seen { event, ticket: attributes, facts, profile: fields, user: None };
+        let seen = Seen { event, ticket: attributes, facts, profile: fields, user: None, held: &[] };
         let plan = Arc::clone(&self.plan);
         let matched: Vec<FilterIx> = plan
             .filters(event.kind, &event.name)
@@ -416,7 +417,7 @@ impl Engine {
         let account = seen.event.account.as_deref();
         let mut applied = false;
         let mut touched = false;
-        for place in 0..plan.entities.len() {
+        for place in plan.order.iter().copied() {
             let own = |ix: &FilterIx| {
                 let ix = *ix;
                 plan.uses[usize::from(ix.0)]
@@ -435,14 +436,47 @@ impl Engine {
             touched = true;
             let key = parts.encode();
             self.register(&key, &parts, turn)?;
+            let held = self.held(&touches, seen, turn)?;
             self.with_row(&key, turn, |scene| {
-                let seen = Seen { user: scene.user, ..*seen };
+                let seen = Seen { user: scene.user, held: &held, ..*seen };
                 let reception = scene.receive(&Arrival { seen, proof, touches: &touches, before: &[] });
                 applied |= reception.applied;
                 reception.rules
             })?;
         }
         Ok(if applied || !touched { Outcome::Applied } else { Outcome::Late })
+    }
+
+    /// The rules that scores among these touches ask for and that hold now.
+    fn held(
+        &mut self,
+        touches: &[(FilterIx, Touch)],
+        seen: &Seen<'_, '_>,
+        turn: &mut Turn<'_>,
+    ) -> Result<Vec<Box<str>>, StepError> {
+        let plan = Arc::clone(&self.plan);
+        let is_score = |touch: &Touch| match touch {
+            Touch::Add(series) => {
+                matches!(plan.program.series[usize::from(series.0)].measure, Measure::Score(_))
+            }
+            _ => false,
+        };
+        if plan.asked.is_empty() || !touches.iter().any(|(_, touch)| is_score(touch)) {
+            return Ok(Vec::new());
+        }
+        let mut held = Vec::new();
+        for rule in plan.asked.iter().map(|place| plan.rule(*place)) {
+            let part = rule.entity.part.as_ref();
+            let part = part.and_then(|part| super::matches::Subject::value(seen, &part.path));
+            let text = part.as_deref().map(key_text);
+            let account = seen.event.account.as_deref();
+            let Some(parts) = KeyParts::of(&rule.entity, account, text.as_deref()) else { continue };
+            let row = self.rows.get(&parts.encode(), turn.store)?;
+            if row.and_then(|row| row.firing.rule(rule.key)).is_some_and(RuleState::holds) {
+                held.push(rule.id.clone());
+            }
+        }
+        Ok(held)
     }
 
     /// Works on a row: with its account's profile and its user at hand. The closure returns the rules whose deadlines may
@@ -508,12 +542,31 @@ impl Engine {
         let [before, now] = &mut self.entries;
         now.take(&row.firing, self.task.day());
         self.task.change(before, now);
-        if let Some(account) = parts.account.filter(|_| ties.changed) {
+        match parts.account {
+            Some(account) => self.tie(account, (key, dealings, ties), turn),
+            None => Ok(()),
+        }
+    }
+
+    /// What the work on a row means to others of its account.
+    fn tie(
+        &mut self,
+        account: &str,
+        (key, dealings, ties): (&RowKey, Option<Arc<Dealings>>, Ties),
+        turn: &mut Turn<'_>,
+    ) -> Result<(), StepError> {
+        if ties.changed {
             let dealings = dealings.filter(|dealings| !dealings.is_empty());
             self.rows.get_or_insert(&account_key(account), turn.store)?.dealings = dealings;
-            if ties.released {
-                self.look_at_held(account, turn)?;
-            }
+        }
+        if let Some(parent) = ties.collapses {
+            self.collapse_account(account, parent, turn)?;
+        }
+        if ties.released {
+            self.look_at_held(account, turn)?;
+        }
+        if !ties.notes.is_empty() {
+            self.tell_account(account, (key, &ties.notes), turn)?;
         }
         Ok(())
     }

@@ -14,14 +14,15 @@ use crate::rules::program::{Series, Stall, Window};
 use super::census::{Census, Entry};
 use super::clocks::Clocks;
 use super::forward::Forwards;
+use super::incidents::Incidents;
 use super::peaks::{Peaks, day_of};
 use super::rows::tenants::Tenants;
 use super::store::RowKey;
 use super::volume::{TOLD_MS, Volume};
 
 /// Version of these bytes. Those of version 1 end before the openings, those of version 2 before peaks, tenants and
-/// forwards, those of version 3 before the volumes.
-const FORMAT: u8 = 4;
+/// forwards, those of version 3 before the volumes, those of version 4 before the incidents.
+const FORMAT: u8 = 5;
 /// Most labels of evidence that are told apart; later ones are left out.
 const LABELS_MAX: usize = 4096;
 
@@ -159,6 +160,8 @@ pub struct Task {
     pub tenants: Option<Tenants>,
     /// Dealings with other tasks.
     pub forwards: Forwards,
+    /// Open alerts across accounts.
+    pub incidents: Incidents,
     /// Labels of evidence: rows point into this list.
     labels: Vec<(u64, Box<str>)>,
     label_places: HashMap<u64, u16, FixedState>,
@@ -391,6 +394,8 @@ impl Task {
         self.volumes.iter().for_each(|volume| volume.encode(&mut out));
         self.timed.encode_believed(&mut out);
         self.forwards.timed.encode_believed(&mut out);
+        self.incidents.encode(&mut out);
+        self.forwards.encode_broadcasts(&mut out);
         out
     }
 
@@ -456,6 +461,10 @@ impl Task {
             task.timed.decode_believed(&mut reader)?;
             task.forwards.timed.decode_believed(&mut reader)?;
         }
+        if version > 4 {
+            task.incidents = Incidents::decode(&mut reader)?;
+            task.forwards.decode_broadcasts(&mut reader)?;
+        }
         Ok(task)
     }
 }
@@ -515,14 +524,18 @@ mod tests {
         task.volumes.iter().for_each(|volume| volume.encode(&mut volumes));
         // Of one source when it was heard of, and no believed watermark.
         task.sources[0].heard.iter().for_each(|heard| put_signed(&mut volumes, heard.0));
-        let ends = whole.len() - volumes.len() - 2 - forwards.len();
+        // Version 4 ends before an open alert across accounts, and what holds.
+        let ends = whole.len() - 3 - volumes.len() - 2 - forwards.len();
         assert_eq!(whole[ends - 6..ends], [0, 0, 0, 0, 1, 0], "openings, peaks, tenants");
         let mut older = whole.clone();
-        for (version, more) in [(3, volumes.len() + 2), (2, forwards.len() + 4), (1, 2)] {
+        for (version, more) in [(4, 3), (3, volumes.len() + 2), (2, forwards.len() + 4), (1, 2)] {
             older.truncate(older.len() - more);
             older[0] = version;
-            let mut expected = Task { volumes: Default::default(), ..task.clone() };
-            expected.sources[0].heard = [Timestamp::MIN; 2];
+            let mut expected = task.clone();
+            if version < 4 {
+                expected.volumes = Default::default();
+                expected.sources[0].heard = [Timestamp::MIN; 2];
+            }
             if version < 3 {
                 expected.tenants = None;
             }

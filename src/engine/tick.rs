@@ -26,7 +26,8 @@ impl Engine {
         self.run_marks(&from, &to, turn)?;
         self.task.timed = to.own;
         self.task.forwards.timed = to.across;
-        self.run_journal(turn)
+        self.run_journal(turn)?;
+        self.apply_collected(turn)
     }
 
     fn run_marks(&mut self, from: &Marks, to: &Marks, turn: &mut Turn<'_>) -> Result<(), StepError> {

@@ -190,6 +190,9 @@ impl Scene<'_> {
 
     /// The account is gone: its alerts are withdrawn.
     pub fn on_erased(&mut self) {
+        for case in self.told() {
+            self.tell_end_to_parent(case, self.watermark(case.rule));
+        }
         while !self.row.firing.alerts.is_empty() {
             let Some((case, observed)) = self.lead(0) else {
                 self.forget_alert(0);

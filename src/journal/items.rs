@@ -9,19 +9,22 @@
 //! share     member leaves ±newest count ±sum base
 //! witness   topic partition ±offset ±time label weight
 //! attached  u32 ±time value
+//! broadcast 9, then [`super::broadcast`]
 //! task_time 10 kinds ±watermark…                                  kinds: bits; the others have none yet
 //! ```
 
 use crate::event::bytes::{FormatError, Reader, put_signed, put_text, put_value, put_varint};
 use crate::event::{SourcePartition, Timestamp, Value};
 
+use super::broadcast::Broadcast;
 use super::frame::{RECORD, flag, put_sources};
 use super::system::{put_source, source};
 use super::{Coverage, head};
 
-/// Item numbers; those below are kinds of events. 9 is kept for the broadcast.
+/// Item numbers; those below are kinds of events.
 pub(super) const FIRST: u8 = 8;
 const ROLLUP: u8 = 8;
+const BROADCAST: u8 = 9;
 const TASK_TIME: u8 = 10;
 
 const HAS_TIER: u8 = 1;
@@ -32,6 +35,8 @@ const HAS_ARR: u8 = 2;
 pub enum Item {
     /// What events of one journal second contribute to one entity across accounts.
     Rollup(Rollup),
+    /// What has become of an alert across accounts.
+    Broadcast(Broadcast),
     /// The task's watermark of each kind; [`Timestamp::MIN`] while it has none.
     TaskTime([Timestamp; 7]),
 }
@@ -264,6 +269,10 @@ pub fn encode_items(items: &[Item], coverage: &Coverage, out: &mut Vec<u8>) {
                 out.push(ROLLUP);
                 rollup.encode(out);
             }
+            Item::Broadcast(broadcast) => {
+                out.push(BROADCAST);
+                broadcast.encode(out);
+            }
             Item::TaskTime(watermarks) => {
                 out.push(TASK_TIME);
                 put_watermarks(out, watermarks);
@@ -304,6 +313,7 @@ pub(super) fn parse(mut reader: Reader<'_>, count: u64) -> Result<Vec<Item>, For
     for _ in 0..count {
         items.push(match reader.byte()? {
             ROLLUP => Item::Rollup(Rollup::decode(&mut reader)?),
+            BROADCAST => Item::Broadcast(Broadcast::decode(&mut reader)?),
             TASK_TIME => Item::TaskTime(watermarks(&mut reader)?),
             _ => return Err(FormatError::Malformed("item kind")),
         });

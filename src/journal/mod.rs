@@ -2,6 +2,7 @@
 //!
 //! Pure: bytes in, bytes out. The byte format is asserted in tests.
 
+pub mod broadcast;
 mod build;
 pub mod coverage;
 mod frame;

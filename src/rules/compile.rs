@@ -39,6 +39,8 @@ pub struct Defaults<'n> {
     pub policy: Policy,
     /// The score that the priority's sentiment names.
     pub sentiment: Option<Named<'n>>,
+    /// What priorities look up for a feature.
+    pub feature_severity: Option<&'n Node>,
 }
 
 /// What the parts of one rule have in common.
@@ -66,6 +68,8 @@ pub struct Compiler<'n> {
     pub tables: Vec<Source>,
     /// Lists, for `"@name"`.
     pub lists: Vec<List>,
+    /// Rules that scores name, and where.
+    pub named: Vec<(Box<str>, Span)>,
     /// For rules that do not say.
     pub defaults: Defaults<'n>,
     /// The result.

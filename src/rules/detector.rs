@@ -58,7 +58,7 @@ impl Judged {
         const ONSET: (&str, Output, FieldType) = ("onset", Output::Onset, FieldType::Time);
         const ACCOUNTS: (&str, Output, FieldType) = ("accounts", Output::Accounts, FieldType::Int);
         match self.detector {
-            Detector::Event { .. } => &[COMMON, VALUE, THRESHOLD, ONSET],
+            Detector::Event { .. } | Detector::Crowd { .. } => &[COMMON, VALUE, THRESHOLD, ONSET],
             Detector::Milestone { .. } => &MILESTONE,
             Detector::Sequence { .. } => {
                 &[COMMON, VALUE, THRESHOLD, ONSET, ("elapsed", Output::Elapsed, FieldType::Int)]

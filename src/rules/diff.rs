@@ -148,7 +148,7 @@ fn conduct(program: &Program, detector: &Detector) -> String {
             format!("{relative_to:?} {forecast_ms:?} {once}")
         }
         Detector::Score { bands, .. } => format!("{bands:?}"),
-        Detector::Sequence { within_ms, .. } => within_ms.to_string(),
+        Detector::Sequence { within_ms, .. } | Detector::Crowd { within_ms, .. } => within_ms.to_string(),
         Detector::Event { new: Some(new), .. } => {
             let key = program.series.get(usize::from(new.series.0)).map(|series| series.key);
             format!("{key:?} {}", new.learn_ms)

@@ -207,6 +207,7 @@ fn put_measure(text: &mut String, measure: &Measure, filters: &[Filter]) {
         Measure::Course(_) => ("course", Vec::new()),
         Measure::New(path) => ("new", vec![path]),
         Measure::Usual => ("usual", Vec::new()),
+        Measure::Crowd(_) => ("crowd", Vec::new()),
         Measure::Reading { of, period } => ("reading", std::iter::once(of).chain(period).collect()),
     };
     put(text, name);
@@ -217,6 +218,7 @@ fn put_measure(text: &mut String, measure: &Measure, filters: &[Filter]) {
         Measure::ShareOf(filter) => put_filter(text, *filter, filters),
         Measure::Score(scoring) => put_scoring(text, scoring),
         Measure::Course(course) => put_course(text, course, filters),
+        Measure::Crowd(rule) => put(text, &rule.to_string()),
         Measure::Steps(steps) => steps.iter().for_each(|step| put_filter(text, *step, filters)),
         _ => {}
     }
@@ -253,6 +255,10 @@ fn put_scoring(text: &mut String, scoring: &Scoring) {
         match &factor.points {
             Points::If(matches, points) => {
                 put_match(text, matches);
+                put(text, &format!("add {points}"));
+            }
+            Points::While(rule, points) => {
+                put(text, &format!("while {rule}"));
                 put(text, &format!("add {points}"));
             }
             Points::By(path, values) => {

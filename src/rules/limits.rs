@@ -17,6 +17,8 @@ const DISTINCT_VALUES_ACROSS: u64 = 16_384;
 const ACCOUNT: u64 = 16 + 20;
 /// A value of an attachment, cut, and its length.
 const ATTACHED: u64 = 128;
+/// A row that `collapse_to` counts: its hash and two times.
+const CROWD: u64 = 8 + 2 * 6;
 /// What any row has: its times, its newest event, its deadlines.
 const ROW: u64 = 48;
 /// What an account's own row remembers of contacts with its customers: 64 times.
@@ -70,6 +72,9 @@ fn series_bytes(series: &Series) -> u64 {
     if let Measure::Steps(steps) = &series.measure {
         return 32 * steps.len() as u64;
     }
+    if let Measure::Crowd(_) = series.measure {
+        return CROWD * if series.entity.account { DISTINCT_VALUES } else { DISTINCT_VALUES_ACROSS };
+    }
     if let Measure::Course(course) = &series.measure {
         let steps = course.steps.as_ref().map_or(0, |steps| steps.names.len());
         return 8 * (9 + steps as u64);
@@ -102,7 +107,11 @@ fn series_bytes(series: &Series) -> u64 {
             Measure::Last(_) => (count + 16) * panes,
             Measure::Known(_) => (count + 16) * panes + 16,
             Measure::Score(_) => points_bytes(&series.measure),
-            Measure::Steps(_) | Measure::Course(_) | Measure::New(_) | Measure::Reading { .. } => 0,
+            Measure::Steps(_)
+            | Measure::Course(_)
+            | Measure::New(_)
+            | Measure::Reading { .. }
+            | Measure::Crowd(_) => 0,
             Measure::Distinct(_) => 16 * values,
             Measure::SumDistinct { .. } => 32 * values,
         }

@@ -1,12 +1,12 @@
 //! Loading a rule set: all files together, all mistakes at once.
 
-use crate::document::{Code, Entry, Mistakes, Node, Table, parse};
+use crate::document::{Code, Entry, Mistakes, Node, Span, Table, parse};
 use crate::rules::cases::{self, RuleTests};
 use crate::rules::compile::{Compiler, Defaults, Status};
 use crate::rules::identity;
 use crate::rules::lookup;
 use crate::rules::missing;
-use crate::rules::program::{Mode, OnActivate, Policy, Program, Stall, ZoneSource};
+use crate::rules::program::{Mode, OnActivate, Policy, Program, Rule, Stall, ZoneSource};
 use crate::rules::rule::{BELIEFS, STATUSES};
 use crate::rules::value;
 use crate::rules::vocabulary::Vocabulary;
@@ -108,6 +108,7 @@ fn compile<'n>(
         vocabulary: Vocabulary::default(),
         tables: Vec::new(),
         lists: Vec::new(),
+        named: Vec::new(),
         defaults: Defaults {
             zone: ZoneSource::Account,
             scope: None,
@@ -115,6 +116,7 @@ fn compile<'n>(
             on_activate: OnActivate::Baseline,
             policy: Policy::built_in(),
             sentiment: None,
+            feature_severity: None,
         },
         program: Program::default(),
     };
@@ -126,6 +128,7 @@ fn compile<'n>(
     let tables = compiler.tables.iter().map(|source| source.table.clone()).collect();
     compiler.program.tables = tables;
     compiler.all_rules(sources, choice);
+    compiler.resolve_feature_severity();
     compiler.resolve_sentiment(&rules_of(sources).map(id_of).collect::<Vec<_>>());
     compiler.program.rule_set = format!("{:016x}", identity::content(sources.iter(), &[])).into();
     compiler
@@ -250,26 +253,65 @@ impl<'n> Compiler<'n> {
             let sentence = format!("rule `{}` stands here twice", pair[1].0);
             self.mistakes.report(pair[1].1.span, Code::E11, sentence);
         }
-        for (id, node) in nodes {
-            let running = |status| matches!(status, Status::Active | Status::Shadow);
-            let chosen = match choice {
-                Choice::Every => true,
-                Choice::Running => running(self.status_of(node)),
-                Choice::These { ids, .. } => ids.contains(&id),
-            };
-            let Some(mut rule) = chosen.then(|| self.rule(node)).flatten() else { continue };
-            if matches!(choice, Choice::These { .. }) {
-                rule.mode = Mode::Active;
-                // Tests speak of the treatment arm, unless the profile says otherwise.
-                if let Some(holdout) = &mut rule.policy.holdout {
-                    holdout.per_myriad = 0;
-                }
+        let chosen = |compiler: &Self, id: &str, node: &Node| match choice {
+            Choice::Every => true,
+            Choice::Running => matches!(compiler.status_of(node), Status::Active | Status::Shadow),
+            Choice::These { ids, .. } => ids.contains(&id),
+        };
+        for (id, node) in &nodes {
+            if chosen(self, id, node) {
+                self.chosen(node, choice);
             }
-            if self.program.rules.iter().any(|own| own.key == rule.key && own.id != rule.id) {
-                self.collision(node.span, "rule");
-            }
-            self.program.rules.push(rule);
         }
+        let mut named = std::mem::take(&mut self.named);
+        named.sort_unstable();
+        named.dedup_by(|one, other| one.0 == other.0);
+        for (id, span) in named {
+            match nodes.iter().find(|(own, _)| **own == *id) {
+                None => {
+                    self.mistakes
+                        .report(span, Code::E07, format!("no rule `{id}`"))
+                        .suggest(&id, nodes.iter().map(|(id, _)| *id));
+                }
+                // In a test it is judged too, silently.
+                Some((id, node)) if matches!(choice, Choice::These { .. }) && !chosen(self, id, node) => {
+                    let before = self.program.rules.len();
+                    self.chosen(node, choice);
+                    self.program.rules[before..].iter_mut().for_each(|rule| rule.mode = Mode::Shadow);
+                }
+                Some(_) => self.is_of_account(&id, span),
+            }
+        }
+    }
+
+    /// Reports a rule that holds in no account, though a score asks whether it does.
+    fn is_of_account(&mut self, id: &str, span: Span) {
+        if self.program.rules.iter().any(|own| *own.id == *id && !own.entity.account) {
+            let sentence = format!("`{id}` is across accounts: it holds in none of them");
+            self.mistakes.report(span, Code::E08, sentence);
+        }
+    }
+
+    /// Reads a rule that is chosen, and what its rows collapse to.
+    fn chosen(&mut self, node: &'n Node, choice: &Choice<'_>) {
+        if let Some((rule, parent)) = self.rule(node) {
+            self.keep(rule, node, choice);
+            parent.into_iter().for_each(|parent| self.keep(parent, node, choice));
+        }
+    }
+
+    fn keep(&mut self, mut rule: Rule, node: &Node, choice: &Choice<'_>) {
+        if matches!(choice, Choice::These { .. }) {
+            rule.mode = Mode::Active;
+            // Tests speak of the treatment arm, unless the profile says otherwise.
+            if let Some(holdout) = &mut rule.policy.holdout {
+                holdout.per_myriad = 0;
+            }
+        }
+        if self.program.rules.iter().any(|own| own.key == rule.key && own.id != rule.id) {
+            self.collision(node.span, "rule");
+        }
+        self.program.rules.push(rule);
     }
 
     fn status_of(&self, node: &Node) -> Status {

@@ -7,11 +7,6 @@ use crate::document::{Code, Mistakes, Node, Span, Value};
 /// What is missing: the map it stands in (or what it is a value of), its name, what to write instead.
 pub(super) const MISSING: &[(&str, &str, &str)] = &[
     ("rule set", "health", "leave it out"),
-    ("priority", "feature_severity", "leave it out; it counts 1"),
-    ("inhibits", "inhibits across accounts", "leave it out"),
-    ("rule", "affects", "leave it out"),
-    ("rule", "collapse_to", "leave it out; every row keeps its own alert"),
-    ("points", "rule", "leave these points out"),
     ("topic", "topic: health", "leave the rule out"),
     ("given", "health", "leave the test out"),
     ("given", "control", "leave the test out"),

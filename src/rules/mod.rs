@@ -7,6 +7,7 @@ mod alert;
 mod baseline;
 mod cadence;
 mod cases;
+mod collapse;
 mod compile;
 mod condition;
 mod detector;

@@ -1,15 +1,15 @@
 //! What rules say about when they may speak: policy, escalation, inhibition, budget.
 
 use crate::document::{Code, Mistakes, Node, Scalar, Table};
-use crate::event::{Field, Kind};
+use crate::event::{Field, FieldType, Kind};
 use crate::rules::alert::AUDIENCES;
 use crate::rules::compile::Compiler;
+use crate::rules::condition::When;
 use crate::rules::measure::{SEVERITIES, compare};
-use crate::rules::missing;
 use crate::rules::names::Names;
 use crate::rules::program::{
-    Budget, Contact, ContactBudget, Decimal, Entity, Escalation, Holdout, Hours, Inhibit, Match, Path,
-    Policy, Rate,
+    Affects, Budget, Contact, ContactBudget, Decimal, Entity, Escalation, Holdout, Hours, Inhibit, Match,
+    Path, Policy, Rate,
 };
 use crate::rules::value;
 use crate::rules::vocabulary::{Named, Vocabulary};
@@ -155,7 +155,7 @@ impl<'n> Compiler<'n> {
     }
 
     /// Reads `inhibits` of a rule of this family.
-    pub fn inhibits(&mut self, table: &Table<'n>, entity: Option<&Entity>) -> Vec<Inhibit> {
+    pub fn inhibits(&mut self, table: &Table<'n>) -> Vec<Inhibit> {
         let own = table.optional("family").and_then(Node::scalar).map(Scalar::text);
         let list = table.optional("inhibits").and_then(|node| node.list("inhibits", &mut self.mistakes));
         let mut found = Vec::new();
@@ -181,12 +181,49 @@ impl<'n> Compiler<'n> {
                 equal,
             }));
         }
-        if entity.is_some_and(|entity| !entity.account)
-            && let Some(entry) = table.entry("inhibits")
-        {
-            missing::refuse("inhibits", "inhibits across accounts", entry.span, &mut self.mistakes);
-        }
         found
+    }
+
+    /// Reads `affects`: one list of the profile, and the list of the firing event that it is compared with.
+    pub fn affects(&mut self, table: &Table<'n>, when: Option<&When>, entity: &Entity) -> Option<Affects> {
+        let (node, judged) = (table.optional("affects")?, when.map_or(&[][..], |when| &when.judged));
+        let entries = node.map("affects", &mut self.mistakes)?;
+        let [entry] = entries else {
+            let sentence = format!("affects has {} entries, not one", entries.len());
+            self.mistakes.report(node.span, Code::E08, sentence);
+            return None;
+        };
+        if entity.account {
+            self.mistakes
+                .report(node.span, Code::E08, "an alert of one account affects no others")
+                .hint("leave `affects` out");
+        }
+        let list = entry.key.strip_prefix("account.").and_then(Vocabulary::account_field);
+        let list = list.and_then(|named| match (named.path, named.ty) {
+            (Path::Account(field), FieldType::Texts) => Some(field),
+            _ => None,
+        });
+        if list.is_none() {
+            let sentence = format!("`{}` is no list of the profile", entry.key);
+            self.mistakes.report(entry.span, Code::E06, sentence).hint("write `account.services_used`");
+        }
+        let name = entry.node.text(&mut self.mistakes)?;
+        let fired = judged.iter().filter(|own| own.fires).map(|own| own.kind).next();
+        let Some(kind) = fired else {
+            self.mistakes.report(
+                entry.node.span,
+                Code::E08,
+                "these conditions have no firing event to affect by",
+            );
+            return None;
+        };
+        let named = self.event_field(name, &entry.node, kind)?;
+        if named.ty != FieldType::Texts {
+            let sentence = format!("`{name}` is no list");
+            self.mistakes.report(entry.node.span, Code::E03, sentence);
+            return None;
+        }
+        Some(Affects { list: list?, values: named.path })
     }
 
     /// A match on what is held back: its entity, the firing event, the account and the user.
@@ -209,7 +246,7 @@ impl<'n> Compiler<'n> {
     }
 
     /// A field of events that two alerts may have in common.
-    fn shared_field(&mut self, node: &'n Node) -> Option<Path> {
+    pub fn shared_field(&mut self, node: &'n Node) -> Option<Path> {
         let name = node.text(&mut self.mistakes)?;
         let found = self.any_event_field(name).map(|named| named.path);
         if found.is_none() {

@@ -4,8 +4,9 @@ use crate::document::{Code, Node, Span};
 use crate::event::FieldType;
 use crate::rules::compile::Compiler;
 use crate::rules::measure::compare;
-use crate::rules::missing;
-use crate::rules::program::{Band, Condition, Decimal, Detector, Path, Priority, Sentiment};
+use crate::rules::program::{
+    Band, Condition, Decimal, Detector, FeatureSeverity, Literal, Path, Priority, Sentiment,
+};
 use crate::rules::value;
 use crate::rules::vocabulary::{self, Vocabulary};
 
@@ -24,7 +25,6 @@ pub struct Named<'n> {
 impl<'n> Compiler<'n> {
     /// Reads `defaults.priority`.
     pub fn priority(&mut self, node: &'n Node) -> Option<Priority> {
-        missing::refuse_keys("priority", node, &mut self.mistakes);
         let known = ["arr_tier", "sentiment", "feature_severity", "bands"];
         let table = node.table("priority", &known, &mut self.mistakes)?;
         let arr_tier = table.optional("arr_tier").and_then(|node| {
@@ -45,7 +45,46 @@ impl<'n> Compiler<'n> {
             self.defaults.sentiment = self.sentiment(node);
         }
         let bands = table.optional("bands").map(|node| self.priority_bands(node)).unwrap_or_default();
-        Some(Priority { arr_tier, sentiment: None, bands })
+        self.defaults.feature_severity = table.optional("feature_severity");
+        Some(Priority { arr_tier, sentiment: None, feature_severity: None, bands })
+    }
+
+    /// Reads `feature_severity`, once the tables that it reads are those that count.
+    pub fn resolve_feature_severity(&mut self) {
+        let found = self.defaults.feature_severity.take().and_then(|node| self.feature_severity(node));
+        if let Some(priority) = &mut self.program.priority {
+            priority.feature_severity = found;
+        }
+    }
+
+    fn feature_severity(&mut self, node: &'n Node) -> Option<FeatureSeverity> {
+        let table = node.table("feature_severity", &["table", "by", "column"], &mut self.mistakes)?;
+        let (named, by) =
+            (table.required("table", &mut self.mistakes), table.required("by", &mut self.mistakes));
+        let column = table.required("column", &mut self.mistakes);
+        let by = by.and_then(|node| self.shared_field(node));
+        let (name, column) = (named?.text(&mut self.mistakes)?, column?);
+        let word = column.text(&mut self.mistakes)?;
+        let Some(source) = self.tables.iter().find(|source| *source.table.name == *name) else {
+            self.unknown_table(name, named?.span);
+            return None;
+        };
+        let severity = |cells: &[(Box<str>, Vec<Literal>)]| {
+            let cell = cells.iter().find(|(own, _)| **own == *word).map(|(_, values)| values.as_slice());
+            match cell {
+                Some([Literal::Number(number)]) if number.scale == 0 => {
+                    u8::try_from(number.mantissa).ok().filter(|severity| (1..=5).contains(severity))
+                }
+                _ => None,
+            }
+        };
+        let rows: Option<Vec<(Box<str>, u8)>> =
+            source.table.rows.iter().map(|(key, cells)| Some((key.clone(), severity(cells)?))).collect();
+        if rows.is_none() {
+            let sentence = format!("`{word}` is not 1 to 5 in every row of `{name}`");
+            self.mistakes.report(column.span, Code::E03, sentence);
+        }
+        Some(FeatureSeverity { by: by?, rows: rows? })
     }
 
     /// Reads `sentiment`; which score it names is known when all rules are read.

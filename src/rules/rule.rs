@@ -54,8 +54,9 @@ pub const STATUSES: [(&str, Status); 4] = [
 pub const BELIEFS: [(&str, OnActivate); 2] = [("baseline", OnActivate::Baseline), ("open", OnActivate::Open)];
 
 impl<'n> Compiler<'n> {
-    /// Reads a rule. Returns it only if every part of it could be read; all mistakes are reported in any case.
-    pub fn rule(&mut self, node: &'n Node) -> Option<Rule> {
+    /// Reads a rule, and the one that its rows collapse to. Returns them only if every part could be read; all mistakes
+    /// are reported in any case.
+    pub fn rule(&mut self, node: &'n Node) -> Option<(Rule, Option<Rule>)> {
         missing::refuse_keys("rule", node, &mut self.mistakes);
         let table = node.table("rule", &KEYS, &mut self.mistakes)?;
         let id =
@@ -89,11 +90,12 @@ impl<'n> Compiler<'n> {
         let clear = self.clears(&table, &names, &subject);
         let dedup = self.dedup(&table, &names);
         let block = alert.as_ref().and_then(|alert| self.alert(alert, &names, attach));
-        let inhibits = self.inhibits(&table, entity.as_ref());
+        let inhibits = self.inhibits(&table);
+        let affects = self.affects(&table, when.as_ref(), &subject.entity);
         let budget = table.optional("budget").and_then(|node| self.budget(node));
         let (head, when) = (head?, when?);
         self.complete(&table, status, alert.as_ref(), &when);
-        let rule = Rule {
+        let mut rule = Rule {
             id: id?.into(),
             version: format!("{:06x}", self.meaning(node) & 0xff_ffff).into(),
             key: Self::rule_key(id?, &subject, &when),
@@ -118,10 +120,14 @@ impl<'n> Compiler<'n> {
             alert: block?,
             policy,
             inhibits,
+            affects,
+            collapses_to: None,
+            collapses: None,
             budget,
             zone: subject.zone,
         };
-        Some(rule)
+        let parent = self.collapse(&table, &mut rule, &when.judged);
+        Some((rule, parent))
     }
 
     /// Hash of all that a rule says, and of the defaults that it leans on.
@@ -289,7 +295,7 @@ impl<'n> Compiler<'n> {
         Some(Lookup { name: entry.key.clone(), table: place, by: keys, required: required? })
     }
 
-    fn unknown_table(&mut self, name: &str, span: Span) {
+    pub fn unknown_table(&mut self, name: &str, span: Span) {
         let known = self.tables.iter().map(|source| &*source.table.name);
         let near = crate::document::did_you_mean(name, known);
         let near = near.and_then(|near| self.tables.iter().find(|source| *source.table.name == *near));

@@ -6,7 +6,6 @@ use crate::rules::compile::{Compiler, Filtered, Measured, Subject};
 use crate::rules::detector::Judged;
 use crate::rules::matches::type_name;
 use crate::rules::measure::compare;
-use crate::rules::missing;
 use crate::rules::program::{
     Decimal, Detector, Extras, Factor, Match, Measure, Path, Points, Scoring, TicketFact, Window,
 };
@@ -134,7 +133,6 @@ impl<'n> Compiler<'n> {
     }
 
     fn factor(&mut self, node: &'n Node, kind: Kind) -> Option<Factor> {
-        missing::refuse_keys("points", node, &mut self.mistakes);
         let table = node.table("points", &["name", "add", "if", "by", "rule", "max"], &mut self.mistakes)?;
         let name = table.required("name", &mut self.mistakes);
         let name = name.and_then(|node| node.text(&mut self.mistakes));
@@ -152,7 +150,12 @@ impl<'n> Compiler<'n> {
                 let values = add.and_then(|node| self.points_by(node, field.as_ref()));
                 Points::By(field?.path, values?)
             }
-            (None, None, Some(_)) => return None,
+            (None, None, Some(rule)) => {
+                let id = value::id(rule, &mut self.mistakes);
+                let add = add.and_then(|node| self.points(node));
+                self.named.extend(id.map(|id| (id.into(), rule.span)));
+                Points::While(id?.into(), parts_of(add?))
+            }
             _ => {
                 self.mistakes.report(node.span, Code::E08, "points have one of `if`, `by`, `rule`");
                 return None;

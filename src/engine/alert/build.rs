@@ -60,6 +60,7 @@ pub fn build(occasion: &Occasion<'_>) -> Alert {
         .with("explanation", explain::explanation(occasion, &scope))
         .with("evidence", evidence(occasion))
         .with("attach", attached(occasion))
+        .text("parent", occasion.terms.parent.as_deref())
         .with("response", response::response(occasion, &scope))
         .with("contact", contact(occasion))
         .with("experiment", occasion.terms.experiment.map(|group| experiment(group, false)))
@@ -92,7 +93,7 @@ fn head(occasion: &Occasion<'_>, dedup: &str, id: &str) -> Record {
 
 fn rule_record(rule: &Rule) -> Value<'static> {
     Record::new()
-        .text("id", &*rule.id)
+        .text("id", rule.written_id())
         .text("version", &*rule.version)
         .text("title", &*rule.title)
         .text("family", &*rule.family)
@@ -100,7 +101,7 @@ fn rule_record(rule: &Rule) -> Value<'static> {
 }
 
 fn ids<'a>(program: &'a Program, rules: &'a [RuleIx]) -> impl Iterator<Item = &'a str> {
-    rules.iter().filter_map(|rule| program.rules.get(usize::from(rule.0))).map(|rule| &*rule.id)
+    rules.iter().filter_map(|rule| program.rules.get(usize::from(rule.0))).map(Rule::written_id)
 }
 
 /// Place of a rule in its program, whose rules are sorted by id.

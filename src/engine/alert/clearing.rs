@@ -99,6 +99,7 @@ fn opposite(scope: &Scope<'_>, condition: &Condition) -> String {
             let (name, form) = judged(scope, condition);
             format!("{name} {} {} in {window}", opposite_sign(first.op), limit_text(first.limit, &form))
         }
+        Detector::Crowd { within_ms, .. } => format!("no {what} for {}", span(*within_ms)),
         Detector::Level { .. } | Detector::Score { .. } => {
             let (name, form) = judged(scope, condition);
             format!("{name} {} {}", opposite_sign(first.op), limit_text(first.limit, &form))
@@ -140,6 +141,7 @@ fn judged<'a>(scope: &Scope<'a>, condition: &Condition) -> (String, Form<'a>) {
         Detector::Milestone { .. } => (format!("time since {what}"), scope.form(unit)),
         Detector::Count { .. }
         | Detector::Cadence { .. }
+        | Detector::Crowd { .. }
         | Detector::Event { .. }
         | Detector::Level { .. } => (what, scope.form(unit)),
     }

@@ -59,7 +59,7 @@ pub fn decision(input: &DecisionInput<'_>) -> Decision {
         .build();
     let data = Record::new()
         .with("at", Value::Time(input.at))
-        .text("rule", &*rule.id)
+        .text("rule", rule.written_id())
         .text("rule_version", &*rule.version)
         .text("family", &*rule.family)
         .text("entity_type", kind.as_str())

@@ -123,6 +123,12 @@ impl Reason {
         Self::QuietHours,
     ];
 
+    /// Whether it says that a guard fails: the threshold is met, but it does not count.
+    #[must_use]
+    pub const fn is_guard(self) -> bool {
+        matches!(self, Self::Warming | Self::InsufficientHistory | Self::NotSignificant | Self::SourceStalled)
+    }
+
     /// Its spelling.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -342,7 +348,7 @@ pub struct Occasion<'a> {
 }
 
 /// What policies add to a revision.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Terms<'a> {
     /// Which steps of the rule's escalation were taken, as bits.
     pub taken: u8,
@@ -356,6 +362,10 @@ pub struct Terms<'a> {
     pub last_contacted: Option<Timestamp>,
     /// The experiment in whose treatment arm the account is.
     pub experiment: Option<&'a str>,
+    /// What the feature that it is about counts in priorities, 1 to 5; `None`: nothing is known of it.
+    pub feature_severity: Option<u8>,
+    /// The alert that stands in the place of this one.
+    pub parent: Option<Box<str>>,
 }
 
 /// A revision of an alert, ready to publish.

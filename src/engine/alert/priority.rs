@@ -17,14 +17,15 @@ pub(super) fn priority(occasion: &Occasion<'_>) -> Option<Value<'static>> {
         _ => MISSING,
     };
     let sentiment = occasion.sentiment.unwrap_or(MISSING);
-    let total = tier + sentiment + MISSING;
+    let feature = occasion.terms.feature_severity.map_or(MISSING, i64::from);
+    let total = tier + sentiment + feature;
     let band =
         priority.bands.iter().find(|band| (i64::from(band.from)..=i64::from(band.to)).contains(&total));
     let record = Record::new()
         .int("total", total)
         .int("arr_tier", tier)
         .int("sentiment", sentiment)
-        .int("feature_severity", MISSING)
+        .int("feature_severity", feature)
         .text("band", band.map(|band| format!("{}..{}", band.from, band.to)).as_deref())
         .text("action", band.map(|band| &*band.action));
     Some(record.build())

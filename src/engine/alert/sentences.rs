@@ -117,6 +117,9 @@ fn held(scope: &Scope<'_>, condition: &Condition, observed: &Observed) -> String
             let buckets: Vec<String> = observed.buckets.iter().map(|it| written(*it, &measure)).collect();
             format!("{} {what} in {} ({limit} each)", buckets.join(", "), window_text(*window))
         }
+        (Detector::Crowd { within_ms, .. }, Some(limit)) => {
+            format!("{value} {what} within {} ({limit})", span(*within_ms))
+        }
         (Detector::Milestone { .. }, _) => late(scope, condition, observed),
         (Detector::Sequence { within_ms, .. }, _) => {
             format!("{what} in {value} (less than {})", span(*within_ms))
@@ -196,6 +199,11 @@ fn prevented(scope: &Scope<'_>, condition: &Condition, observed: &Observed) -> O
             let limit = fraction(first?.limit);
             let side = beyond(scope, &what, first?.op, limit, observed.unit);
             format!("{side} in {}", window_text(*window))
+        }
+        Detector::Crowd { within_ms, .. } => {
+            let limit = fraction(first?.limit);
+            let side = beyond(scope, &what, first?.op, limit, observed.unit);
+            format!("{side} within {}", span(*within_ms))
         }
         Detector::Absence { count_as, .. } => {
             let allowed = allowed(first?, *count_as);
@@ -291,6 +299,7 @@ pub(super) fn noun(scope: &Scope<'_>, condition: &Condition) -> String {
             let texts: Vec<String> = steps.iter().map(|step| step_text(scope, *step)).collect();
             texts.join(", then ")
         }
+        Some(Measure::Crowd(rule)) => rows_of(scope, *rule),
         Some(Measure::New(path)) => format!("{events} with a new {}", path_text(path)),
         Some(Measure::Distinct(path)) => format!("different {} of {events}", path_text(path)),
         Some(Measure::Sum(path)) => format!("{} of {events}", path_text(path)),
@@ -304,6 +313,14 @@ pub(super) fn noun(scope: &Scope<'_>, condition: &Condition) -> String {
         }
         _ => events,
     }
+}
+
+/// The rows in which a rule holds: `users with login-failures-burst`; across accounts there is one for each account.
+fn rows_of(scope: &Scope<'_>, rule: u32) -> String {
+    let rule = scope.program.rules.iter().find(|own| own.key == rule);
+    let part = rule.and_then(|rule| rule.entity.part.as_ref()).filter(|_| scope.rule.entity.account);
+    let rows = part.map_or("account", |part| &part.name);
+    format!("{rows}s with {}", rule.map_or("the rule", |rule| rule.written_id()))
 }
 
 /// The events of a filter: their names, else their kind.

@@ -5,6 +5,7 @@ mod baseline;
 mod cadence;
 mod compare;
 mod count;
+mod crowd;
 mod level;
 mod milestone;
 mod score;
@@ -242,6 +243,9 @@ impl View<'_> {
             Detector::Cadence { .. } => cadence::judge(self, condition, at),
             Detector::Milestone { series, rungs } => milestone::judge(self, condition, (*series, rungs), at),
             Detector::Sequence { series, within_ms } => sequence::judge(self, (*series, *within_ms), state),
+            Detector::Crowd { series, within_ms, rungs } => {
+                crowd::judge(self, (*series, *within_ms, rungs), state)
+            }
             Detector::Score { series, rungs, bands } => {
                 score::judge(self, (*series, rungs, bands), state, at)
             }
@@ -295,6 +299,9 @@ impl View<'_> {
             Detector::Cadence { .. } => cadence::next_mark(self, condition, after),
             Detector::Milestone { series, rungs } => {
                 milestone::next_mark(self, condition, (*series, rungs), after)
+            }
+            Detector::Crowd { series, within_ms, .. } => {
+                crowd::next_mark(self, (*series, *within_ms), (state, after))
             }
             Detector::Score { series, .. } => score::next_mark(self, *series, holds, after),
             Detector::Absence { series, .. } => {

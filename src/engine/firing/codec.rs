@@ -23,6 +23,8 @@ const CONDITIONS: u64 = 1 << 7;
 const CLEARING: u64 = 1 << 8;
 const LAST: u64 = 1 << 9;
 const TOLD: u64 = 1 << 10;
+/// Bit of an activation's fate: its parent has heard of it.
+const HEARD: u8 = 0x80;
 
 impl Firing {
     /// Appends its bytes.
@@ -310,22 +312,24 @@ fn put_activation(out: &mut Vec<u8>, activation: &Activation) {
     put_signed(out, activation.at.0);
     put_signed(out, activation.onset.0);
     put_signed(out, activation.begun.0);
+    let told = if activation.told { HEARD } else { 0 };
     match activation.fate {
-        Fate::New => out.push(0),
+        Fate::New => out.push(told),
         Fate::Withheld(reason) => {
-            out.push(1);
+            out.push(1 | told);
             out.push(reason as u8);
         }
-        Fate::Opened => out.push(2),
-        Fate::Merged => out.push(3),
-        Fate::Suppressed => out.push(4),
+        Fate::Opened => out.push(2 | told),
+        Fate::Merged => out.push(3 | told),
+        Fate::Suppressed => out.push(4 | told),
     }
     put_time(out, activation.until);
 }
 
 fn activation(reader: &mut Reader<'_>) -> Result<Activation, FormatError> {
     let (at, onset, begun) = (reader.time()?, reader.time()?, reader.time()?);
-    let fate = match reader.byte()? {
+    let first = reader.byte()?;
+    let fate = match first & !HEARD {
         0 => Fate::New,
         1 => {
             let reason = usize::from(reader.byte()?);
@@ -337,7 +341,7 @@ fn activation(reader: &mut Reader<'_>) -> Result<Activation, FormatError> {
         _ => return Err(FormatError::Malformed("fate")),
     };
     let until = time(reader)?;
-    Ok(Activation { at, onset, begun, fate, until })
+    Ok(Activation { at, onset, begun, fate, until, told: first & HEARD != 0 })
 }
 
 fn put_alert(out: &mut Vec<u8>, alert: &OpenAlert) {

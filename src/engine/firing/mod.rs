@@ -122,6 +122,8 @@ pub struct Activation {
     pub fate: Fate,
     /// Journal time at which the gate that holds it may lift.
     pub until: Option<Timestamp>,
+    /// The parent that its alerts collapse to has heard of it.
+    pub told: bool,
 }
 
 /// What became of an activation.
@@ -293,6 +295,13 @@ impl RuleState {
     #[must_use]
     pub const fn new(key: u32, version: u32) -> Self {
         Self { key, version, peak: Peak { day: 0, ratio: 0 }, episodes: Vec::new(), clears: Vec::new() }
+    }
+
+    /// Whether the rule holds, guards included.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        let fails = |fate| matches!(fate, Fate::Withheld(reason) if reason.is_guard());
+        self.episodes.iter().any(|own| own.activation.is_some_and(|activation| !fails(activation.fate)))
     }
 
     /// Place of the episode of these dedup values, made if there is none.

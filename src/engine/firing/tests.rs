@@ -28,6 +28,7 @@ fn full() -> Firing {
             begun: Timestamp(6),
             fate: Fate::Withheld(Reason::Cooldown),
             until: Some(Timestamp(12)),
+            told: true,
         }),
         member: true,
         captured: vec![

@@ -7,6 +7,7 @@ use super::accounts::Accounts;
 use super::cells::{Cell, put_cells};
 use super::counted::Counted;
 use super::course::CourseState;
+use super::crowd::Crowd;
 use super::distinct::Distinct;
 use super::last::Last;
 use super::latest::Latest;
@@ -32,6 +33,7 @@ const TAG_READINGS: u8 = 10;
 const TAG_SUM_DISTINCT: u8 = 11;
 const TAG_USUAL: u8 = 12;
 const TAG_LATEST: u8 = 13;
+const TAG_CROWD: u8 = 14;
 /// Added to the tag if whose the matches are follows the content.
 const TAG_ACCOUNTS: u8 = 0x40;
 /// Added to the tag if a reset is remembered.
@@ -53,6 +55,7 @@ impl SeriesState {
             Self::Steps(_) => TAG_STEPS,
             Self::Course(_) => TAG_COURSE,
             Self::Values(_) => TAG_VALUES,
+            Self::Crowd(_) => TAG_CROWD,
             Self::Readings(_) => TAG_READINGS,
             Self::Usual(_) => TAG_USUAL,
         };
@@ -75,6 +78,7 @@ impl SeriesState {
             Self::Steps(steps) => steps.encode(out),
             Self::Course(course) => course.encode(out),
             Self::Values(values) => values.encode(out),
+            Self::Crowd(crowd) => crowd.encode(out),
             Self::Readings(readings) => readings.encode(out),
             Self::Usual(usual) => usual.encode(out),
         }
@@ -109,6 +113,7 @@ impl SeriesState {
             TAG_LAST => Ok(Self::Last(Last::decode(marks, reader)?)),
             TAG_LATEST => Ok(Self::Latest(Box::new(Latest::decode(marks, reader)?))),
             TAG_COURSE => Ok(Self::Course(Box::new(CourseState::decode(marks, reader)?))),
+            TAG_CROWD => Ok(Self::Crowd(Box::new(Crowd::decode(marks, reader)?))),
             TAG_VALUES => Ok(Self::Values(Box::new(Values::decode(marks, reader)?))),
             TAG_READINGS => Ok(Self::Readings(Box::new(Readings::decode(marks, reader)?))),
             TAG_USUAL => Ok(Self::Usual(Box::new(Usual::decode(marks, reader)?))),

@@ -10,6 +10,7 @@ mod cells;
 mod codec;
 mod counted;
 mod course;
+mod crowd;
 mod distinct;
 mod grain;
 mod last;
@@ -19,6 +20,7 @@ mod newest;
 pub mod points;
 mod readings;
 mod ring;
+mod shown;
 mod steps;
 #[cfg(test)]
 mod tests;
@@ -47,9 +49,11 @@ pub use accounts::Owned;
 pub use buckets::{bucket_of, first_day};
 pub use cells::Cell;
 pub use course::Part;
+pub use crowd::Crowd;
 pub use grain::{Grain, pane_end_after};
 pub use points::{Hits, IMPORTED};
 pub use readings::Pace;
+pub use shown::{Measured, Span, Spread};
 pub use steps::Chain;
 pub use usual::{Expected, Profile, quarter_of};
 
@@ -157,76 +161,6 @@ pub enum Taken {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Floor(pub Timestamp);
 
-/// Which stretch of time to measure.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Span {
-    /// `(t - w, t]`; with panes the pane of `t` and the 59 before (positive conditions).
-    UpTo(Timestamp),
-    /// The 60 panes that end at `t`, or at the last pane end before it (negative conditions).
-    EndingAt(Timestamp),
-    /// The local day `today` and those before it, as many as the window has.
-    DaysSoFar {
-        /// Local day of the judgement.
-        today: i32,
-    },
-    /// Complete local days.
-    DaysComplete {
-        /// The last of them.
-        last_complete_day: i32,
-        /// How many.
-        days: u16,
-    },
-    /// One day, week or month: its number.
-    Bucket(i32),
-}
-
-/// What a window shows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Measured {
-    /// The measure; of a mean or share of nothing 0, which is no value: there are no `events`.
-    pub value: Exact,
-    /// The matches (occurrences, in error logs); of a share what it is a share of, of a mean what has the field. Of a ring
-    /// at most as many as it keeps.
-    pub events: u64,
-    /// Day windows: local days with matches. Else 0: `oldest` and `last` tell.
-    pub days: u32,
-    /// Start of the oldest contributing pane, or the exact time (the onset); `None` for day windows and without matches.
-    pub first: Option<Timestamp>,
-    /// The same as `first`, but of a ring also the match of an earlier day that is kept beside those that count.
-    pub oldest: Option<Timestamp>,
-    /// Start of the newest contributing pane, or the exact time; of [`Measure::Known`] always that of the value.
-    pub last: Option<Timestamp>,
-    /// Day windows: the oldest contributing local day.
-    pub first_day: Option<i32>,
-    /// How the matches spread over the cells, if the series keeps that ([`crate::rules::program::Extras::dispersion`]).
-    pub spread: Option<Spread>,
-}
-
-impl Measured {
-    /// A window without matches.
-    pub const NOTHING: Self = Self {
-        value: Exact::whole(0),
-        events: 0,
-        days: 0,
-        first: None,
-        oldest: None,
-        last: None,
-        first_day: None,
-        spread: None,
-    };
-}
-
-/// Counts per day (per pane) of a window, summed up: what an index of dispersion needs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Spread {
-    /// Days or panes of the window, empty ones included.
-    pub cells: u32,
-    /// Sum of the counts.
-    pub sum: u64,
-    /// Sum of their squares.
-    pub squares: u128,
-}
-
 /// The state of one series in one row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SeriesState {
@@ -254,6 +188,8 @@ pub enum SeriesState {
     Course(Box<CourseState>),
     /// Which values there were.
     Values(Box<Values>),
+    /// Rows in which a rule holds.
+    Crowd(Box<Crowd>),
 }
 
 /// What every representation remembers; [`Timestamp::MIN`] stands for never.
@@ -279,6 +215,7 @@ impl SeriesState {
             (_, Measure::Steps(_)) => Self::Steps(Box::default()),
             (_, Measure::Course(_)) => Self::Course(Box::default()),
             (_, Measure::New(_)) => Self::Values(Box::default()),
+            (_, Measure::Crowd(_)) => Self::Crowd(Box::default()),
             (_, Measure::Reading { .. }) => Self::Readings(Box::default()),
             (_, Measure::Usual) => Self::Usual(Box::default()),
             (Window::Newest, _) => Self::Newest(Newest::default()),
@@ -301,6 +238,7 @@ impl SeriesState {
             Self::Steps(steps) => &steps.marks,
             Self::Course(course) => &course.marks,
             Self::Values(values) => &values.marks,
+            Self::Crowd(crowd) => &crowd.marks,
             Self::Readings(readings) => &readings.marks,
             Self::Usual(usual) => &usual.counted.marks,
         }
@@ -324,7 +262,9 @@ impl SeriesState {
                 }
                 _ => Taken::Applied,
             },
-            Self::Points(_) | Self::Steps(_) | Self::Course(_) | Self::Values(_) => Taken::Applied,
+            Self::Points(_) | Self::Steps(_) | Self::Course(_) | Self::Values(_) | Self::Crowd(_) => {
+                Taken::Applied
+            }
             Self::Counted(counted) => {
                 let Some((weight, amount)) = cell_parts(&series.measure, sample) else {
                     return Taken::Applied;
@@ -435,6 +375,23 @@ impl SeriesState {
         }
     }
 
+    /// The rows in which a rule holds.
+    #[must_use]
+    pub const fn crowd(&self) -> Option<&Crowd> {
+        match self {
+            Self::Crowd(crowd) => Some(crowd),
+            _ => None,
+        }
+    }
+
+    /// The rows in which a rule holds, to change.
+    pub const fn crowd_mut(&mut self) -> Option<&mut Crowd> {
+        match self {
+            Self::Crowd(crowd) => Some(crowd),
+            _ => None,
+        }
+    }
+
     /// The start that counts of a course that has begun and not ended.
     #[must_use]
     pub fn course_start(&self) -> Option<Timestamp> {
@@ -516,6 +473,7 @@ impl SeriesState {
             | Self::Steps(_)
             | Self::Course(_)
             | Self::Values(_)
+            | Self::Crowd(_)
             | Self::Readings(_) => {}
             Self::Counted(counted) => {
                 if let Some((weight, amount)) = cell_parts(&series.measure, sample) {
@@ -554,6 +512,7 @@ impl SeriesState {
             Self::Steps(steps) => steps.marks.reset = at,
             Self::Course(course) => course.marks.reset = at,
             Self::Values(values) => values.marks.reset = at,
+            Self::Crowd(crowd) => crowd.marks.reset = at,
             Self::Readings(readings) => readings.marks.reset = at,
             Self::Counted(counted) => counted.reset(at, Grain::of(series).cell(at, day)),
             Self::Usual(usual) => usual.counted.reset(at, Grain::of(series).cell(at, day)),
@@ -581,7 +540,9 @@ impl SeriesState {
     pub fn over(&self, series: &Series, window: &Window, span: Span) -> Measured {
         match self {
             Self::Ring(ring) => ring.over(window, span),
-            Self::Newest(_) | Self::Steps(_) | Self::Course(_) | Self::Values(_) => Measured::NOTHING,
+            Self::Newest(_) | Self::Steps(_) | Self::Course(_) | Self::Values(_) | Self::Crowd(_) => {
+                Measured::NOTHING
+            }
             Self::Last(last) => last.measured(),
             Self::Readings(readings) => readings.measured(),
             Self::Points(points) => match (&series.measure, span) {
@@ -687,6 +648,7 @@ impl SeriesState {
             | Self::Steps(_)
             | Self::Course(_)
             | Self::Values(_)
+            | Self::Crowd(_)
             | Self::Readings(_) => None,
             Self::Counted(counted) => counted.next_change(&Grain::of(series), span),
             Self::Distinct(distinct) => distinct.counted.next_change(&Grain::of(series), span),
@@ -714,6 +676,10 @@ impl SeriesState {
             Self::Last(last) => last.marks == Marks::default(),
             Self::Course(course) => course.marks == Marks::default(),
             Self::Values(values) => values.marks == Marks::default(),
+            Self::Crowd(crowd) => match series.window {
+                Window::Exact { span_ms, .. } => crowd.ends(span_ms).is_some_and(|end| end <= floor.0),
+                _ => true,
+            },
             Self::Readings(readings) => readings.marks == Marks::default(),
             Self::Usual(usual) => usual.counted.marks == Marks::default(),
             Self::Points(points) => match &series.measure {
@@ -742,6 +708,7 @@ impl SeriesState {
             Self::Last(_) => 0,
             Self::Course(course) => size_of::<CourseState>() + course.heap_bytes(),
             Self::Values(values) => size_of::<Values>() + values.heap_bytes(),
+            Self::Crowd(crowd) => size_of::<Crowd>() + crowd.heap_bytes(),
             Self::Readings(readings) => size_of::<Readings>() + readings.heap_bytes(),
             Self::Usual(usual) => size_of::<Usual>() + usual.heap_bytes(),
             Self::Steps(steps) => size_of::<Steps>() + steps.heap_bytes(),

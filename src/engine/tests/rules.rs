@@ -6,7 +6,7 @@ use crate::rules::{Case, Loaded, Options, Outcome, What, load, profile_record};
 
 use super::driver::{Output, World, event_of};
 
-pub(super) fn rule_sets() -> [Loaded; 6] {
+pub(super) fn rule_sets() -> [Loaded; 7] {
     let shipped = [
         ("lookups.yaml", include_str!("../../../rules/lookups.yaml")),
         ("main.yaml", include_str!("../../../rules/main.yaml")),
@@ -19,7 +19,8 @@ pub(super) fn rule_sets() -> [Loaded; 6] {
     let joined = [("joined.yaml", include_str!("joined.yaml"))];
     let moved = [("moved.yaml", include_str!("moved.yaml"))];
     let across = [("across.yaml", include_str!("across.yaml"))];
-    [set(&shipped), set(&small), set(&policies), set(&joined), set(&moved), set(&across)]
+    let crowds = [("crowds.yaml", include_str!("crowds.yaml"))];
+    [set(&shipped), set(&small), set(&policies), set(&joined), set(&moved), set(&across), set(&crowds)]
 }
 
 pub(super) fn run(program: Program, case: &Case) -> World {

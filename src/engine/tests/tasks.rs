@@ -33,6 +33,7 @@ name: tasks
 defaults: {status: active, timezone: UTC, policy: {cooldown: 0s}}
 rules:
 - {id: many, title: t, why: w, severity: warning, family: many, entity: integration, expires_after: 2h,
+   inhibits: [{family: own}, {family: unusual}],
    when: {count: {topic: error_log, where: {event: connection.failed}, measure: {distinct: account_id}, within: 1h, gte: 4}},
    clear: {if: {met: false}}, alert: {summary: s, owner: role:x, playbook: p, next_step: {text: x}}}
 - {id: share, title: t, why: w, severity: warning, family: share, entity: platform,
@@ -52,6 +53,10 @@ rules:
    clear: {if: {met: false}}, alert: {summary: s, owner: role:x, playbook: p, next_step: {text: x}}}
 - {id: own, title: t, why: w, severity: info, family: own, entity: account,
    when: {count: {topic: error_log, where: {event: connection.failed}, within: 1h, gte: 3}},
+   clear: {if: {met: false}}, alert: {summary: s, owner: role:x, playbook: p, next_step: {text: x}}}
+- {id: each, title: t, why: w, severity: info, family: each, entity: [account, integration],
+   when: {count: {topic: error_log, where: {event: connection.failed}, within: 1h, gte: 2}},
+   collapse_to: {entity: integration, distinct: 3, within: 30m, alert: {summary: '{{value}} of {{integration}}'}},
    clear: {if: {met: false}}, alert: {summary: s, owner: role:x, playbook: p, next_step: {text: x}}}
 ";
 

@@ -45,6 +45,8 @@ pub enum Measure {
     Usual,
     /// Something that begins and is to reach an end.
     Course(Box<Course>),
+    /// Rows in which the rule with this key holds; the filter only says by which watermarks that is known.
+    Crowd(u32),
 }
 
 /// What a milestone follows from its beginning on.
@@ -135,6 +137,8 @@ pub struct Factor {
 pub enum Points {
     /// If the event matches.
     If(Match, i32),
+    /// While the rule of this id holds in the same account, for the event's values of its other keys.
+    While(Box<str>, i32),
     /// By the value of a field.
     By(Path, Vec<(Box<str>, i32)>),
 }
@@ -378,6 +382,15 @@ pub enum Detector {
         /// Less time than this lies between the first and the last, ms.
         within_ms: i64,
     },
+    /// Rows in which another rule has become true (`collapse_to`).
+    Crowd {
+        /// The rows.
+        series: SeriesIx,
+        /// Less time than this lies between the first and the last beginning; so long after the last end it is over, ms.
+        within_ms: i64,
+        /// How many.
+        rungs: Vec<Rung>,
+    },
 }
 
 /// What makes the value of a field new in a row: it was never there.
@@ -414,6 +427,7 @@ impl Detector {
             Self::Score { .. } => "score",
             Self::Milestone { .. } => "milestone",
             Self::Sequence { .. } => "sequence",
+            Self::Crowd { .. } => "collapse_to",
         }
     }
 
@@ -434,7 +448,8 @@ impl Detector {
             | Self::Compare { rungs, .. }
             | Self::Level { rungs, .. }
             | Self::Score { rungs, .. }
-            | Self::Milestone { rungs, .. } => rungs,
+            | Self::Milestone { rungs, .. }
+            | Self::Crowd { rungs, .. } => rungs,
         }
     }
 
@@ -450,7 +465,8 @@ impl Detector {
             | Self::Level { series, .. }
             | Self::Score { series, .. }
             | Self::Milestone { series, .. }
-            | Self::Sequence { series, .. } => Some(*series),
+            | Self::Sequence { series, .. }
+            | Self::Crowd { series, .. } => Some(*series),
         }
     }
 
@@ -463,9 +479,11 @@ impl Detector {
             | Self::Compare { window, .. }
             | Self::Level { window, .. } => Some(window),
             Self::Score { .. } => Some(&Window::Newest),
-            Self::Event { .. } | Self::Absence { .. } | Self::Milestone { .. } | Self::Sequence { .. } => {
-                None
-            }
+            Self::Event { .. }
+            | Self::Absence { .. }
+            | Self::Milestone { .. }
+            | Self::Sequence { .. }
+            | Self::Crowd { .. } => None,
         }
     }
 }

@@ -21,8 +21,8 @@ pub use hours::{Hours, Lull};
 pub use lookup::{Lookup, Table};
 pub use matching::{Comparator, Decimal, Entity, EntityPart, Filter, Literal, Match, Path, Test, TicketFact};
 pub use policy::{
-    Band, Budget, Contact, ContactBudget, Escalation, Holdout, Inhibit, Policy, Priority, Rate, Sentiment,
-    Within,
+    Affects, Band, Budget, Contact, ContactBudget, Escalation, FeatureSeverity, Holdout, Inhibit, Policy,
+    Priority, Rate, Sentiment, Within,
 };
 pub use when::{Group, Part};
 
@@ -251,6 +251,12 @@ pub struct Rule {
     pub policy: Policy,
     /// What it holds back while its alert is open.
     pub inhibits: Vec<Inhibit>,
+    /// Across accounts: which accounts its alert touches; none: all.
+    pub affects: Option<Affects>,
+    /// Key of the rule whose alert takes the place of many of its alerts.
+    pub collapses_to: Option<u32>,
+    /// Key of the rule of which its alert takes the place of many.
+    pub collapses: Option<u32>,
     /// How many alerts are expected.
     pub budget: Option<Budget>,
     /// The zone of its local days.

@@ -75,6 +75,15 @@ pub enum Within {
     Business(u16),
 }
 
+/// Which accounts an alert across accounts touches: those of whose list one value is among the event's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Affects {
+    /// The list of the profile.
+    pub list: Field,
+    /// The list of the firing event.
+    pub values: Path,
+}
+
 /// What happens when nobody reacts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Escalation {
@@ -168,8 +177,31 @@ pub struct Priority {
     pub arr_tier: Option<Field>,
     /// The score that tells how an account feels.
     pub sentiment: Option<Sentiment>,
+    /// How much a feature matters.
+    pub feature_severity: Option<FeatureSeverity>,
     /// What the totals mean, from the lowest.
     pub bands: Vec<Band>,
+}
+
+/// How much features matter, as a part of priorities.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FeatureSeverity {
+    /// The field that tells the feature.
+    pub by: Path,
+    /// Its values, sorted, each with 1 to 5; `*` stands for any other.
+    pub rows: Vec<(Box<str>, u8)>,
+}
+
+impl FeatureSeverity {
+    /// What a feature counts, 1 to 5; nothing is known of `None`.
+    #[must_use]
+    pub fn of(&self, feature: Option<&str>) -> Option<u8> {
+        let row = |key: &str| {
+            let place = self.rows.binary_search_by(|(own, _)| (**own).cmp(key)).ok()?;
+            self.rows.get(place).map(|(_, severity)| *severity)
+        };
+        row(feature?).or_else(|| row("*"))
+    }
 }
 
 /// A score of an account's rows, as a part of priorities.

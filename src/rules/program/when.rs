@@ -45,6 +45,12 @@ impl Combine {
 }
 
 impl Rule {
+    /// The id as rule files write it: that of a parent (`collapse_to`) is its rows' with the kind of its entity.
+    #[must_use]
+    pub fn written_id(&self) -> &str {
+        self.id.split('/').next().unwrap_or_default()
+    }
+
     /// What its `when` joins, in written order.
     pub fn parts(&self) -> impl Iterator<Item = Part> + '_ {
         (0..self.conditions.len()).filter_map(|place| {

@@ -86,8 +86,7 @@ fn scores() {
             a.yaml:22:103: points have one of `if`, `by`, `rule` [E08]
             a.yaml:22:117: by does not fit a number [E03]
               hint: use `if`
-            a.yaml:22:113: this build has no `rule` yet [E08]
-              hint: leave these points out
+                score: {topic: usage, range: [0, 90], direction: higher_is_worse, half_life: 3d, gt: 40, points: [{name: a, rule: burst, add: 1}], bands: {low: 40, high: 90}}: no mistake, 0 warnings
             a.yaml:22:118: usage has no field `ticket.unanswered` [E06]
             a.yaml:22:54: `up` is no direction [E04]
               higher_is_worse higher_is_better

@@ -512,21 +512,12 @@ fn what_this_build_lacks_is_refused_by_name() {
     told(
         &[
             ("vocabulary:\n", "health: {}\nvocabulary:\n"),
-            ("  expires_after: 2h", "  expires_after: 2h\n  collapse_to: {entity: account}"),
-            (
-                "  timezone: account",
-                "  priority: {feature_severity: {table: t, by: feature_area, column: c}}",
-            ),
             ("topic: usage, where: {event: login.failed}", "topic: health"),
             ("given: [{at: 0m, b", "given: [{at: 0m, control: {}}, {at: 0m, b"),
         ],
         &expect![[r#"
             a.yaml:5:1: this build has no `health` yet [E08]
               hint: leave it out
-            a.yaml:24:3: this build has no `collapse_to` yet [E08]
-              hint: leave it out; every row keeps its own alert
-            a.yaml:4:14: this build has no `feature_severity` yet [E08]
-              hint: leave it out; it counts 1
             a.yaml:22:20: this build has no `topic: health` yet [E08]
               hint: leave the rule out
             a.yaml:77:22: this build has no `control` yet [E08]

@@ -16,6 +16,7 @@ const STAGE_SECONDS: [f64; 7] = [0.000_01, 0.000_1, 0.001, 0.01, 0.1, 1.0, 10.0]
 const LATENCY_SECONDS: [f64; 10] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
 /// The item of roll-ups.
 const ROLLUP: &str = "rollup";
+const BROADCAST: &str = "broadcast";
 const LONG_SECONDS: [f64; 6] = [0.01, 0.1, 1.0, 10.0, 60.0, 600.0];
 
 /// What a task says of itself now and then; gauges are sums or minima over the tasks of the process.
@@ -269,6 +270,7 @@ impl Pipeline {
             self.rebalances.with_label_values(&[group.name()]);
         }
         self.forwarded.with_label_values(&[ROLLUP]);
+        self.forwarded.with_label_values(&[BROADCAST]);
         for origin in Journaled::ALL {
             self.journal_frames.with_label_values(&[origin.name()]);
             self.journal_bytes.with_label_values(&[origin.name()]);
@@ -308,6 +310,7 @@ impl Pipeline {
         }
         self.journal_duplicates.inc_by(tally.journal_duplicates);
         self.forwarded.with_label_values(&[ROLLUP]).inc_by(tally.rollups);
+        self.forwarded.with_label_values(&[BROADCAST]).inc_by(tally.broadcasts);
         self.journaled(Journaled::Task, tally.task_frames, tally.task_bytes);
     }
 

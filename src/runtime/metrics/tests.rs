@@ -36,6 +36,9 @@ fn rule(id: &str) -> Rule {
         alert: AlertBlock::default(),
         policy: Policy { cooldown_ms: 0, ..Policy::built_in() },
         inhibits: Vec::new(),
+        affects: None,
+        collapses_to: None,
+        collapses: None,
         budget: None,
         zone: ZoneSource::Account,
     }

@@ -137,6 +137,9 @@ pub fn rule(id: &str, conditions: Vec<Condition>) -> Rule {
         alert: AlertBlock::default(),
         policy: Policy { cooldown_ms: 0, ..Policy::built_in() },
         inhibits: Vec::new(),
+        affects: None,
+        collapses_to: None,
+        collapses: None,
         budget: None,
         zone: ZoneSource::Account,
     }
