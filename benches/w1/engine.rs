@@ -192,7 +192,7 @@ impl Partition {
             partition: number,
             partitions: TASKS,
             hot_bytes: (2 << 30) / usize::from(TASKS),
-            activate: Activation::Replay,
+            activate: Activation::Replay(Timestamp::MIN),
         };
         let loaded = forewarn::rules::load(
             &[("w1.yaml", include_str!("rules.yaml"))],

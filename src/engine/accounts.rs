@@ -48,7 +48,8 @@ impl Engine {
                         |fields: &[(Field, Value<'static>)]| find(Some(fields), Field::Timezone).cloned();
                     let moved = known.and_then(|known| zone(&known.fields)) != zone(&new.fields);
                     let known = known.is_some();
-                    row.profile = Some(Arc::new(new));
+                    let before = row.profile.replace(Arc::new(new));
+                    self.index_lists(account, before.as_deref(), turn)?;
                     self.judge_references(account, known, turn)?;
                     self.after_profile(account, moved, turn)?;
                 }
@@ -152,6 +153,7 @@ impl Engine {
 
     /// Forgets an account and all that belongs to it; its open alerts are withdrawn.
     pub(super) fn erase_account(&mut self, account: &str, turn: &mut Turn<'_>) -> Result<(), StepError> {
+        self.forget_lists(account, turn)?;
         // What an alert held back must not open when that one is withdrawn.
         if let Some(own) = self.rows.get_mut(&account_key(account), turn.store)? {
             own.dealings = None;

@@ -9,7 +9,7 @@ use crate::rules::program::{FilterIx, Measure, RuleIx, SeriesIx};
 
 use super::detect::zone_of;
 use super::effects::Outcome;
-use super::forward::{Gathered, Gift, Pending, Place};
+use super::forward::{Gathered, Gift, Pending, Place, Taken};
 use super::ingest::{Arrival, label};
 use super::matches::{Seen, Subject, find, holds};
 use super::plan::{Plan, Touch};
@@ -232,12 +232,15 @@ impl Engine {
         }
         // What is told may make somebody tell something.
         while !self.task.forwards.pending.is_empty() {
-            let (rollups, broadcasts) = self.task.forwards.pending.take();
+            let Taken { rollups, broadcasts, answers } = self.task.forwards.pending.take();
             for rollup in rollups {
                 self.take_rollup(&rollup, turn)?;
             }
             for told in broadcasts {
                 self.take_broadcast(&told, turn)?;
+            }
+            for answer in answers {
+                self.take_answer(&answer, turn)?;
             }
         }
         Ok(())

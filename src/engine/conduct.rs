@@ -284,6 +284,7 @@ impl<'a> Scene<'a> {
             experiment: self.arm(rule).map(|(group, _)| group),
             feature_severity: self.feature_severity(case, &open.alert_id),
             parent: if closes { self.parent_alert(case) } else { None },
+            affected: self.episode(case).and_then(|episode| episode.affected.clone()),
         }
     }
 

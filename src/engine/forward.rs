@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use crate::event::bytes::{FormatError, Reader, put_signed, put_varint};
 use crate::event::routing::{entity_key, partition_of};
 use crate::event::{Kind, SourcePartition, Timestamp, Value};
-use crate::journal::broadcast::Broadcast;
+use crate::journal::broadcast::{Answer, Broadcast};
 use crate::journal::items::{
     Attachment, Contribution, Item, Member, Rollup, Share, Witness, encode_items, put_watermarks, watermarks,
 };
@@ -66,6 +66,19 @@ pub struct Pending {
     rows: BTreeMap<RowKey, Gathered>,
     /// What every task must know.
     broadcasts: Vec<Broadcast>,
+    /// What rows across accounts have asked.
+    answers: Vec<Answer>,
+}
+
+/// What waits, taken out.
+#[derive(Debug, Default)]
+pub struct Taken {
+    /// By row.
+    pub rollups: Vec<Rollup>,
+    /// For every task.
+    pub broadcasts: Vec<Broadcast>,
+    /// For the rows that have asked.
+    pub answers: Vec<Answer>,
 }
 
 /// A roll-up under construction, with the places of its parts.
@@ -231,7 +244,7 @@ impl Pending {
     /// Whether nothing waits.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.rows.is_empty() && self.broadcasts.is_empty()
+        self.rows.is_empty() && self.broadcasts.is_empty() && self.answers.is_empty()
     }
 
     /// Tells every task something.
@@ -252,11 +265,20 @@ impl Pending {
         self.bytes = (self.bytes + own.bytes).saturating_sub(before);
     }
 
-    /// Takes out all that waits: roll-ups by row, and what every task must know.
-    pub fn take(&mut self) -> (Vec<Rollup>, Vec<Broadcast>) {
+    /// Answers a row across accounts.
+    pub fn answer(&mut self, answer: Answer) {
+        self.bytes += BROADCAST_BYTES + answer.top.len() * PART_BYTES;
+        self.answers.push(answer);
+    }
+
+    /// Takes out all that waits.
+    pub fn take(&mut self) -> Taken {
         self.bytes = 0;
-        let rollups = std::mem::take(&mut self.rows).into_values().map(|own| own.rollup).collect();
-        (rollups, std::mem::take(&mut self.broadcasts))
+        Taken {
+            rollups: std::mem::take(&mut self.rows).into_values().map(|own| own.rollup).collect(),
+            broadcasts: std::mem::take(&mut self.broadcasts),
+            answers: std::mem::take(&mut self.answers),
+        }
     }
 }
 
@@ -321,10 +343,12 @@ impl Forwards {
         self.timed.encode(out);
     }
 
-    /// Appends what every task must know, which older builds did not tell.
+    /// Appends what every task must know, and answers, which older builds did not tell.
     pub fn encode_broadcasts(&self, out: &mut Vec<u8>) {
         put_varint(out, self.pending.broadcasts.len() as u64);
         self.pending.broadcasts.iter().for_each(|own| own.encode(out));
+        put_varint(out, self.pending.answers.len() as u64);
+        self.pending.answers.iter().for_each(|own| own.encode(out));
     }
 
     /// Reads what [`Forwards::encode_broadcasts`] wrote.
@@ -334,6 +358,9 @@ impl Forwards {
     pub fn decode_broadcasts(&mut self, reader: &mut Reader<'_>) -> Result<(), FormatError> {
         for _ in 0..reader.count()? {
             self.pending.tell(Broadcast::decode(reader)?);
+        }
+        for _ in 0..reader.count()? {
+            self.pending.answer(Answer::decode(reader)?);
         }
         Ok(())
     }
@@ -371,9 +398,8 @@ impl Settings {
     }
 
     /// Where an entity across accounts lives.
-    fn partition_across(&self, rollup: &Rollup) -> u16 {
-        let id = if rollup.part.is_empty() { &rollup.kind } else { &rollup.part };
-        let key = entity_key(&rollup.kind, id);
+    fn partition_across(&self, kind: &str, part: &str) -> u16 {
+        let key = entity_key(kind, if part.is_empty() { kind } else { part });
         u16::try_from(partition_of(key.as_bytes(), u32::from(self.partitions))).unwrap_or(0)
     }
 }
@@ -437,13 +463,18 @@ impl Engine {
         let watermarks = self.task.watermarks();
         let (settings, forwards) = (&self.settings, &mut self.task.forwards);
         let mut items: Vec<Vec<Item>> = vec![Vec::new(); forwards.sent.len()];
-        let (rollups, broadcasts) = forwards.pending.take();
+        let Taken { rollups, broadcasts, answers } = forwards.pending.take();
+        effects.tally.rollups += rollups.len() as u64;
         effects.tally.broadcasts += broadcasts.len() as u64;
+        let mut send = |(kind, part): (&str, &str), item: Item| {
+            let partition = settings.partition_across(kind, part);
+            items.get_mut(usize::from(partition)).into_iter().for_each(|own| own.push(item.clone()));
+        };
         for rollup in rollups {
-            effects.tally.rollups += 1;
-            if let Some(own) = items.get_mut(usize::from(settings.partition_across(&rollup))) {
-                own.push(Item::Rollup(rollup));
-            }
+            send((&rollup.kind.clone(), &rollup.part.clone()), Item::Rollup(rollup));
+        }
+        for answer in answers {
+            send((&answer.kind.clone(), &answer.part.clone()), Item::Answer(answer));
         }
         forwards.pending.second = second;
         for (partition, (mut items, sent)) in (0_u16..).zip(items.into_iter().zip(&mut forwards.sent)) {

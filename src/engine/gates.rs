@@ -7,7 +7,7 @@ use super::alert::{DecisionInput, Observed, Reason, Verdict, decision};
 use super::collapse::Parent;
 use super::firing::Fate;
 use super::groups::failing_guard;
-use super::matches::{Subject, find, holds};
+use super::matches::{Subject, arr_of, find, holds};
 use super::scene::{Case, Scene};
 
 /// What `scope` can name: the account and the row's user.
@@ -25,10 +25,7 @@ impl Subject for Owners<'_> {
             }
             Path::Account(field) => find(self.profile, *field).map(std::borrow::Cow::Borrowed),
             Path::User(field) => find(self.user, *field).map(std::borrow::Cow::Borrowed),
-            Path::AccountArr => match find(self.profile, Field::ArrMinor) {
-                Some(Value::Int(minor)) => Some(std::borrow::Cow::Owned(Value::Int(minor / 100))),
-                _ => None,
-            },
+            Path::AccountArr => arr_of(self.profile).map(std::borrow::Cow::Owned),
             _ => None,
         }
     }
@@ -111,6 +108,9 @@ impl Scene<'_> {
             Parent::MayOpen(until) => return Gate::Held(Reason::Inhibited, Some(until)),
             Parent::Silent => {}
         }
+        if self.awaits_affected(case) {
+            return Gate::Waits;
+        }
         if alert.is_some() {
             return Gate::Passed;
         }
@@ -186,6 +186,7 @@ impl Scene<'_> {
                 .filter(|_| matches!(verdict, Verdict::Opened | Verdict::Merged))
                 .map(|alert| &*alert.alert_id),
             observed,
+            affected: None,
             experiment: match (verdict, reason) {
                 (Verdict::Opened, _) | (_, Some(Reason::Holdout)) => self.arm(rule),
                 _ => None,

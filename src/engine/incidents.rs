@@ -90,16 +90,13 @@ impl Scene<'_> {
         let rule = self.rule(case);
         let weighs = self.plan.program.priority.as_ref().is_some_and(|own| own.feature_severity.is_some());
         let known = self.task.incidents.open.get(&alert.alert_id);
-        let matters = weighs || !rule.inhibits.is_empty() || rule.collapses.is_some();
+        let matters =
+            weighs || !rule.inhibits.is_empty() || rule.collapses.is_some() || rule.affects.is_some();
         if !self.is_heard() || !matters && known.is_none() {
             return;
         }
         let standing = self.standing(case);
         let text = |path: &Path| standing.value(path).and_then(|own| own.as_text().map(Box::from));
-        let touched = rule.affects.as_ref().map(|affects| match standing.value(&affects.values).as_deref() {
-            Some(Value::List(values)) => values.iter().filter_map(Value::as_text).map(Box::from).collect(),
-            _ => Vec::new(),
-        });
         let told = Broadcast {
             alert: alert.alert_id.clone(),
             open: true,
@@ -109,7 +106,7 @@ impl Scene<'_> {
             severity: alert.severity as u8,
             equal: rule.inhibits.iter().map(|item| hash_of(&item.equal, &standing)).collect(),
             shared: SHARED.map(|field| text(&Path::Field(field))),
-            touched,
+            touched: self.touched(case),
         };
         if known != Some(&told) {
             self.task.forwards.pending.tell(told);
@@ -126,7 +123,7 @@ impl Scene<'_> {
     }
 
     /// Whether what this row tells goes anywhere.
-    fn is_heard(&self) -> bool {
+    pub(super) fn is_heard(&self) -> bool {
         let is_on = self.task.forwards.is_on() || !self.settings.is_live();
         is_on && self.plan.tells && self.entity.account.is_none()
     }
@@ -166,9 +163,16 @@ impl Scene<'_> {
 impl Engine {
     /// Takes in what has become of an alert across accounts.
     pub(super) fn take_broadcast(&mut self, told: &Broadcast, turn: &mut Turn<'_>) -> Result<(), StepError> {
+        if told.alert.is_empty() {
+            return self.answer(told, turn);
+        }
+        let is_new = !self.task.incidents.open.contains_key(&told.alert);
         let frees = self.task.incidents.hear(told);
         if told.open {
             self.collapse_across(told, turn)?;
+        }
+        if told.open && is_new {
+            self.decide_affected(told, turn)?;
         }
         if !frees {
             return Ok(());

@@ -202,6 +202,7 @@ impl Scene<'_> {
         };
         let onsets = observed.iter().filter(|observed| observed.onset.is_some() && observed.rung > 0);
         let onset = onsets.filter_map(|observed| observed.onset).min().unwrap_or(at);
+        episode.affected = None;
         episode.activation =
             Some(Activation { at, onset, begun: now, fate: Fate::New, until: None, told: false });
         if let Some(captured) = captured {

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use crate::event::{Event, Field, Value};
 use crate::rules::program::{Comparator, Literal, Match, Path, Test, TicketFact};
 
+use super::alert::exponent;
 use super::conversation::Facts;
 use super::number::Exact;
 
@@ -147,9 +148,21 @@ impl Subject for Seen<'_, '_> {
                     TicketFact::PastSla => Value::Bool(facts.past_sla),
                 }))
             }
-            Path::AccountArr | Path::AccountSlug | Path::AccountEntry(_) => None,
+            Path::AccountArr => arr_of(self.profile).map(Cow::Owned),
+            Path::AccountSlug | Path::AccountEntry(_) => None,
         }
     }
+}
+
+/// The revenue of an account a year, in whole units of its currency.
+#[must_use]
+pub fn arr_of(profile: Option<&[(Field, Value<'static>)]>) -> Option<Value<'static>> {
+    let Some(Value::Int(minor)) = find(profile, Field::ArrMinor) else { return None };
+    let code = find(profile, Field::Currency).and_then(Value::as_text).map(str::to_ascii_uppercase);
+    let digits = code.map_or(2, |code| exponent(&code));
+    #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
+    let (minor, unit) = (*minor as f64, 10_i64.pow(digits) as f64);
+    Some(Value::Double(minor / unit))
 }
 
 /// The value of a field in sorted fields.

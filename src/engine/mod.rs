@@ -9,6 +9,7 @@
 
 mod accounts;
 mod across;
+mod affected;
 pub mod alert;
 mod business;
 pub mod calendar;
@@ -96,8 +97,9 @@ pub struct JournalRecord<'a> {
 pub enum Activation {
     /// In the stream: new series are warming, `on_activate` is obeyed, midnight work is spread.
     Live,
-    /// Before all history: nothing is warming, `on_activate` does nothing, midnight work is done at midnight.
-    Replay,
+    /// Before all history, or at this time: series are warming until what they show begins then. `on_activate` does
+    /// nothing, midnight work is done at midnight.
+    Replay(Timestamp),
 }
 
 /// What makes one task different from another.
@@ -128,7 +130,7 @@ impl Settings {
     /// By how much a row's work at local midnight is put off, ms.
     fn spread_ms(&self, row: &RowKey) -> i64 {
         match self.activate {
-            Activation::Replay => 0,
+            Activation::Replay(_) => 0,
             Activation::Live => {
                 let share = xxhash_rust::xxh3::xxh3_64(&row.0) % SPREAD_MS;
                 i64::try_from(share).unwrap_or(0)
@@ -248,8 +250,12 @@ impl Engine {
     /// Runs this program from before the first record on, or again after [`Engine::resume`]: for whoever compiles rules
     /// himself instead of journaling them. Series without age have been there for ever.
     pub fn install(&mut self, program: Arc<Program>) {
+        let began = match self.settings.activate {
+            Activation::Live => Timestamp::MIN,
+            Activation::Replay(began) => began,
+        };
         for series in &program.series {
-            self.task.series.entry(series.key).or_insert(task::SeriesAge { began: Timestamp::MIN });
+            self.task.series.entry(series.key).or_insert(task::SeriesAge { began });
         }
         self.plan = Arc::new(Plan::new(program));
     }

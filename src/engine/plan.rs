@@ -142,6 +142,8 @@ pub struct Plan {
     pub is_across: bool,
     /// Whether an alert across accounts may mean something to others.
     pub tells: bool,
+    /// Lists of profiles by which alerts across accounts touch accounts, each once.
+    pub affecting: Vec<Field>,
     /// Rules that scores ask for.
     pub asked: Vec<RuleIx>,
     /// The places of entities; those of scores that ask come last, when what they ask for knows of the event.
@@ -183,6 +185,7 @@ impl Plan {
             across: vec![Vec::new(); program.filters.len()],
             is_across: false,
             tells: tells(&program),
+            affecting: affecting(&program),
             asked: asked(&program),
             order: Vec::new(),
             rules: Vec::new(),
@@ -639,6 +642,15 @@ fn asked_by(series: &Series) -> impl Iterator<Item = &str> {
     })
 }
 
+/// The lists of profiles by which alerts across accounts touch accounts.
+fn affecting(program: &Program) -> Vec<Field> {
+    let named = program.rules.iter().filter_map(|rule| rule.affects.as_ref());
+    let mut fields: Vec<Field> = named.map(|affects| affects.list).collect();
+    fields.sort_unstable();
+    fields.dedup();
+    fields
+}
+
 /// The rules that scores ask for, by place.
 fn asked(program: &Program) -> Vec<RuleIx> {
     let named: Vec<&str> = program.series.iter().flat_map(asked_by).collect();
@@ -649,7 +661,8 @@ fn asked(program: &Program) -> Vec<RuleIx> {
 /// Whether an alert across accounts may mean something to others.
 fn tells(program: &Program) -> bool {
     let weighs = program.priority.as_ref().is_some_and(|own| own.feature_severity.is_some());
-    let matters = |rule: &Rule| !rule.inhibits.is_empty() || rule.collapses.is_some();
+    let matters =
+        |rule: &Rule| !rule.inhibits.is_empty() || rule.collapses.is_some() || rule.affects.is_some();
     let mut across = program.rules.iter().filter(|rule| !rule.entity.account);
     across.any(|rule| weighs || matters(rule))
 }

@@ -49,7 +49,8 @@ impl Engine {
             match item {
                 Item::Rollup(rollup) if !skipped => self.take_rollup(&rollup, turn)?,
                 Item::Broadcast(told) if !skipped => self.take_broadcast(&told, turn)?,
-                Item::Rollup(_) | Item::Broadcast(_) => {}
+                Item::Answer(answer) if !skipped => self.take_answer(&answer, turn)?,
+                Item::Rollup(_) | Item::Broadcast(_) | Item::Answer(_) => {}
                 Item::TaskTime(told) => self.task.forwards.hear(coverage.source.partition, &told),
             }
         }

@@ -23,7 +23,7 @@ use super::scene::{Case, Scene};
 use super::store::{DeadlineClock, RowKey, Store, StoreError};
 use super::task::SeriesAge;
 use super::traffic::admits_traffic;
-use super::{Engine, JournalRecord, StepError};
+use super::{Activation, Engine, JournalRecord, StepError};
 
 /// Events whose rows are fetched at a time: enough for the misses to overlap, few enough to stay in the first cache.
 const BATCH: usize = 64;
@@ -144,7 +144,10 @@ impl Engine {
                 Vec::new()
             })?;
         }
-        let began = if self.settings.is_live() { self.task.journal_time } else { Timestamp::MIN };
+        let began = match self.settings.activate {
+            Activation::Live => self.task.journal_time,
+            Activation::Replay(began) => began,
+        };
         let known = std::mem::take(&mut self.task.series);
         for series in &new.program.series {
             let age = known.get(&series.key).copied().unwrap_or(SeriesAge { began });

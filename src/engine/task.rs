@@ -525,10 +525,10 @@ mod tests {
         // Of one source when it was heard of, and no believed watermark.
         task.sources[0].heard.iter().for_each(|heard| put_signed(&mut volumes, heard.0));
         // Version 4 ends before an open alert across accounts, and what holds.
-        let ends = whole.len() - 3 - volumes.len() - 2 - forwards.len();
+        let ends = whole.len() - 4 - volumes.len() - 2 - forwards.len();
         assert_eq!(whole[ends - 6..ends], [0, 0, 0, 0, 1, 0], "openings, peaks, tenants");
         let mut older = whole.clone();
-        for (version, more) in [(4, 3), (3, volumes.len() + 2), (2, forwards.len() + 4), (1, 2)] {
+        for (version, more) in [(4, 4), (3, volumes.len() + 2), (2, forwards.len() + 4), (1, 2)] {
             older.truncate(older.len() - more);
             older[0] = version;
             let mut expected = task.clone();

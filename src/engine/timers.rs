@@ -100,7 +100,7 @@ impl Scene<'_> {
     fn episode_timer(&self, rule: RuleIx, place: usize, episode: &Episode) -> Option<(Timestamp, Due)> {
         let activation = episode.activation?;
         let (own, plan) = (self.plan.rule(rule), self.plan.rule_plan(rule));
-        let gate = activation.until.filter(|_| matches!(activation.fate, Fate::Withheld(_)));
+        let gate = activation.until.filter(|_| matches!(activation.fate, Fate::New | Fate::Withheld(_)));
         let gate = gate.map(|until| (until, Due::Gate(rule, place)));
         let expiry = own
             .expires_after_ms

@@ -6,18 +6,20 @@
 //! broadcast  alert status u32 kind part severity n·hash has shared… [n·touched]
 //! status     0 closed, 1 open
 //! has        bits: 0 feature_area, 1 integration, 2 issue_key, 3 service, 4 touched
+//! answer     u32 kind part accounts ±arr_minor n·member          members as in roll-ups
 //! ```
 
 use crate::event::Field;
-use crate::event::bytes::{FormatError, Reader, put_text, put_varint};
+use crate::event::bytes::{FormatError, Reader, put_signed, put_text, put_varint};
 
 use super::frame::flag;
+use super::items::Member;
 
 /// What rows may have in common with an alert across accounts, so that its severity counts in their priority.
 pub const SHARED: [Field; 4] = [Field::FeatureArea, Field::Integration, Field::IssueKey, Field::Service];
 const TOUCHED: u8 = 1 << 4;
 
-/// An alert across accounts has opened, has changed, or is over.
+/// An alert across accounts has opened, has changed, or is over. Without an id it asks whom one would touch.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Broadcast {
     /// Its id.
@@ -96,10 +98,56 @@ impl Broadcast {
     }
 }
 
+/// Whom an alert across accounts would touch, of the accounts of one task.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Answer {
+    /// Key of the rule that asks.
+    pub rule: u32,
+    /// The kind of entity that the row is of which asks.
+    pub kind: Box<str>,
+    /// Which one.
+    pub part: Box<str>,
+    /// How many accounts.
+    pub accounts: u64,
+    /// Their revenue a year together.
+    pub arr_minor: i64,
+    /// The largest of them.
+    pub top: Vec<Member>,
+}
+
+impl Answer {
+    /// Appends its bytes.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        put_varint(out, u64::from(self.rule));
+        put_text(out, &self.kind);
+        put_text(out, &self.part);
+        put_varint(out, self.accounts);
+        put_signed(out, self.arr_minor);
+        put_varint(out, self.top.len() as u64);
+        self.top.iter().for_each(|member| member.encode(out));
+    }
+
+    /// Reads what [`Answer::encode`] wrote.
+    ///
+    /// # Errors
+    /// If the bytes are malformed.
+    pub fn decode(reader: &mut Reader<'_>) -> Result<Self, FormatError> {
+        Ok(Self {
+            rule: u32::try_from(reader.varint()?).map_err(|_| FormatError::Malformed("rule key"))?,
+            kind: reader.text()?.into(),
+            part: reader.text()?.into(),
+            accounts: reader.varint()?,
+            arr_minor: reader.signed()?,
+            top: (0..reader.count()?).map(|_| Member::decode(reader)).collect::<Result<_, _>>()?,
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::Broadcast;
+    use super::{Answer, Broadcast};
     use crate::event::bytes::{FormatError, Reader};
+    use crate::journal::items::Member;
 
     #[test]
     fn it_has_these_bytes_and_is_read_back() {
@@ -137,5 +185,19 @@ mod tests {
         bytes[9] = 0x20;
         let malformed = FormatError::Malformed("broadcast");
         assert_eq!(Broadcast::decode(&mut Reader::new(&bytes)), Err(malformed));
+    }
+
+    #[test]
+    fn an_answer_has_these_bytes_and_is_read_back() {
+        let top = vec![Member { account: "a".into(), tier: Some(2), arr_minor: None }];
+        let answer =
+            Answer { rule: 1, kind: "k".into(), part: "p".into(), accounts: 300, arr_minor: -1, top };
+        let mut bytes = Vec::new();
+        answer.encode(&mut bytes);
+        assert_eq!(bytes, [1, 1, b'k', 1, b'p', 0xac, 2, 1, 1, 1, b'a', 1, 4]);
+        assert_eq!(Answer::decode(&mut Reader::new(&bytes)), Ok(answer));
+        for end in 0..bytes.len() {
+            assert!(Answer::decode(&mut Reader::new(&bytes[..end])).is_err(), "{end}");
+        }
     }
 }

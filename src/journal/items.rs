@@ -9,14 +9,14 @@
 //! share     member leaves ±newest count ±sum base
 //! witness   topic partition ±offset ±time label weight
 //! attached  u32 ±time value
-//! broadcast 9, then [`super::broadcast`]
+//! broadcast 9, answer 11: then [`super::broadcast`]
 //! task_time 10 kinds ±watermark…                                  kinds: bits; the others have none yet
 //! ```
 
 use crate::event::bytes::{FormatError, Reader, put_signed, put_text, put_value, put_varint};
 use crate::event::{SourcePartition, Timestamp, Value};
 
-use super::broadcast::Broadcast;
+use super::broadcast::{Answer, Broadcast};
 use super::frame::{RECORD, flag, put_sources};
 use super::system::{put_source, source};
 use super::{Coverage, head};
@@ -26,6 +26,7 @@ pub(super) const FIRST: u8 = 8;
 const ROLLUP: u8 = 8;
 const BROADCAST: u8 = 9;
 const TASK_TIME: u8 = 10;
+const ANSWER: u8 = 11;
 
 const HAS_TIER: u8 = 1;
 const HAS_ARR: u8 = 2;
@@ -37,6 +38,8 @@ pub enum Item {
     Rollup(Rollup),
     /// What has become of an alert across accounts.
     Broadcast(Broadcast),
+    /// Whom an alert across accounts would touch.
+    Answer(Answer),
     /// The task's watermark of each kind; [`Timestamp::MIN`] while it has none.
     TaskTime([Timestamp; 7]),
 }
@@ -182,14 +185,19 @@ impl Rollup {
 }
 
 impl Member {
-    fn encode(&self, out: &mut Vec<u8>) {
+    /// Appends its bytes.
+    pub fn encode(&self, out: &mut Vec<u8>) {
         put_text(out, &self.account);
         let has = |holds: bool, bit: u8| if holds { bit } else { 0 };
         out.push(has(self.tier.is_some(), HAS_TIER) | has(self.arr_minor.is_some(), HAS_ARR));
         self.tier.into_iter().chain(self.arr_minor).for_each(|number| put_signed(out, number));
     }
 
-    fn decode(reader: &mut Reader<'_>) -> Result<Self, FormatError> {
+    /// Reads what [`Member::encode`] wrote.
+    ///
+    /// # Errors
+    /// If the bytes are malformed.
+    pub fn decode(reader: &mut Reader<'_>) -> Result<Self, FormatError> {
         let account = reader.text()?.into();
         let has = reader.byte()?;
         let mut number = |bit: u8| if has & bit > 0 { reader.signed().map(Some) } else { Ok(None) };
@@ -273,6 +281,10 @@ pub fn encode_items(items: &[Item], coverage: &Coverage, out: &mut Vec<u8>) {
                 out.push(BROADCAST);
                 broadcast.encode(out);
             }
+            Item::Answer(answer) => {
+                out.push(ANSWER);
+                answer.encode(out);
+            }
             Item::TaskTime(watermarks) => {
                 out.push(TASK_TIME);
                 put_watermarks(out, watermarks);
@@ -314,6 +326,7 @@ pub(super) fn parse(mut reader: Reader<'_>, count: u64) -> Result<Vec<Item>, For
         items.push(match reader.byte()? {
             ROLLUP => Item::Rollup(Rollup::decode(&mut reader)?),
             BROADCAST => Item::Broadcast(Broadcast::decode(&mut reader)?),
+            ANSWER => Item::Answer(Answer::decode(&mut reader)?),
             TASK_TIME => Item::TaskTime(watermarks(&mut reader)?),
             _ => return Err(FormatError::Malformed("item kind")),
         });

@@ -10,8 +10,10 @@ use crate::document::{Mistakes, Span};
 use crate::engine::effects::Effects;
 use crate::engine::store::Store;
 use crate::event::record::to_json;
-use crate::event::{Field, Kind, Timestamp, Value};
+use crate::event::{Field, FieldType, Kind, Timestamp, Value};
+use crate::intake::mapping::{From, Mapping};
 use crate::intake::text::{LexiconError, Scorer};
+use crate::intake::{Property, PropertyType};
 use crate::rules::program::Stall;
 use crate::rules::{Case, Loaded, What, profile_record};
 
@@ -80,9 +82,11 @@ fn run<S: Store + Default>(
     ids.extend(case.with.iter().map(|id| &**id));
     let program = Arc::new(loaded.program_of(&ids, case.lookups.as_ref())?);
     let stall = program.stall;
-    let mut harness = Harness::new(program, S::default(), (sources(&[]), scorer))?;
+    let sources = sources(&declared(loaded));
+    let rules = Arc::clone(&program);
+    let mut harness = Harness::since(program, S::default(), (sources, scorer), case.start)?;
     harness.begin(case.start);
-    let mut actual = Actual::default();
+    let mut actual = Actual { rules: Some(rules), ..Actual::default() };
     let mut troubles = troubles(case, stall).into_iter().peekable();
     for (line, record) in lines(case) {
         while let Some((at, trouble)) = troubles.next_if(|(at, _)| *at <= line.timestamp) {
@@ -106,6 +110,31 @@ fn run<S: Store + Default>(
         .map(|dead| format!("given record {} is bad: {}", dead.line, dead.letter.detail))
         .collect();
     Ok(actual)
+}
+
+/// What tests give may have the properties that the rules' vocabulary declares.
+fn declared(loaded: &Loaded) -> Vec<Mapping> {
+    let property = |(name, ty): &(Box<str>, FieldType)| {
+        let ty = match ty {
+            FieldType::Int => PropertyType::Integer,
+            FieldType::Double => PropertyType::Number,
+            FieldType::Bool => PropertyType::Boolean,
+            FieldType::Time => PropertyType::Time,
+            _ => PropertyType::String,
+        };
+        (Property { name: name.to_string().into(), ty }, Vec::new())
+    };
+    let properties: Vec<(Property, Vec<From>)> = loaded.declared.iter().map(property).collect();
+    let mapping = |kind| Mapping {
+        name: "vocabulary".into(),
+        topic: topic_of(kind).into(),
+        kind,
+        unpack: Vec::new(),
+        when: Vec::new(),
+        set: None,
+        properties: properties.clone(),
+    };
+    if properties.is_empty() { Vec::new() } else { Kind::ALL.map(mapping).into() }
 }
 
 /// What befalls a source.

@@ -1,9 +1,11 @@
 //! Compares what came out with what a test expects, and says readably what differs.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::document::{Entry, Node, Scalar, duration_ms};
 use crate::event::Value;
+use crate::rules::program::{Literal, Path, Program, Variable};
 use crate::rules::{Case, Expected, Outcome};
 
 /// What came out of a test.
@@ -15,6 +17,8 @@ pub(super) struct Actual {
     pub(super) decisions: Vec<Value<'static>>,
     /// Given records that intake refused: mistakes of the test.
     pub(super) dead: Vec<String>,
+    /// The rules.
+    pub(super) rules: Option<Arc<Program>>,
     /// The given records by topic and offset.
     pub(super) given: BTreeMap<(Box<str>, i64), Value<'static>>,
 }
@@ -27,6 +31,46 @@ impl Actual {
         let key = (text(newest, "topic").into(), whole(newest.entry("offset"))?);
         let record = self.given.get(&key)?;
         path(record, &name.trim_start_matches("event.").split('.').collect::<Vec<_>>())
+    }
+}
+
+impl Actual {
+    /// A column of the row that a lookup of the alert's rule finds.
+    fn column(&self, name: &str, alert: &Value<'static>) -> Option<Value<'static>> {
+        let (lookup, column) = name.split_once('.')?;
+        let (rules, id) = (self.rules.as_ref()?, path(alert, &["rule", "id"])?.as_text()?);
+        let rule = rules.rules.iter().find(|rule| rule.written_id() == id)?;
+        let lookup = rule.lookups.iter().find(|own| *own.name == *lookup)?;
+        let part = |variable: &Variable| match variable {
+            Variable::EntityPart => {
+                let part = path(alert, &["entity", "id"])?.as_text()?;
+                Some(part.rsplit('/').next().unwrap_or(part).to_owned())
+            }
+            Variable::Path(Path::Field(field)) => key_part(self.firing(field.spec().name, alert)?),
+            Variable::Path(Path::Property(name)) => {
+                key_part(self.firing(&format!("properties.{name}"), alert)?)
+            }
+            Variable::Path(Path::Account(field)) => key_part(path(alert, &["account", field.spec().name])?),
+            _ => None,
+        };
+        let key: Option<Vec<String>> = lookup.by.iter().map(part).collect();
+        let rows = &rules.tables.get(usize::from(lookup.table.0))?.rows;
+        let row = |key: &str| rows.iter().find(|(own, _)| **own == *key);
+        let (_, cells) = row(&key.unwrap_or_default().join("/")).or_else(|| row("*"))?;
+        match cells.iter().find(|(own, _)| **own == *column)?.1.as_slice() {
+            [Literal::Text(text)] => Some(Value::text(text.to_string())),
+            [Literal::Bool(flag)] => Some(Value::Bool(*flag)),
+            [Literal::Number(number)] => Some(Value::Double(number.to_f64())),
+            _ => None,
+        }
+    }
+}
+
+fn key_part(value: &Value<'static>) -> Option<String> {
+    match value {
+        Value::Text(text) => Some(text.to_string()),
+        Value::Int(number) => Some(number.to_string()),
+        _ => None,
     }
 }
 
@@ -172,7 +216,8 @@ fn field(entry: &Entry, alert: &Value<'static>, actual: &Actual) -> Option<Strin
         "owner" => return owner(&entry.node, alert),
         _ => variable(name, alert).or_else(|| actual.firing(name, alert)),
     };
-    let Some(found) = found else {
+    let column = if found.is_none() { actual.column(name, alert) } else { None };
+    let Some(found) = found.or(column.as_ref()) else {
         return Some(format!("{name} is neither in the alert nor in its firing event"));
     };
     if holds(&entry.node, found) { None } else { Some(format!("{name} is {}", shown(found))) }
@@ -208,7 +253,7 @@ fn variable<'v>(name: &str, alert: &'v Value<'static>) -> Option<&'v Value<'stat
             // Level: what is measured, and what it is a share of.
             // Milestone: the steps that are done, of all.
             "used" | "done" => "current",
-            "total" | "previous" | "expected" | "cap" | "median" => "baseline",
+            "total" | "previous" | "expected" | "cap" | "median" | "usual_gap" => "baseline",
             "p" => "p_value",
             "met" | "threshold" | "current" | "band" | "step" => output,
             _ => return None,
@@ -216,7 +261,9 @@ fn variable<'v>(name: &str, alert: &'v Value<'static>) -> Option<&'v Value<'stat
     });
     let of_account = || name.strip_prefix("account.").and_then(|field| path(alert, &["account", field]));
     let of_entity = || path(alert, &["entity", name]).or_else(|| path(alert, &["entity", "keys", name]));
-    output.or_else(of_account).or_else(of_entity).or_else(|| path(alert, &["attach", name]))
+    let of_affected = || path(alert, &["affected", "count"]).filter(|_| name == "accounts");
+    let of_alert = || of_affected().or_else(|| path(alert, &["attach", name]));
+    output.or_else(of_account).or_else(of_entity).or_else(of_alert)
 }
 
 fn shown(value: &Value<'_>) -> String {

@@ -91,10 +91,23 @@ impl<S: Store> Harness<S> {
     pub fn new(
         program: Arc<Program>,
         store: S,
+        inputs: (Vec<SourceSettings>, Scorer),
+    ) -> Result<Self, ReplayError> {
+        Self::since(program, store, inputs, Timestamp::MIN)
+    }
+
+    /// The same with rules that are active since a time: windows that begin before it are warming.
+    ///
+    /// # Errors
+    /// As [`Harness::new`].
+    pub fn since(
+        program: Arc<Program>,
+        store: S,
         (sources, scorer): (Vec<SourceSettings>, Scorer),
+        began: Timestamp,
     ) -> Result<Self, ReplayError> {
         let mut harness = Self {
-            engine: Engine::new(settings()),
+            engine: Engine::new(settings(began)),
             program,
             store,
             intake: Intake::new(sources.clone(), scorer),
@@ -337,7 +350,7 @@ impl<S: Store> Harness<S> {
     pub fn reopen(&mut self) -> Result<(), ReplayError> {
         self.commit()?;
         if let Some((position, task)) = self.store.last_checkpoint()? {
-            self.engine = Engine::resume(settings(), position, &task)?;
+            self.engine = Engine::resume(settings(Timestamp::MIN), position, &task)?;
             self.engine.install(Arc::clone(&self.program));
         }
         Ok(())

@@ -17,6 +17,7 @@ pub use line::{Line, LineError, topic_of};
 
 use crate::engine::store::StoreError;
 use crate::engine::{Activation, Settings, StepError};
+use crate::event::Timestamp;
 use crate::event::bytes::FormatError;
 use crate::intake::SourceSettings;
 use crate::intake::mapping::Mapping;
@@ -49,14 +50,14 @@ pub enum ReplayError {
 }
 
 /// A task of its own: one journal partition, rules active before all history.
-fn settings() -> Settings {
+fn settings(began: Timestamp) -> Settings {
     Settings {
         application_id: "replay".into(),
         journal: "journal".into(),
         partition: 0,
         partitions: 1,
         hot_bytes: 64 << 20,
-        activate: Activation::Replay,
+        activate: Activation::Replay(began),
     }
 }
 

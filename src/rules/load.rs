@@ -1,6 +1,7 @@
 //! Loading a rule set: all files together, all mistakes at once.
 
 use crate::document::{Code, Entry, Mistakes, Node, Span, Table, parse};
+use crate::event::FieldType;
 use crate::rules::cases::{self, RuleTests};
 use crate::rules::compile::{Compiler, Defaults, Status};
 use crate::rules::identity;
@@ -34,6 +35,8 @@ pub struct Loaded {
     pub warnings: Mistakes,
     /// The names of the files, by the number that spans carry.
     pub files: Vec<Box<str>>,
+    /// The properties that the vocabulary declares, without `properties.`.
+    pub declared: Vec<(Box<str>, FieldType)>,
     sources: Vec<Node>,
     options: Options,
 }
@@ -59,8 +62,9 @@ pub fn load(files: &[(&str, &str)], options: Options) -> Result<Loaded, Mistakes
         return Err(mistakes);
     }
     let warnings = checked.warnings;
-    let program = compile(&sources, mistakes, options, &Choice::Running).program;
-    Ok(Loaded { program, tests, warnings, files: file_names, sources, options })
+    let compiler = compile(&sources, mistakes, options, &Choice::Running);
+    let (program, declared) = (compiler.program, compiler.vocabulary.declared());
+    Ok(Loaded { program, tests, warnings, files: file_names, declared, sources, options })
 }
 
 impl Loaded {

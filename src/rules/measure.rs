@@ -87,7 +87,8 @@ impl<'n> Compiler<'n> {
     fn measured_field(&mut self, node: &'n Node, kind: Kind) -> Option<Named> {
         let name = node.text(&mut self.mistakes)?;
         let Some(field) = name.strip_prefix("account.") else { return self.event_field(name, node, kind) };
-        let found = Vocabulary::account_field(field).filter(|named| matches!(named.path, Path::Account(_)));
+        let found = Vocabulary::account_field(field)
+            .filter(|named| matches!(named.path, Path::Account(_) | Path::AccountArr));
         if found.is_none() {
             let known: Vec<String> =
                 Vocabulary::account_fields().map(|name| format!("account.{name}")).collect();

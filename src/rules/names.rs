@@ -108,6 +108,9 @@ impl<'n> Compiler<'n> {
             "reason" => return Some(Named::new(Variable::Reason, FieldType::Text)),
             "severity" => return Some(Named::new(Variable::Severity, FieldType::Text)),
             "rung" => return Some(Named::new(Variable::Rung, FieldType::Int)),
+            "accounts" if !names.entity.account && names.firing().next().is_some() => {
+                return Some(Named::new(Variable::Output(Some(0), Output::Accounts), FieldType::Int));
+            }
             "account_id" => {
                 return Some(Named::new(Variable::Path(Path::Account(Field::AccountId)), FieldType::Text));
             }

@@ -196,6 +196,11 @@ impl Vocabulary {
         node.choice("topic", &TOPICS, mistakes)
     }
 
+    /// The declared properties, without `properties.`.
+    pub fn declared(self) -> Vec<(Box<str>, FieldType)> {
+        self.fields
+    }
+
     /// Known names of events of a kind.
     pub fn event_names(&self, kind: Kind) -> impl Iterator<Item = &str> {
         let listed = NAMES.iter().filter(move |(own, _)| *own == kind);

@@ -34,7 +34,7 @@ fn settings() -> Settings {
         partition: 0,
         partitions: 1,
         hot_bytes: 64 << 20,
-        activate: Activation::Replay,
+        activate: Activation::Replay(Timestamp::MIN),
     }
 }
 

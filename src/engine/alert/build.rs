@@ -10,6 +10,8 @@ use super::{Alert, Evidence, Occasion, dedup_key, explain, priority, response, s
 
 /// Topic that outcomes are written to.
 const OUTCOMES: &str = "risk.outcomes";
+/// Topic of decisions, which name every account that an alert touches.
+const DECISIONS: &str = "risk.decisions";
 /// Most source records shown.
 const SAMPLE_MAX: usize = 10;
 
@@ -55,6 +57,7 @@ pub fn build(occasion: &Occasion<'_>) -> Alert {
         .with("priority", priority::priority(occasion))
         .with("entity", entity(occasion, &kind))
         .with("account", account(occasion))
+        .with("affected", affected(occasion))
         .with("times", times(occasion))
         .text("summary", summary.as_str())
         .with("explanation", explain::explanation(occasion, &scope))
@@ -108,6 +111,38 @@ fn ids<'a>(program: &'a Program, rules: &'a [RuleIx]) -> impl Iterator<Item = &'
 pub(super) fn place(program: &Program, rule: &Rule) -> RuleIx {
     let place = program.rules.iter().position(|own| own.id == rule.id).unwrap_or(0);
     RuleIx(u16::try_from(place).unwrap_or(u16::MAX))
+}
+
+/// Whom an alert across accounts touches: whom it was asked for, else who is counted.
+fn affected(occasion: &Occasion<'_>) -> Option<Value<'static>> {
+    let list = |field: Field| {
+        let own = occasion.captured.iter().find(|(path, _)| *path == Path::Field(field));
+        own.map(|(_, value)| value.clone())
+    };
+    if let Some(own) = &occasion.terms.affected {
+        let top = own.top.iter().map(|member| {
+            Record::new()
+                .text("account_id", &*member.account)
+                .int("tier", member.tier)
+                .int("arr_minor", member.arr_minor)
+                .build()
+        });
+        let record = Record::new()
+            .int("count", i64::try_from(own.accounts).unwrap_or(i64::MAX))
+            .with("exact", Value::Bool(own.is_exact))
+            .int("arr_minor", own.arr_minor)
+            .with("services", list(Field::Services))
+            .with("regions", list(Field::Regions))
+            .with("top", Value::List(top.collect()))
+            .text("more", DECISIONS);
+        return Some(record.build());
+    }
+    let counted = occasion.rule.conditions.iter().zip(occasion.observed);
+    let counted = counted.filter(|(condition, _)| !condition.detector.is_eventful());
+    let accounts = counted.filter_map(|(_, seen)| seen.accounts).max();
+    let accounts = accounts.filter(|_| !occasion.rule.entity.account)?;
+    let record = Record::new().int("count", i64::try_from(accounts).unwrap_or(i64::MAX));
+    Some(record.with("exact", Value::Bool(true)).build())
 }
 
 fn cause<'a>(scope: &Scope<'a>) -> Option<&'a str> {

@@ -34,6 +34,8 @@ pub struct DecisionInput<'a> {
     pub alert_id: Option<&'a str>,
     /// One entry a condition.
     pub observed: &'a [Observed],
+    /// The account that an alert across accounts hits.
+    pub affected: Option<&'a str>,
     /// The experiment and whether the account is in its control arm, where that decides.
     pub experiment: Option<(&'a str, bool)>,
     /// The journal partition of the task.
@@ -65,7 +67,7 @@ pub fn decision(input: &DecisionInput<'_>) -> Decision {
         .text("entity_type", kind.as_str())
         .text("entity_id", entity_id(input.entity).as_str())
         .text("dedup_key", dedup_key(&rule.family, &kind, input.entity, input.dedup).as_str())
-        .text("account_id", input.entity.account)
+        .text("account_id", input.affected.or(input.entity.account))
         .text("mode", if rule.mode == Mode::Shadow { "shadow" } else { "live" })
         .text("decision", input.verdict.name())
         .text("reason", input.reason.map(Reason::name))

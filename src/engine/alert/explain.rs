@@ -60,7 +60,7 @@ fn explained(scope: &Scope<'_>, condition: &Condition, observed: &Observed) -> V
     numbers(condition, observed)
         .with("p_value", observed.p_value.map(|p| Value::Double(significant(p))))
         .with("current", observed.current.map(number))
-        .with("baseline", observed.previous.map(number))
+        .with("baseline", observed.previous.or(observed.usual_gap_ms.map(Exact::whole)).map(number))
         .text("unit", unit.map(unit_name))
         .text("window", observed.window.map(window).as_deref())
         .text("baseline_window", observed.baseline_window.map(window).as_deref())

@@ -202,7 +202,7 @@ fn money(minor: Exact, currency: Option<&str>) -> String {
 }
 
 /// Digits behind the point of a currency (ISO 4217); 2 for codes that are not listed here.
-pub(super) fn exponent(code: &str) -> u32 {
+pub fn exponent(code: &str) -> u32 {
     match code {
         "BIF" | "CLP" | "DJF" | "GNF" | "ISK" | "JPY" | "KMF" | "KRW" | "PYG" | "RWF" | "UGX" | "UYI"
         | "VND" | "VUV" | "XAF" | "XOF" | "XPF" => 0,

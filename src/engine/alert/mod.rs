@@ -19,7 +19,7 @@ mod times;
 
 pub use build::build;
 pub use decision::{DecisionInput, decision};
-pub use forms::{Datum, Form};
+pub use forms::{Datum, Form, exponent};
 pub use ids::{alert_id, dedup_key, entity_id, entity_key};
 pub use ratio::{ratio, rule_ratio};
 pub use scope::{Scope, TableRow};
@@ -30,6 +30,7 @@ pub use times::LocalZone;
 use crate::event::{Field, Timestamp, Value};
 use crate::rules::program::{Path, Program, Rule, RuleIx, Severity};
 
+use super::affected::Affected;
 use super::dealings::Spent;
 use super::number::Exact;
 
@@ -366,6 +367,8 @@ pub struct Terms<'a> {
     pub feature_severity: Option<u8>,
     /// The alert that stands in the place of this one.
     pub parent: Option<Box<str>>,
+    /// Whom it touches, if that was asked.
+    pub affected: Option<Box<Affected>>,
 }
 
 /// A revision of an alert, ready to publish.

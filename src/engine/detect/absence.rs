@@ -120,13 +120,7 @@ pub(super) fn judge(
     let number = rung(rungs, Exact::whole(value));
     let for_ms = rungs.first().map_or(0, |rung| limit_ms(rung, count_as));
     let usual = view.series(series).1.and_then(|counted| counted.usual_gap_ms(for_ms));
-    let unusual = match (condition.guards.usual_gap, usual) {
-        (Some(times), Some(usual)) => {
-            let needed = i128::from(times.mantissa) * i128::from(usual);
-            i128::from(elapsed) * 10_i128.pow(u32::from(times.scale)) >= needed
-        }
-        _ => true,
-    };
+    let unusual = unusual_ms(condition, usual).is_none_or(|needed| elapsed >= needed);
     let reached = number > 0;
     let observed = Observed {
         guard: if reached && !unusual { Some(Reason::NotSignificant) } else { None },
@@ -142,6 +136,14 @@ pub(super) fn judge(
         ..BLANK
     };
     Judged { reached, observed }
+}
+
+/// For how long it must be silent to be longer than what is usual, ms; `None`: that is not asked, or not known.
+fn unusual_ms(condition: &Condition, usual_ms: Option<i64>) -> Option<i64> {
+    let times = condition.guards.usual_gap?;
+    let (product, scale) =
+        (i128::from(times.mantissa) * i128::from(usual_ms?), 10_i128.pow(u32::from(times.scale)));
+    i64::try_from(-(-product).div_euclid(scale)).ok()
 }
 
 /// How long it has been silent, as a rule counts it.
@@ -216,8 +218,12 @@ pub(super) fn next_mark(
     if !holds && outlasts(view, (rule, condition), (from, after)) {
         return Some(after.plus(1));
     }
-    // A guard that fails now is looked at again with the days, like everything that holds.
+    // A guard that fails now holds when the silence is longer than what is usual; all that holds is looked at with the
+    // days.
     if holds {
+        let for_ms = rungs.first().map_or(0, |rung| limit_ms(rung, count_as));
+        let usual = view.series(series).1.and_then(|counted| counted.usual_gap_ms(for_ms));
+        marks.extend(unusual_ms(condition, usual).map(|needed| losses.after(from, needed)));
         let today = view.calendar.day_of(own.zone, after.plus(-view.spread_ms));
         marks.push(view.calendar.midnight(own.zone, today + 1).plus(view.spread_ms));
     }

@@ -515,7 +515,7 @@ fn event(state: ConditionState, episode: &Episode) -> Judged {
         rung: u8::from(state.since.is_some()),
         onset: state.since,
         events: Some(u64::from(episode.matches)),
-        accounts: Some(1),
+        accounts: Some(episode.affected.as_ref().map_or(1, |own| own.accounts)),
         last_seen: episode.last_evidence,
         ..BLANK
     };

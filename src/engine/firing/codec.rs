@@ -7,8 +7,8 @@ use crate::event::{Field, Timestamp, Value};
 use crate::rules::program::{Path, Severity, TicketFact};
 
 use super::{
-    Activation, Attached, Calm, ClearSeen, ConditionState, Episode, Fate, Firing, OpenAlert, Peak, Proof,
-    RuleState, Said, Told,
+    Activation, Affected, Attached, Calm, ClearSeen, ConditionState, Episode, Fate, Firing, OpenAlert, Peak,
+    Proof, RuleState, Said, Told,
 };
 
 /// Bits of an episode's first varint: which parts it has.
@@ -23,6 +23,7 @@ const CONDITIONS: u64 = 1 << 7;
 const CLEARING: u64 = 1 << 8;
 const LAST: u64 = 1 << 9;
 const TOLD: u64 = 1 << 10;
+const AFFECTED: u64 = 1 << 11;
 /// Bit of an activation's fate: its parent has heard of it.
 const HEARD: u8 = 0x80;
 
@@ -132,7 +133,8 @@ fn put_episode(out: &mut Vec<u8>, episode: &Episode) {
         | flag(conditions, CONDITIONS)
         | flag(episode.clearing.iter().any(Option::is_some), CLEARING)
         | flag(episode.last_evidence.is_some(), LAST)
-        | flag(episode.conditions.iter().any(|state| state.told.is_some()), TOLD);
+        | flag(episode.conditions.iter().any(|state| state.told.is_some()), TOLD)
+        | flag(episode.affected.is_some(), AFFECTED);
     put_varint(out, flags);
     put_varint(out, episode.conditions.len() as u64);
     put_varint(out, episode.clearing.len() as u64);
@@ -175,6 +177,9 @@ fn put_episode(out: &mut Vec<u8>, episode: &Episode) {
     }
     if let Some(opened) = episode.opened {
         put_signed(out, opened.0);
+    }
+    if let Some(affected) = &episode.affected {
+        affected.encode(out);
     }
 }
 
@@ -304,6 +309,9 @@ fn episode(reader: &mut Reader<'_>) -> Result<Episode, FormatError> {
     }
     if has(OPENED) {
         episode.opened = Some(reader.time()?);
+    }
+    if has(AFFECTED) {
+        episode.affected = Some(Box::new(Affected::decode(reader)?));
     }
     Ok(episode)
 }

@@ -11,6 +11,7 @@ use crate::rules::program::{Path, Severity};
 pub use calm::Calm;
 pub use codec::put_calm;
 
+pub use super::affected::Affected;
 use super::alert::Reason;
 use super::number::Exact;
 pub use super::peaks::Peak;
@@ -84,6 +85,8 @@ pub struct Episode {
     pub captured: Vec<(Path, Value<'static>)>,
     /// Journal time of the rule's last opening of this dedup key.
     pub opened: Option<Timestamp>,
+    /// Whom its alert touches, once that was asked.
+    pub affected: Option<Box<Affected>>,
 }
 
 /// What is remembered of a condition.

@@ -29,9 +29,10 @@ impl Newest {
         }
         self.marks.newest = time;
         if for_ms > 0 && before != Timestamp::MIN {
-            let parts =
-                i128::from(time.since(before) - sample.lost_ms) * i128::from(PARTS) / i128::from(for_ms);
-            if parts >= i128::from(SHORTEST) {
+            // Rounded up: who comes as usual is never late.
+            let gap = i128::from(time.since(before) - sample.lost_ms) * i128::from(PARTS);
+            let parts = -(-gap).div_euclid(i128::from(for_ms));
+            if gap >= i128::from(SHORTEST) * i128::from(for_ms) {
                 if self.gaps.len() >= GAPS_MAX {
                     self.gaps.remove(0);
                 }

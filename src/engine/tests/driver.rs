@@ -52,7 +52,7 @@ pub fn settings() -> Settings {
         partition: 0,
         partitions: 1,
         hot_bytes: 1 << 26,
-        activate: Activation::Replay,
+        activate: Activation::Replay(Timestamp::MIN),
     }
 }
 
@@ -64,7 +64,7 @@ impl World {
     pub fn new(program: Program, start: Timestamp) -> Self {
         let program = Arc::new(program);
         let mut world = Self {
-            engine: Engine::new(settings()),
+            engine: Engine::new(Settings { activate: Activation::Replay(start), ..settings() }),
             store: MemoryStore::new(),
             output: Output::default(),
             tally: Tally::default(),

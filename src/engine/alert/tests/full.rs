@@ -197,6 +197,7 @@ fn decided(verdict: Verdict, reason: Option<Reason>) -> Value<'static> {
         until: reason.map(|_| super::at("2026-11-20T23:10:04.412Z")),
         alert_id: reason.is_none().then_some("id"),
         observed: &observed,
+        affected: None,
         experiment: reason.is_none().then_some(("proactive", false)),
         journal_partition: 7,
         journal_offset: 481_516,
