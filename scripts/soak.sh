@@ -50,7 +50,7 @@ sources:
 - {topic: soak-error-log, kind: error_log}
 - {topic: soak-billing, kind: billing}
 - {topic: soak-ticket, kind: ticket}
-topics: {alerts: soak-alerts, alerts_state: soak-alerts-state, decisions: soak-decisions}
+topics: {alerts: soak-alerts, alerts_state: soak-alerts-state, decisions: soak-decisions, health: soak-health}
 state: {path: "$folder/state-$number", checkpoint: 2s, changelog: 5s}
 http: {listen: "127.0.0.1:0"}
 logs: {format: json}

@@ -66,7 +66,7 @@ impl Bench {
              journal: {{partitions: {PARTITIONS}}}\n\
              sources:\n- {{topic: {application}-errors, kind: error_log, format: json}}\n\
              topics: {{alerts: {application}-alerts, alerts_state: {application}-state, \
-             decisions: {application}-decisions}}\n\
+             decisions: {application}-decisions, health: {application}-health}}\n\
              state: {{path: \"{folder}/state\"}}\n\
              http: {{listen: \"127.0.0.1:0\"}}\n\
              logs: {{format: json}}\n\

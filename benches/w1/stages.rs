@@ -156,7 +156,8 @@ impl Bench {
              threads: {{intake: 1, detect: 1}}\n\
              sources:\n- {{topic: {topic}, kind: error_log, format: avro}}\n\
              topics: {{journal: {journal}, alerts: {application}-alerts, \
-             alerts_state: {application}-state, decisions: {application}-decisions}}\n\
+             alerts_state: {application}-state, decisions: {application}-decisions, \
+             health: {application}-health}}\n\
              registry: {{schemas: \"{folder}/schemas\"}}\n\
              state: {{path: \"{folder}/{application}\", hot_bytes: 768MiB{changelog}}}\n\
              http: {{listen: \"127.0.0.1:0\"}}\n",

@@ -143,7 +143,7 @@ impl Simulate {
         let (Encoding::Avro, Some(url)) = (self.format, &self.registry) else { return Ok(Vec::new()) };
         let mut registry = Registry::new(Location::Url { url: url.clone(), login: None, timeout: PATIENCE });
         let mut writers = Vec::new();
-        for kind in Kind::ALL {
+        for kind in Kind::SOURCES {
             let topic = topic_of(kind);
             let id = registry
                 .register(&format!("{}{topic}-value", self.topic_prefix), source_schema(kind))

@@ -101,6 +101,7 @@ pub struct Topics {
     pub alerts: String,
     pub alerts_state: String,
     pub decisions: String,
+    pub health: String,
 }
 
 /// How a source's values are encoded.

@@ -239,11 +239,11 @@ impl<'n> Reader<'_> {
     }
 
     fn topics(&mut self, top: Table<'n>) -> Option<Topics> {
-        let keys = ["journal", "changelog", "dead_letters", "alerts", "alerts_state", "decisions"];
+        let keys = ["journal", "changelog", "dead_letters", "alerts", "alerts_state", "decisions", "health"];
         let table = self.section(top, "topics", &keys)?;
         // Without an application id the derived names can't be told; its absence is reported already.
         self.application_id.as_ref()?;
-        let [journal, changelog, dead_letters, alerts, alerts_state, decisions] =
+        let [journal, changelog, dead_letters, alerts, alerts_state, decisions, health] =
             keys.map(|key| self.name(table, key));
         let topics = Topics {
             journal: journal?,
@@ -252,6 +252,7 @@ impl<'n> Reader<'_> {
             alerts: alerts?,
             alerts_state: alerts_state?,
             decisions: decisions?,
+            health: health?,
         };
         let names = [
             &topics.journal,
@@ -260,6 +261,7 @@ impl<'n> Reader<'_> {
             &topics.alerts,
             &topics.alerts_state,
             &topics.decisions,
+            &topics.health,
         ];
         for (place, name) in names.iter().enumerate() {
             if names.iter().take(place).any(|before| before == name) {
@@ -300,7 +302,7 @@ impl<'n> Reader<'_> {
         let known = ["topic", "kind", "format", "lateness", "environments", "exclude"];
         let table = item.table("a source", &known, self.mistakes)?;
         let topic = table.required("topic", self.mistakes).and_then(|_| self.name(table, "topic"));
-        let kinds = Kind::ALL.map(|kind| (kind.name(), kind));
+        let kinds = Kind::SOURCES.map(|kind| (kind.name(), kind));
         let kind = self.choice(table, "kind", &kinds);
         let format = match table.optional("format") {
             Some(node) => node.choice("format", &FORMATS, self.mistakes),

@@ -1,16 +1,14 @@
 //! Where watermarks stand: of each kind of source, and of each kind as far as a lack of its events is believed.
 
 use crate::event::bytes::{FormatError, Reader};
-use crate::event::{Kind, Timestamp};
+use crate::event::{KINDS, Kind, Timestamp};
 use crate::journal::items::{put_watermarks, watermarks};
 
-/// Kinds of events, as bits: the watermark of a rule is the lowest of its kinds'. The lower seven are believed watermarks,
-/// the next seven plain ones.
-pub type KindMask = u16;
+/// Kinds of events, as bits: the watermark of a rule is the lowest of its kinds'. The lower eight are believed watermarks,
+/// the next eight plain ones.
+pub type KindMask = u32;
 /// Added to the kinds of a rule of an entity across accounts: it lives by the watermarks of all tasks.
-pub const ACROSS: KindMask = 1 << 15;
-
-const KINDS: usize = Kind::ALL.len();
+pub const ACROSS: KindMask = 1 << 16;
 
 /// The kind as a rule reads it: it waits while the kind is stalled, unless it is told to ignore that.
 #[must_use]
@@ -49,6 +47,11 @@ impl Clocks {
     #[must_use]
     pub const fn plain(&self) -> [Timestamp; KINDS] {
         self.plain
+    }
+
+    /// The plain watermarks are these.
+    pub const fn set_plain(&mut self, plain: [Timestamp; KINDS]) {
+        self.plain = plain;
     }
 
     /// The lowest watermark of some kinds.

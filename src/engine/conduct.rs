@@ -15,6 +15,7 @@ use super::dealings::{Dealings, Inhibitor};
 use super::detect::zone_of;
 use super::firing::{Fate, OpenAlert};
 use super::gates::Owners;
+use super::health::Scored;
 use super::ingest::hash_of;
 use super::lifecycle::Revision;
 use super::matches::{Subject, find, holds};
@@ -31,6 +32,8 @@ pub struct Ties {
     pub notes: Vec<Note>,
     /// The rule whose alert has opened in the place of those of the account's rows.
     pub collapses: Option<RuleIx>,
+    /// A new score of the account's health.
+    pub scored: Option<Scored>,
 }
 
 /// Hash by which accounts fall into arms: below 10,000. The deployment's id is the salt.

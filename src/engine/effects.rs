@@ -6,6 +6,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::event::{KINDS, Value};
+
 use super::alert::{Alert, Decision};
 use super::helpdesk::TicketTally;
 use super::peaks::PeakDay;
@@ -19,8 +21,19 @@ pub struct Effects {
     pub alerts: Vec<Alert>,
     /// Decisions about activations.
     pub decisions: Vec<Decision>,
+    /// Scores of accounts' health that changed.
+    pub health: Vec<HealthRecord>,
     /// Counters to add once the effects are committed.
     pub tally: Tally,
+}
+
+/// A score of an account's health, ready to publish.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HealthRecord {
+    /// Key of the health topic: the account.
+    pub key: String,
+    /// The record of `contracts.md` §6.
+    pub data: Value<'static>,
 }
 
 /// A record that a task sends to a journal partition.
@@ -36,7 +49,10 @@ impl Effects {
     /// Whether nothing has to be published.
     #[must_use]
     pub fn is_silent(&self) -> bool {
-        self.forwards.is_empty() && self.alerts.is_empty() && self.decisions.is_empty()
+        self.forwards.is_empty()
+            && self.alerts.is_empty()
+            && self.decisions.is_empty()
+            && self.health.is_empty()
     }
 
     /// Forgets everything, keeping the memory.
@@ -44,6 +60,7 @@ impl Effects {
         self.forwards.clear();
         self.alerts.clear();
         self.decisions.clear();
+        self.health.clear();
         self.tally.clear();
     }
 }
@@ -89,9 +106,9 @@ impl Outcome {
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Tally {
     /// Events by kind and outcome.
-    pub events: [[u64; 6]; 7],
+    pub events: [[u64; 6]; KINDS],
     /// Events applied though older than the watermark, by kind.
-    pub behind: [u64; 7],
+    pub behind: [u64; KINDS],
     /// Frames that were read before.
     pub journal_duplicates: u64,
     /// Roll-ups sent to entities across accounts.

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use crate::event::bytes::{FormatError, Reader, put_signed, put_varint};
 use crate::event::routing::{entity_key, partition_of};
-use crate::event::{Kind, SourcePartition, Timestamp, Value};
+use crate::event::{KINDS, Kind, SourcePartition, Timestamp, Value};
 use crate::journal::broadcast::{Answer, Broadcast};
 use crate::journal::items::{
     Attachment, Contribution, Item, Member, Rollup, Share, Witness, encode_items, put_watermarks, watermarks,
@@ -50,7 +50,7 @@ pub struct Forwards {
     /// What is not sent yet.
     pub pending: Pending,
     /// By journal partition: the watermarks that its task has told.
-    peers: BTreeMap<u16, [Timestamp; 7]>,
+    peers: BTreeMap<u16, [Timestamp; KINDS]>,
     /// Watermarks across accounts up to which timers have run.
     pub timed: Clocks,
 }
@@ -298,24 +298,24 @@ impl Forwards {
     /// Another task was announced.
     pub fn add_peer(&mut self, partition: i32) {
         if let Ok(partition) = u16::try_from(partition) {
-            self.peers.entry(partition).or_insert([Timestamp::MIN; 7]);
+            self.peers.entry(partition).or_insert([Timestamp::MIN; KINDS]);
         }
     }
 
     /// Another task says how far it is.
-    pub fn hear(&mut self, partition: i32, told: &[Timestamp; 7]) {
+    pub fn hear(&mut self, partition: i32, told: &[Timestamp; KINDS]) {
         let Ok(partition) = u16::try_from(partition) else { return };
-        let own = self.peers.entry(partition).or_insert([Timestamp::MIN; 7]);
+        let own = self.peers.entry(partition).or_insert([Timestamp::MIN; KINDS]);
         own.iter_mut().zip(told).for_each(|(own, told)| *own = (*own).max(*told));
     }
 
     /// The watermark of each kind across accounts: that of the slowest of all tasks; none while one of them is silent.
     #[must_use]
-    pub fn watermarks(&self, partitions: u16) -> [Timestamp; 7] {
+    pub fn watermarks(&self, partitions: u16) -> [Timestamp; KINDS] {
         if self.peers.len() < usize::from(partitions) {
-            return [Timestamp::MIN; 7];
+            return [Timestamp::MIN; KINDS];
         }
-        let mut lowest = [Timestamp(i64::MAX); 7];
+        let mut lowest = [Timestamp(i64::MAX); KINDS];
         for own in self.peers.values() {
             lowest.iter_mut().zip(own).for_each(|(lowest, own)| *lowest = (*lowest).min(*own));
         }
@@ -393,7 +393,7 @@ impl Forwards {
 
 impl Settings {
     /// This task as a source of frames.
-    fn as_source(&self) -> SourcePartition {
+    pub(super) fn as_source(&self) -> SourcePartition {
         SourcePartition { topic: self.journal.clone(), partition: i32::from(self.partition) }
     }
 
@@ -406,7 +406,7 @@ impl Settings {
 
 impl Engine {
     /// The watermark of each kind across accounts. In a replay there is one task, which tells itself at once.
-    pub(super) fn watermarks_across(&self) -> [Timestamp; 7] {
+    pub(super) fn watermarks_across(&self) -> [Timestamp; KINDS] {
         if self.settings.is_live() {
             self.task.forwards.watermarks(self.settings.partitions)
         } else {
@@ -529,7 +529,7 @@ mod tests {
             rollup.give(&gift(60, 4), minute);
             rollup.attach(1, Timestamp(1), Value::Int(5));
         });
-        forwards.hear(1, &[Timestamp(5); 7]);
+        forwards.hear(1, &[Timestamp(5); KINDS]);
         forwards
     }
 
@@ -538,7 +538,7 @@ mod tests {
         let mut out = Vec::new();
         forwards().encode(&mut out);
         let text: Vec<String> = out.iter().map(|byte| format!("{byte:02x}")).collect();
-        expect_test::expect!["02 08 0e 01 0e 10 01 01 8f 08 70 6c 61 74 66 6f 72 6d 00 10 01 01 61 01 06 01 09 02 00 00 76 03 00 00 00 00 78 04 00 00 00 00 00 01 01 02 02 0a 01 01 7f 0a 0a 0a 0a 0a 0a 0a 00"].assert_eq(&text.join(" "));
+        expect_test::expect!["02 08 0e 01 0e 10 01 01 8f 08 70 6c 61 74 66 6f 72 6d 00 10 01 01 61 01 06 01 09 02 00 00 76 03 00 00 00 00 78 04 00 00 00 00 00 01 01 02 02 0a 01 01 ff 0a 0a 0a 0a 0a 0a 0a 0a 00"].assert_eq(&text.join(" "));
         assert_eq!(Forwards::decode(&mut Reader::new(&out)).unwrap(), forwards());
     }
 
@@ -546,15 +546,15 @@ mod tests {
     fn a_watermark_across_accounts_waits_for_every_task() {
         let mut forwards = Forwards::new();
         forwards.add_peer(0);
-        forwards.hear(1, &[Timestamp(5); 7]);
-        assert_eq!(forwards.watermarks(3), [Timestamp::MIN; 7], "one was not announced");
-        forwards.hear(2, &[Timestamp(9); 7]);
-        assert_eq!(forwards.watermarks(3), [Timestamp::MIN; 7], "one has said nothing");
-        forwards.hear(0, &[Timestamp(7); 7]);
-        forwards.hear(0, &[Timestamp(6); 7]);
-        assert_eq!(forwards.watermarks(3), [Timestamp(5); 7]);
-        forwards.hear(1, &[Timestamp(8); 7]);
-        assert_eq!(forwards.watermarks(3), [Timestamp(7); 7], "a watermark never falls");
+        forwards.hear(1, &[Timestamp(5); KINDS]);
+        assert_eq!(forwards.watermarks(3), [Timestamp::MIN; KINDS], "one was not announced");
+        forwards.hear(2, &[Timestamp(9); KINDS]);
+        assert_eq!(forwards.watermarks(3), [Timestamp::MIN; KINDS], "one has said nothing");
+        forwards.hear(0, &[Timestamp(7); KINDS]);
+        forwards.hear(0, &[Timestamp(6); KINDS]);
+        assert_eq!(forwards.watermarks(3), [Timestamp(5); KINDS]);
+        forwards.hear(1, &[Timestamp(8); KINDS]);
+        assert_eq!(forwards.watermarks(3), [Timestamp(7); KINDS], "a watermark never falls");
     }
 
     #[test]

@@ -31,6 +31,9 @@ pub enum Cause<'a, 'e> {
 impl Scene<'_> {
     /// Judges a case and lets its episode begin, go on or end.
     pub fn look_at(&mut self, case: Case, cause: Cause<'_, '_>) {
+        if self.plan.health == Some(case.rule) {
+            return;
+        }
         let (clock, prompt) = match cause {
             Cause::Mark(mark) => (mark, Prompt::Mark),
             Cause::Event(_, touched) | Cause::Rollup(touched) | Cause::Moved(touched) => {

@@ -26,6 +26,7 @@ mod firing;
 mod forward;
 mod gates;
 mod groups;
+mod health;
 pub mod helpdesk;
 mod hours;
 mod incidents;
@@ -63,7 +64,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::event::bytes::FormatError;
-use crate::event::{Kind, SourcePartition, Timestamp};
+use crate::event::{KINDS, Kind, SourcePartition, Timestamp};
 use crate::journal::Entry;
 use crate::rules::program::{Program, Rule};
 
@@ -242,7 +243,7 @@ impl Engine {
         engine.deadlines = Deadlines::over_store();
         if engine.task.generation > 0 {
             let program = step::compile(&engine.task.body)?;
-            engine.plan = Arc::new(Plan::new(Arc::new(program)));
+            engine.follow(Plan::new(Arc::new(program)));
         }
         Ok(engine)
     }
@@ -257,7 +258,13 @@ impl Engine {
         for series in &program.series {
             self.task.series.entry(series.key).or_insert(task::SeriesAge { began });
         }
-        self.plan = Arc::new(Plan::new(program));
+        self.follow(Plan::new(program));
+    }
+
+    /// From now on this plan is followed.
+    fn follow(&mut self, plan: Plan) {
+        self.task.health_kinds = plan.health_kinds;
+        self.plan = Arc::new(plan);
     }
 
     /// The next journal offset to read.
@@ -286,7 +293,7 @@ impl Engine {
 
     /// Whether each kind of source is stalled (`rules.md` §6), by its number.
     #[must_use]
-    pub fn stalled(&self) -> [bool; 7] {
+    pub fn stalled(&self) -> [bool; KINDS] {
         self.task.stalled(&self.plan.program.stall)
     }
 

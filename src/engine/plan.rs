@@ -5,7 +5,7 @@ use std::sync::Arc;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
-use crate::event::{Field, FieldSet, Kind, Text};
+use crate::event::{Field, FieldSet, KINDS, Kind, Text};
 use crate::journal::broadcast::SHARED;
 use crate::rules::program::{
     Begin, Clear, Comparator, Condition, CountAs, Detector, Entity, Filter, FilterIx, Guards, Literal,
@@ -142,6 +142,10 @@ pub struct Plan {
     pub is_across: bool,
     /// Whether an alert across accounts may mean something to others.
     pub tells: bool,
+    /// The rule whose conditions are the inputs of accounts' health.
+    pub health: Option<RuleIx>,
+    /// The kinds that health is made of, as bits.
+    pub health_kinds: u8,
     /// Lists of profiles by which alerts across accounts touch accounts, each once.
     pub affecting: Vec<Field>,
     /// Rules that scores ask for.
@@ -160,11 +164,11 @@ pub struct Plan {
     /// By filter: whether every event that [`Plan::filters`] names it for matches it.
     pub by_name: Vec<bool>,
     /// By kind: the fields that anything reads of its events; `None`: all of them.
-    pub fields: [Option<FieldSet>; 7],
+    pub fields: [Option<FieldSet>; KINDS],
     /// By filter: what its matches do, if that is nothing but counting for upward counts in accounts' own rows.
     pub counts: Vec<Option<Vec<Count>>>,
-    named: [HashMap<Box<str>, Vec<FilterIx>, FixedState>; 7],
-    unnamed: [Vec<FilterIx>; 7],
+    named: [HashMap<Box<str>, Vec<FilterIx>, FixedState>; KINDS],
+    unnamed: [Vec<FilterIx>; KINDS],
 }
 
 /// A persisted identity of a text.
@@ -185,6 +189,8 @@ impl Plan {
             across: vec![Vec::new(); program.filters.len()],
             is_across: false,
             tells: tells(&program),
+            health: None,
+            health_kinds: 0,
             affecting: affecting(&program),
             asked: asked(&program),
             order: Vec::new(),
@@ -193,7 +199,7 @@ impl Plan {
             referring: Vec::new(),
             moves: vec![false; program.filters.len()],
             by_name: program.filters.iter().map(is_by_name).collect(),
-            fields: [None; 7],
+            fields: [None; KINDS],
             counts: Vec::new(),
             named: Default::default(),
             unnamed: Default::default(),
@@ -202,6 +208,11 @@ impl Plan {
         plan.index_filters();
         plan.index_series();
         plan.index_rules();
+        plan.health = plan.program.health.as_ref().and_then(|health| plan.rule_of_key(health.rule));
+        let made_of = plan.health.map_or(0, |rule| plan.rule_plan(rule).kinds);
+        // Each kind once, whether a stall counts or not.
+        plan.health_kinds =
+            (0..KINDS).filter(|kind| made_of >> kind & 0x101 > 0).fold(0, |all, kind| all | 1 << kind);
         plan.counts = plan.uses.iter().map(|uses| plan.counts_of(uses)).collect();
         let is_parted = |entity: &&Entity| entity.account && entity.part.is_some();
         plan.parted = plan.entities.iter().filter(is_parted).cloned().collect();

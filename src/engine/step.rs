@@ -158,7 +158,7 @@ impl Engine {
             };
             self.task.series.insert(series.key, age);
         }
-        self.plan = Arc::new(new);
+        self.follow(new);
         let rules = self.plan.program.rules.len();
         turn.effects.tally.rules.resize_with(rules, Default::default);
         Ok(())
@@ -410,7 +410,7 @@ impl Engine {
     }
 
     /// Takes an event into every row that its filters touch.
-    fn deliver(
+    pub(super) fn deliver(
         &mut self,
         seen: &Seen<'_, '_>,
         (matched, proof): (&[FilterIx], Proof),
@@ -567,6 +567,9 @@ impl Engine {
         }
         if ties.released {
             self.look_at_held(account, turn)?;
+        }
+        if let Some(scored) = &ties.scored {
+            self.take_scored(account, scored, turn)?;
         }
         if !ties.notes.is_empty() {
             self.tell_account(account, (key, &ties.notes), turn)?;

@@ -6,7 +6,7 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
 use crate::event::bytes::{FormatError, Reader, put_bytes, put_signed, put_text, put_varint};
-use crate::event::{Kind, SourcePartition, Timestamp};
+use crate::event::{KINDS, Kind, SourcePartition, Timestamp};
 use crate::journal::Coverage;
 use crate::journal::coverage::{Admission, Covered};
 use crate::rules::program::{Series, Stall, Window};
@@ -23,6 +23,8 @@ use super::volume::{TOLD_MS, Volume};
 /// Version of these bytes. Those of version 1 end before the openings, those of version 2 before peaks, tenants and
 /// forwards, those of version 3 before the volumes, those of version 4 before the incidents.
 const FORMAT: u8 = 5;
+/// Kinds that older builds knew, too; those of others stand at the end.
+const SOURCES: usize = Kind::SOURCES.len();
 /// Most labels of evidence that are told apart; later ones are left out.
 const LABELS_MAX: usize = 4096;
 
@@ -137,7 +139,7 @@ pub struct Task {
     /// The watermark of each kind at the last tick: up to here timers have run.
     pub timed: Clocks,
     /// What each kind of source usually brings, and when it brought less.
-    pub volumes: [Volume; 7],
+    pub volumes: [Volume; KINDS],
     /// Generation of the active rules; 0: none yet.
     pub generation: i64,
     /// Hash of the active rules.
@@ -162,6 +164,8 @@ pub struct Task {
     pub forwards: Forwards,
     /// Open alerts across accounts.
     pub incidents: Incidents,
+    /// The kinds that health is made of, as bits: what the active rules say, not part of the state.
+    pub health_kinds: u8,
     /// Labels of evidence: rows point into this list.
     labels: Vec<(u64, Box<str>)>,
     label_places: HashMap<u64, u16, FixedState>,
@@ -278,7 +282,7 @@ impl Task {
     /// Judges, at a tick, whether too little comes of any kind.
     pub fn judge_volumes(&mut self, stall: &Stall) {
         let now = self.journal_time;
-        let mut caught_up = [None; 7];
+        let mut caught_up = [None; KINDS];
         for source in self.sources.iter().filter(|source| !source.retired) {
             let own = &mut caught_up[source.kind as usize];
             *own = Some(own.unwrap_or(true) && source.is_caught_up(now));
@@ -292,7 +296,7 @@ impl Task {
 
     /// Whether each kind is stalled: too little comes of it, or intake is behind in it without progress.
     #[must_use]
-    pub fn stalled(&self, stall: &Stall) -> [bool; 7] {
+    pub fn stalled(&self, stall: &Stall) -> [bool; KINDS] {
         let now = self.journal_time;
         let mut stalled = self.volumes.each_ref().map(Volume::is_low);
         for source in self.sources.iter().filter(|source| !source.retired) {
@@ -304,13 +308,18 @@ impl Task {
 
     /// The watermark of each kind; a kind without sources has none: it never passes anything.
     #[must_use]
-    pub fn watermarks(&self) -> [Timestamp; 7] {
-        let mut lowest: [Option<Timestamp>; 7] = [None; 7];
+    pub fn watermarks(&self) -> [Timestamp; KINDS] {
+        let mut lowest: [Option<Timestamp>; KINDS] = [None; KINDS];
         for source in self.sources.iter().filter(|source| !source.retired) {
             let own = &mut lowest[source.kind as usize];
             *own = Some(own.map_or(source.watermark, |own| own.min(source.watermark)));
         }
-        lowest.map(|watermark| watermark.unwrap_or(Timestamp::MIN))
+        let mut all = lowest.map(|watermark| watermark.unwrap_or(Timestamp::MIN));
+        if lowest[Kind::Health as usize].is_none() {
+            let made_of = all.iter().enumerate().filter(|(kind, _)| self.health_kinds >> kind & 1 > 0);
+            all[Kind::Health as usize] = made_of.map(|(_, time)| *time).min().unwrap_or(Timestamp::MIN);
+        }
+        all
     }
 
     /// The shortest lateness of any source, ms: no watermark is nearer to a tick.
@@ -360,7 +369,7 @@ impl Task {
         }
         self.covered.encode(&mut out);
         put_signed(&mut out, self.journal_time.0);
-        self.timed.plain().iter().for_each(|time| put_signed(&mut out, time.0));
+        self.timed.plain()[..SOURCES].iter().for_each(|time| put_signed(&mut out, time.0));
         put_signed(&mut out, self.generation);
         put_text(&mut out, &self.rule_set);
         put_varint(&mut out, self.body.len() as u64);
@@ -391,11 +400,13 @@ impl Task {
         }
         self.forwards.encode(&mut out);
         self.sources.iter().flat_map(|source| source.heard).for_each(|heard| put_signed(&mut out, heard.0));
-        self.volumes.iter().for_each(|volume| volume.encode(&mut out));
+        self.volumes[..SOURCES].iter().for_each(|volume| volume.encode(&mut out));
         self.timed.encode_believed(&mut out);
         self.forwards.timed.encode_believed(&mut out);
         self.incidents.encode(&mut out);
         self.forwards.encode_broadcasts(&mut out);
+        self.timed.plain()[SOURCES..].iter().for_each(|time| put_signed(&mut out, time.0));
+        self.volumes[SOURCES..].iter().for_each(|volume| volume.encode(&mut out));
         out
     }
 
@@ -415,8 +426,8 @@ impl Task {
         }
         task.covered = Covered::decode(&mut reader)?;
         task.journal_time = reader.time()?;
-        let mut timed = [Timestamp::MIN; 7];
-        for time in &mut timed {
+        let mut timed = [Timestamp::MIN; KINDS];
+        for time in &mut timed[..SOURCES] {
             *time = reader.time()?;
         }
         task.timed = Clocks::at(timed);
@@ -455,7 +466,7 @@ impl Task {
             for heard in task.sources.iter_mut().flat_map(|source| &mut source.heard) {
                 *heard = reader.time()?;
             }
-            for volume in &mut task.volumes {
+            for volume in &mut task.volumes[..SOURCES] {
                 *volume = Volume::decode(&mut reader)?;
             }
             task.timed.decode_believed(&mut reader)?;
@@ -464,6 +475,14 @@ impl Task {
         if version > 4 {
             task.incidents = Incidents::decode(&mut reader)?;
             task.forwards.decode_broadcasts(&mut reader)?;
+            let mut plain = task.timed.plain();
+            for time in &mut plain[SOURCES..] {
+                *time = reader.time()?;
+            }
+            task.timed.set_plain(plain);
+            for volume in &mut task.volumes[SOURCES..] {
+                *volume = Volume::decode(&mut reader)?;
+            }
         }
         Ok(task)
     }
@@ -484,7 +503,7 @@ fn source(reader: &mut Reader<'_>) -> Result<SourceState, FormatError> {
 
 #[cfg(test)]
 mod tests {
-    use super::Task;
+    use super::{Task, Volume};
     use crate::event::bytes::put_signed;
     use crate::event::{Kind, SourcePartition, Timestamp};
 
@@ -521,14 +540,17 @@ mod tests {
         let whole = task.encode();
         let (mut forwards, mut volumes) = (Vec::new(), Vec::new());
         task.forwards.encode(&mut forwards);
-        task.volumes.iter().for_each(|volume| volume.encode(&mut volumes));
+        task.volumes[..super::SOURCES].iter().for_each(|volume| volume.encode(&mut volumes));
+        // What version 5 added: alerts across accounts and what waits, none of them, and a kind that has no source.
+        let mut newer = vec![0; 4];
+        put_signed(&mut newer, Timestamp::MIN.0);
+        Volume::default().encode(&mut newer);
         // Of one source when it was heard of, and no believed watermark.
         task.sources[0].heard.iter().for_each(|heard| put_signed(&mut volumes, heard.0));
-        // Version 4 ends before an open alert across accounts, and what holds.
-        let ends = whole.len() - 4 - volumes.len() - 2 - forwards.len();
+        let ends = whole.len() - newer.len() - volumes.len() - 2 - forwards.len();
         assert_eq!(whole[ends - 6..ends], [0, 0, 0, 0, 1, 0], "openings, peaks, tenants");
         let mut older = whole.clone();
-        for (version, more) in [(4, 4), (3, volumes.len() + 2), (2, forwards.len() + 4), (1, 2)] {
+        for (version, more) in [(4, newer.len()), (3, volumes.len() + 2), (2, forwards.len() + 4), (1, 2)] {
             older.truncate(older.len() - more);
             older[0] = version;
             let mut expected = task.clone();

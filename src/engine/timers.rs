@@ -36,6 +36,9 @@ impl Scene<'_> {
         let first = self.row.first_event().map_or(after, |first| first.plus(-1));
         let after = after.max(first);
         let episodes = self.row.firing.rule(self.plan.rule(rule).key)?.episodes.len();
+        if self.plan.health == Some(rule) {
+            return Some(self.next_scoring(rule, after));
+        }
         (0..episodes).filter_map(|episode| self.next_mark_of(Case { rule, episode }, after)).min()
     }
 
@@ -64,6 +67,9 @@ impl Scene<'_> {
 
     /// Judges a rule on a mark of the watermark.
     pub fn on_mark(&mut self, rule: RuleIx, mark: Timestamp) {
+        if self.plan.health == Some(rule) {
+            return self.score_health(rule, mark);
+        }
         let key = self.plan.rule(rule).key;
         let episodes = self.row.firing.rule(key).map_or(0, |state| state.episodes.len());
         for episode in 0..episodes {

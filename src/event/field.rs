@@ -2,7 +2,7 @@
 //!
 //! The discriminants are written into journals, so this list only grows at its end.
 
-use super::Kind::{self, Account, Billing, Control, ErrorLog, Outcome, Ticket, Usage};
+use super::Kind::{self, Account, Billing, Control, ErrorLog, Health, Outcome, Ticket, Usage};
 use FieldType::{Bool, Date, Dates, Double, Doubles, Enum, Int, Records, Text, TextMap, Texts, Time};
 
 /// A field of an event or of an account profile.
@@ -173,12 +173,15 @@ pub enum Field {
     Reason,
     Until,
     Arm,
+    HealthPrevious,
+    HealthCoverage,
+    HealthCause,
 }
 
-const EVERY: &[Kind] = &[Usage, ErrorLog, Billing, Ticket, Account, Outcome, Control];
+const EVERY: &[Kind] = &[Usage, ErrorLog, Billing, Ticket, Account, Outcome, Control, Health];
 
 /// One entry a field, in the order of the enum.
-const CATALOGUE: [FieldSpec; 163] = [
+const CATALOGUE: [FieldSpec; 166] = [
     spec(Field::Event, "event", EVERY, Text, true),
     spec(Field::Type, "type", EVERY, Text, true),
     spec(Field::AccountId, "account_id", EVERY, Text, false),
@@ -345,7 +348,7 @@ const CATALOGUE: [FieldSpec; 163] = [
     spec(Field::Consent, "consent", &[Account], Texts, false),
     spec(Field::Model, "model", &[Account], Text, true),
     spec(Field::ModelVersion, "model_version", &[Account], Text, true),
-    spec(Field::Score, "score", &[Account], Double, false),
+    spec(Field::Score, "score", &[Account, Health], Double, false),
     spec(Field::Direction, "direction", &[Account], Enum(&["higher_is_worse", "higher_is_better"]), true),
     spec(Field::ScoredAt, "scored_at", &[Account], Time, false),
     spec(Field::Features, "features", &[Account], Doubles, false),
@@ -366,6 +369,9 @@ const CATALOGUE: [FieldSpec; 163] = [
     spec(Field::Reason, "reason", &[Control], Text, false),
     spec(Field::Until, "until", &[Control], Time, false),
     spec(Field::Arm, "arm", &[Control], Enum(&["treatment", "control"]), true),
+    spec(Field::HealthPrevious, "previous", &[Health], Double, false),
+    spec(Field::HealthCoverage, "coverage", &[Health], Double, false),
+    spec(Field::HealthCause, "cause", &[Health], Text, true),
 ];
 
 /// What a field holds.
@@ -480,7 +486,7 @@ const _: () = assert!(CATALOGUE.len() <= 192);
 
 #[cfg(test)]
 mod tests {
-    use super::{Field, FieldSet};
+    use super::{Field, FieldSet, FieldSpec};
 
     #[test]
     fn the_catalogue_stands_in_the_order_of_the_enum() {
@@ -504,9 +510,11 @@ mod tests {
 
     #[test]
     fn names_are_unique() {
-        let mut names: Vec<_> = Field::all().map(|spec| spec.name).collect();
+        let each = |spec: &'static FieldSpec| spec.kinds.iter().map(|kind| (*kind, spec.name));
+        let all: Vec<_> = Field::all().flat_map(each).collect();
+        let mut names = all.clone();
         names.sort_unstable();
         names.dedup();
-        assert_eq!(names.len(), Field::all().count());
+        assert_eq!(names.len(), all.len());
     }
 }

@@ -15,7 +15,7 @@ pub use field::{Field, FieldSet, FieldSpec, FieldType};
 pub use time::{ParseTimeError, Timestamp, date_text, parse_date};
 pub use value::{Text, Value};
 
-/// A kind of source: which of the contract's event records a topic carries.
+/// A kind of event: which of the contract's records a topic carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum Kind {
@@ -33,11 +33,28 @@ pub enum Kind {
     Outcome = 5,
     /// What an operator orders.
     Control = 6,
+    /// How an account does: the engine makes these events itself, so no source carries them.
+    Health = 7,
 }
+
+/// How many kinds there are.
+pub const KINDS: usize = Kind::ALL.len();
 
 impl Kind {
     /// All kinds, in the order of their numbers.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
+        Self::Usage,
+        Self::ErrorLog,
+        Self::Billing,
+        Self::Ticket,
+        Self::Account,
+        Self::Outcome,
+        Self::Control,
+        Self::Health,
+    ];
+
+    /// The kinds of sources.
+    pub const SOURCES: [Self; 7] = [
         Self::Usage,
         Self::ErrorLog,
         Self::Billing,
@@ -58,6 +75,7 @@ impl Kind {
             Self::Account => "account",
             Self::Outcome => "outcome",
             Self::Control => "control",
+            Self::Health => "health",
         }
     }
 

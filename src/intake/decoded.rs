@@ -1,6 +1,6 @@
 //! What became of one source record: events, and an account of all that is none.
 
-use crate::event::{Event, Field, Kind, Text, Timestamp, Value};
+use crate::event::{Event, Field, KINDS, Kind, Text, Timestamp, Value};
 
 /// Why an event is filtered (`contracts.md` §2.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -150,7 +150,7 @@ pub struct Decoded<'a> {
     /// If the record, or one of its events, is bad: why. It is one dead letter, whatever the number.
     pub dead: Option<DeadLetter>,
     /// Apart, so that handing this over costs no copy of them.
-    counts: Box<[Counts; 7]>,
+    counts: Box<[Counts; KINDS]>,
     touched: u8,
     notable: bool,
     index: u16,

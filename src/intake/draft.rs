@@ -317,7 +317,7 @@ impl<'d, 'a> Draft<'d, 'a> {
             Kind::Billing => self.default(Field::ObjectVersion, Value::Int(self.event.time.0)),
             Kind::Ticket => self.complete_ticket(&mut digest.scorer),
             Kind::Account => self.complete_account(around),
-            Kind::Usage | Kind::Outcome | Kind::Control => {}
+            Kind::Usage | Kind::Outcome | Kind::Control | Kind::Health => {}
         }
         if self.event.account.is_some() {
             self.event.alias = None;

@@ -23,6 +23,7 @@ pub fn check(event: &Event<'_>) -> Result<(), Bad> {
             }
             all(event, &[Field::ActorType])
         }
+        Kind::Health => all(event, &[Field::Score]),
         Kind::Control => control(event).map_err(|detail| Bad { reason: DeadReason::ControlInvalid, detail }),
     }
 }

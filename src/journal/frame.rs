@@ -7,7 +7,8 @@ use super::Coverage;
 use super::items::{self, Item};
 use crate::event::bytes::{FormatError, Reader, put_signed, put_text, put_varint};
 use crate::event::{
-    Event, Field, FieldSet, FieldType, Kind, Position, SourcePartition, Text, Timestamp, Traffic, Value,
+    Event, Field, FieldSet, FieldType, KINDS, Kind, Position, SourcePartition, Text, Timestamp, Traffic,
+    Value,
 };
 
 /// Type number of frames.
@@ -85,7 +86,7 @@ impl<'a> Frame<'a> {
     #[must_use]
     pub fn cursor(&self) -> Cursor<'a> {
         Cursor {
-            wanted: [FieldSet::ALL; 7],
+            wanted: [FieldSet::ALL; KINDS],
             reader: Reader::new(self.body),
             left: self.events,
             texts: Vec::new(),
@@ -177,7 +178,7 @@ pub struct Cursor<'a> {
     offsets: Vec<i64>,
     time: i64,
     /// By kind: the fields to keep.
-    wanted: [FieldSet; 7],
+    wanted: [FieldSet; KINDS],
 }
 
 /// What events of a frame have in common.

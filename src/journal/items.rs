@@ -14,7 +14,7 @@
 //! ```
 
 use crate::event::bytes::{FormatError, Reader, put_signed, put_text, put_value, put_varint};
-use crate::event::{SourcePartition, Timestamp, Value};
+use crate::event::{KINDS, SourcePartition, Timestamp, Value};
 
 use super::broadcast::{Answer, Broadcast};
 use super::frame::{RECORD, flag, put_sources};
@@ -41,7 +41,7 @@ pub enum Item {
     /// Whom an alert across accounts would touch.
     Answer(Answer),
     /// The task's watermark of each kind; [`Timestamp::MIN`] while it has none.
-    TaskTime([Timestamp; 7]),
+    TaskTime([Timestamp; KINDS]),
 }
 
 /// What events of one journal second contribute to one entity across accounts.
@@ -294,7 +294,7 @@ pub fn encode_items(items: &[Item], coverage: &Coverage, out: &mut Vec<u8>) {
 }
 
 /// Appends the watermarks of all kinds.
-pub fn put_watermarks(out: &mut Vec<u8>, watermarks: &[Timestamp; 7]) {
+pub fn put_watermarks(out: &mut Vec<u8>, watermarks: &[Timestamp; KINDS]) {
     let known = |(_, time): &(usize, &Timestamp)| **time != Timestamp::MIN;
     let kinds = watermarks.iter().enumerate().filter(known).fold(0_u8, |kinds, (kind, _)| kinds | 1 << kind);
     out.push(kinds);
@@ -305,12 +305,9 @@ pub fn put_watermarks(out: &mut Vec<u8>, watermarks: &[Timestamp; 7]) {
 ///
 /// # Errors
 /// If the bytes are malformed.
-pub fn watermarks(reader: &mut Reader<'_>) -> Result<[Timestamp; 7], FormatError> {
+pub fn watermarks(reader: &mut Reader<'_>) -> Result<[Timestamp; KINDS], FormatError> {
     let kinds = reader.byte()?;
-    if kinds & 0x80 > 0 {
-        return Err(FormatError::Malformed("kinds"));
-    }
-    let mut watermarks = [Timestamp::MIN; 7];
+    let mut watermarks = [Timestamp::MIN; KINDS];
     for (kind, own) in watermarks.iter_mut().enumerate() {
         if kinds & 1 << kind > 0 {
             *own = reader.time()?;
@@ -388,7 +385,7 @@ mod tests {
 
     #[test]
     fn a_task_time_has_these_bytes() {
-        let mut watermarks = [Timestamp::MIN; 7];
+        let mut watermarks = [Timestamp::MIN; KINDS];
         (watermarks[1], watermarks[3]) = (Timestamp(10), Timestamp(-600_000));
         check(
             vec![Item::TaskTime(watermarks)],

@@ -73,6 +73,7 @@ pub const fn topic_of(kind: Kind) -> &'static str {
         Kind::Account => "account-profile",
         Kind::Outcome => "risk.outcomes",
         Kind::Control => "risk.control",
+        Kind::Health => "risk.health",
     }
 }
 

@@ -14,8 +14,8 @@ const MOST_TESTS: usize = 32;
 const START: Timestamp = Timestamp(1_767_571_200_000);
 
 /// The kinds that a line of `given` can be.
-const KINDS: [Kind; 6] =
-    [Kind::Usage, Kind::ErrorLog, Kind::Billing, Kind::Ticket, Kind::Account, Kind::Outcome];
+const KINDS: [Kind; 7] =
+    [Kind::Usage, Kind::ErrorLog, Kind::Billing, Kind::Ticket, Kind::Account, Kind::Outcome, Kind::Health];
 
 /// The tests of one rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -163,8 +163,7 @@ fn moment(node: &Node, start: Timestamp, mistakes: &mut Mistakes) -> Option<Time
 fn line(node: &Node, start: Timestamp, mistakes: &mut Mistakes) -> Option<Given> {
     missing::refuse_keys("given", node, mistakes);
     let kinds = KINDS.map(Kind::name);
-    let known =
-        [&["at", "every", "times", "control", "stall", "lose", "for", "health"][..], &kinds[..]].concat();
+    let known = [&["at", "every", "times", "control", "stall", "lose", "for"][..], &kinds[..]].concat();
     let table = node.table("given", &known, mistakes)?;
     let at = moment(table.required("at", mistakes)?, start, mistakes)?;
     let every_ms = table.optional("every").map_or(Some(0), |node| node.duration(mistakes))?;
@@ -269,6 +268,9 @@ fn record(
         add("type", Value::text("account.updated"));
     }
     // What the contract asks for and tests need not say.
+    if kind == Kind::Health && !has("type") {
+        add("type", Value::text("health.scored"));
+    }
     if kind == Kind::Outcome && !has("actor_type") {
         add("actor_type", Value::text("system"));
     }

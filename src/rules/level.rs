@@ -141,7 +141,7 @@ impl<'n> Compiler<'n> {
     }
 
     /// `account.<number>`, `account.<map>[X]`, `account.<list>`.
-    fn reference(&mut self, node: &'n Node, subject: &Subject<'n>) -> Option<Reference> {
+    pub fn reference(&mut self, node: &'n Node, subject: &Subject<'n>) -> Option<Reference> {
         let word = node.text(&mut self.mistakes)?;
         let (name, part) =
             match word.split_once('[').and_then(|(name, rest)| Some((name, rest.strip_suffix(']')?))) {

@@ -6,7 +6,6 @@ use crate::rules::cases::{self, RuleTests};
 use crate::rules::compile::{Compiler, Defaults, Status};
 use crate::rules::identity;
 use crate::rules::lookup;
-use crate::rules::missing;
 use crate::rules::program::{Mode, OnActivate, Policy, Program, Rule, Stall, ZoneSource};
 use crate::rules::rule::{BELIEFS, STATUSES};
 use crate::rules::value;
@@ -129,9 +128,13 @@ fn compile<'n>(
     if let Choice::These { lookups: Some(node), .. } = choice {
         lookup::read(node, true, &mut compiler.tables, &mut compiler.lists, &mut compiler.mistakes);
     }
-    let tables = compiler.tables.iter().map(|source| source.table.clone()).collect();
-    compiler.program.tables = tables;
+    compiler.program.tables = compiler.tables.iter().map(|source| source.table.clone()).collect();
     compiler.all_rules(sources, choice);
+    // Tests give what they need of it.
+    if !matches!(choice, Choice::These { .. }) {
+        let blocks: Vec<&Entry> = tables.iter().filter_map(|table| table.entry("health")).collect();
+        compiler.health(&blocks);
+    }
     compiler.resolve_feature_severity();
     compiler.resolve_sentiment(&rules_of(sources).map(id_of).collect::<Vec<_>>());
     compiler.program.rule_set = format!("{:016x}", identity::content(sources.iter(), &[])).into();
@@ -141,7 +144,6 @@ fn compile<'n>(
 impl<'n> Compiler<'n> {
     /// The top level of one file.
     fn file(&mut self, source: &'n Node) -> Option<Table<'n>> {
-        missing::refuse_keys("rule set", source, &mut self.mistakes);
         let known = ["version", "name", "defaults", "vocabulary", "lookups", "health", "rules"];
         let table = source.table("rule set", &known, &mut self.mistakes)?;
         let version = table.required("version", &mut self.mistakes);

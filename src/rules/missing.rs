@@ -5,12 +5,8 @@
 use crate::document::{Code, Mistakes, Node, Span, Value};
 
 /// What is missing: the map it stands in (or what it is a value of), its name, what to write instead.
-pub(super) const MISSING: &[(&str, &str, &str)] = &[
-    ("rule set", "health", "leave it out"),
-    ("topic", "topic: health", "leave the rule out"),
-    ("given", "health", "leave the test out"),
-    ("given", "control", "leave the test out"),
-];
+pub(super) const MISSING: &[(&str, &str, &str)] =
+    &[("rule set", "health", "leave it out"), ("given", "control", "leave the test out")];
 
 /// Reports what is missing, if it is: `name` as a key of, or value in, `place`.
 pub fn refuse(place: &str, name: &str, span: Span, mistakes: &mut Mistakes) -> bool {

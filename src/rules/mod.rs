@@ -12,6 +12,7 @@ mod compile;
 mod condition;
 mod detector;
 mod diff;
+mod health;
 mod identity;
 mod level;
 mod limits;

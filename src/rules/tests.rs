@@ -1,3 +1,4 @@
+mod crowds;
 mod detectors;
 mod diff;
 mod mistakes;

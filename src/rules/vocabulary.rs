@@ -1,12 +1,11 @@
 //! Names that rules may use: those of the contract and those that a rule set declares.
 
 use crate::document::{Code, Mistakes, Node, Span, did_you_mean};
-use crate::event::{Field, FieldType, Kind};
-use crate::rules::missing;
+use crate::event::{Field, FieldType, KINDS, Kind};
 use crate::rules::program::{Entity, EntityPart, Path};
 
 /// Names of events that the contract lists (`contracts.md` §2); the lists are open.
-const NAMES: [(Kind, &str); 7] = [
+const NAMES: [(Kind, &str); KINDS] = [
     (
         Kind::Usage,
         "login.succeeded login.failed session.started session.ended page.viewed feature.used workflow.started \
@@ -39,6 +38,7 @@ const NAMES: [(Kind, &str); 7] = [
          false_alarm irrelevant intrusive duplicate escalated surveyed reviewed",
     ),
     (Kind::Control, ""),
+    (Kind::Health, "health.scored"),
 ];
 
 /// Properties that the contract names, with their types.
@@ -92,13 +92,14 @@ const CHANNELS: [&str; 9] =
     ["in_app", "email", "sms", "phone", "pager", "slack", "slack_dm", "csm_task", "webhook"];
 
 /// Topics that filters can name.
-const TOPICS: [(&str, Kind); 6] = [
+const TOPICS: [(&str, Kind); 7] = [
     ("usage", Kind::Usage),
     ("error_log", Kind::ErrorLog),
     ("billing", Kind::Billing),
     ("ticket", Kind::Ticket),
     ("account", Kind::Account),
     ("outcome", Kind::Outcome),
+    ("health", Kind::Health),
 ];
 
 /// Types of declared properties.
@@ -189,10 +190,6 @@ impl Vocabulary {
 
     /// The topic a node names.
     pub fn topic(node: &Node, mistakes: &mut Mistakes) -> Option<Kind> {
-        if node.scalar().is_some_and(|scalar| scalar.text() == "health") {
-            missing::refuse("topic", "topic: health", node.span, mistakes);
-            return None;
-        }
         node.choice("topic", &TOPICS, mistakes)
     }
 

@@ -29,6 +29,7 @@ const DEAD_LETTERS: &str = "demo-dlq";
 const ALERTS: &str = "risk.alerts";
 const STATE: &str = "risk.alerts.state";
 const DECISIONS: &str = "risk.decisions";
+const HEALTH: &str = "risk.health";
 /// Few, so that frames are full; as many as a small deployment has.
 const JOURNAL_PARTITIONS: u16 = 4;
 /// Rows held in RAM, bytes a task.
@@ -239,6 +240,7 @@ fn detect_settings() -> DetectSettings {
             alerts: ALERTS.to_owned(),
             alerts_state: STATE.to_owned(),
             decisions: DECISIONS.to_owned(),
+            health: HEALTH.to_owned(),
         },
         hot_bytes: HOT_BYTES,
         checkpoint_ms: 3_600_000,

@@ -102,9 +102,14 @@ impl Process {
         self.check_topics(create_topics)?;
         let config = &self.config;
         let topics = &config.topics;
-        for topic in
-            [&topics.journal, &topics.dead_letters, &topics.alerts, &topics.alerts_state, &topics.decisions]
-        {
+        for topic in [
+            &topics.journal,
+            &topics.dead_letters,
+            &topics.alerts,
+            &topics.alerts_state,
+            &topics.decisions,
+            &topics.health,
+        ] {
             self.metrics.pipeline.announce_output(topic);
         }
         let mut threads = Vec::new();
@@ -259,6 +264,7 @@ fn detect_settings(config: &Config) -> DetectSettings {
             alerts: config.topics.alerts.clone(),
             alerts_state: config.topics.alerts_state.clone(),
             decisions: config.topics.decisions.clone(),
+            health: config.topics.health.clone(),
         },
         hot_bytes,
         checkpoint_ms: ms(config.state.checkpoint),

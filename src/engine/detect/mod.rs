@@ -13,7 +13,7 @@ mod sequence;
 
 use std::collections::BTreeMap;
 
-use crate::event::{Field, Timestamp, Value};
+use crate::event::{Field, KINDS, Timestamp, Value};
 use crate::rules::program::{
     Comparator, Condition, Detector, Rule, Rung, Series, SeriesIx, Window, ZoneSource,
 };
@@ -55,7 +55,7 @@ pub struct View<'a> {
     /// Since when series take events in.
     pub ages: &'a BTreeMap<u32, SeriesAge>,
     /// What each kind of source brings, and when it brought too little.
-    pub volumes: &'a [Volume; 7],
+    pub volumes: &'a [Volume; KINDS],
     /// Zones.
     pub calendar: &'a mut Calendar,
     /// Where the rule's watermark stands.
@@ -88,7 +88,7 @@ struct Losses<'a>(Vec<&'a Volume>);
 
 impl<'a> Losses<'a> {
     /// What was lost of a condition's sources, if it minds.
-    fn of(plan: &Plan, volumes: &'a [Volume; 7], condition: &Condition) -> Self {
+    fn of(plan: &Plan, volumes: &'a [Volume; KINDS], condition: &Condition) -> Self {
         if condition.guards.ignore_stall || !volumes.iter().any(Volume::has_lost) {
             return Self(Vec::new());
         }

@@ -7,8 +7,8 @@ use crate::event::{Field, Timestamp, Value};
 use crate::rules::program::{Path, Severity, TicketFact};
 
 use super::{
-    Activation, Affected, Attached, Calm, ClearSeen, ConditionState, Episode, Fate, Firing, OpenAlert, Peak,
-    Proof, RuleState, Said, Told,
+    Activation, Affected, Attached, Calm, ClearSeen, ConditionState, Episode, Fate, Firing, HealthState,
+    OpenAlert, Peak, Proof, RuleState, Said, Told,
 };
 
 /// Bits of an episode's first varint: which parts it has.
@@ -24,6 +24,7 @@ const CLEARING: u64 = 1 << 8;
 const LAST: u64 = 1 << 9;
 const TOLD: u64 = 1 << 10;
 const AFFECTED: u64 = 1 << 11;
+const HEALTH: u64 = 1 << 12;
 /// Bit of an activation's fate: its parent has heard of it.
 const HEARD: u8 = 0x80;
 
@@ -134,7 +135,8 @@ fn put_episode(out: &mut Vec<u8>, episode: &Episode) {
         | flag(episode.clearing.iter().any(Option::is_some), CLEARING)
         | flag(episode.last_evidence.is_some(), LAST)
         | flag(episode.conditions.iter().any(|state| state.told.is_some()), TOLD)
-        | flag(episode.affected.is_some(), AFFECTED);
+        | flag(episode.affected.is_some(), AFFECTED)
+        | flag(episode.health.is_some(), HEALTH);
     put_varint(out, flags);
     put_varint(out, episode.conditions.len() as u64);
     put_varint(out, episode.clearing.len() as u64);
@@ -180,6 +182,9 @@ fn put_episode(out: &mut Vec<u8>, episode: &Episode) {
     }
     if let Some(affected) = &episode.affected {
         affected.encode(out);
+    }
+    if let Some(health) = &episode.health {
+        health.encode(out);
     }
 }
 
@@ -312,6 +317,9 @@ fn episode(reader: &mut Reader<'_>) -> Result<Episode, FormatError> {
     }
     if has(AFFECTED) {
         episode.affected = Some(Box::new(Affected::decode(reader)?));
+    }
+    if has(HEALTH) {
+        episode.health = Some(Box::new(HealthState::decode(reader)?));
     }
     Ok(episode)
 }

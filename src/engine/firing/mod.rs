@@ -13,6 +13,7 @@ pub use codec::put_calm;
 
 pub use super::affected::Affected;
 use super::alert::Reason;
+pub use super::health::HealthState;
 use super::number::Exact;
 pub use super::peaks::Peak;
 
@@ -87,6 +88,8 @@ pub struct Episode {
     pub opened: Option<Timestamp>,
     /// Whom its alert touches, once that was asked.
     pub affected: Option<Box<Affected>>,
+    /// What was told of the account's health, in the episode of the rule that measures it.
+    pub health: Option<Box<HealthState>>,
 }
 
 /// What is remembered of a condition.

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use crate::engine::alert::{Alert, Decision};
-use crate::engine::effects::{Effects, Tally};
+use crate::engine::effects::{Effects, HealthRecord, Tally};
 use crate::engine::plan::Plan;
 use crate::engine::store::Store;
 use crate::engine::{Activation, Engine, JournalRecord, Settings, StepError};
-use crate::event::{Event, Field, FieldType, Kind, SourcePartition, Timestamp, Traffic, Value, parse_date};
+use crate::event::{
+    Event, Field, FieldType, KINDS, Kind, SourcePartition, Timestamp, Traffic, Value, parse_date,
+};
 use crate::journal::{Coverage, Entry, Frame, FrameBuilder, System};
 use crate::rules::program::Program;
 use crate::runtime::memory_store::MemoryStore;
@@ -28,6 +30,7 @@ pub struct Written {
 pub struct Output {
     pub alerts: Vec<Alert>,
     pub decisions: Vec<Decision>,
+    pub health: Vec<HealthRecord>,
 }
 
 pub struct World {
@@ -36,10 +39,12 @@ pub struct World {
     pub output: Output,
     pub tally: Tally,
     program: Arc<Program>,
+    /// Since when its rules are active.
+    began: Timestamp,
     /// Whether no event may take the short way.
     is_long: bool,
     /// By kind: next offset and newest event time of its only partition.
-    sources: [(i64, Option<Timestamp>); 7],
+    sources: [(i64, Option<Timestamp>); KINDS],
     pub offset: i64,
     second: i64,
     pub journal: Vec<Written>,
@@ -56,6 +61,10 @@ pub fn settings() -> Settings {
     }
 }
 
+fn settings_since(began: Timestamp) -> Settings {
+    Settings { activate: Activation::Replay(began), ..settings() }
+}
+
 pub fn source(kind: Kind) -> SourcePartition {
     SourcePartition { topic: kind.name().into(), partition: 0 }
 }
@@ -64,13 +73,14 @@ impl World {
     pub fn new(program: Program, start: Timestamp) -> Self {
         let program = Arc::new(program);
         let mut world = Self {
-            engine: Engine::new(Settings { activate: Activation::Replay(start), ..settings() }),
+            engine: Engine::new(settings_since(start)),
+            began: start,
             store: MemoryStore::new(),
             output: Output::default(),
             tally: Tally::default(),
             program,
             is_long: false,
-            sources: [(0, None); 7],
+            sources: [(0, None); KINDS],
             offset: -1,
             second: start.0.div_euclid(1000) - 1,
             journal: Vec::new(),
@@ -90,7 +100,7 @@ impl World {
             plan.counts.fill(None);
             plan.fields.fill(None);
         }
-        self.engine.plan = Arc::new(plan);
+        self.engine.follow(plan);
     }
 
     /// Sends every event the long way from now on.
@@ -111,6 +121,7 @@ impl World {
     fn take(&mut self, effects: Effects) {
         self.output.alerts.extend(effects.alerts);
         self.output.decisions.extend(effects.decisions);
+        self.output.health.extend(effects.health);
         for (own, new) in self.tally.events.iter_mut().flatten().zip(effects.tally.events.iter().flatten()) {
             *own += new;
         }
@@ -147,8 +158,8 @@ impl World {
     /// The same journal through another engine; `reopen` says before which records it is thrown away and resumed, `times`
     /// how often each record comes.
     pub fn again(&self, reopen: impl Fn(usize) -> bool, times: usize) -> Self {
-        let mut world = Self::new((*self.program).clone(), Timestamp(0));
-        world.engine = Engine::new(settings());
+        let mut world = Self::new((*self.program).clone(), self.began);
+        world.engine = Engine::new(settings_since(self.began));
         world.install();
         for (place, written) in self.journal.iter().enumerate() {
             if reopen(place) {

@@ -3,6 +3,7 @@
 mod census;
 mod driver;
 mod feelings;
+mod health;
 mod policies;
 mod quick;
 mod reported;

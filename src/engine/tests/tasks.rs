@@ -15,7 +15,7 @@ use crate::engine::store::Store;
 use crate::engine::{Activation, Engine, JournalRecord, Settings, StepError};
 use crate::event::record::to_json;
 use crate::event::routing::partition_of;
-use crate::event::{Event, Field, Kind, SourcePartition, Timestamp, Value};
+use crate::event::{Event, Field, KINDS, Kind, SourcePartition, Timestamp, Value};
 use crate::journal::items::{Contribution, Item, Member, Rollup, Share};
 use crate::journal::{Coverage, Entry, Frame, FrameBuilder, System, encode_system};
 use crate::rules::program::{Series, Window};
@@ -609,7 +609,7 @@ fn a_frame_that_divides_otherwise_stops_the_reader() {
         let source = source.clone();
         let coverage = Coverage { source, from, to, end: to, watermark: Timestamp::MIN, caught_up: true };
         let mut bytes = Vec::new();
-        crate::journal::items::encode_items(&[Item::TaskTime([Timestamp(0); 7])], &coverage, &mut bytes);
+        crate::journal::items::encode_items(&[Item::TaskTime([Timestamp(0); KINDS])], &coverage, &mut bytes);
         task.step(offset, &(Timestamp(START), bytes))
     };
     frame(1, 5, 9).unwrap();

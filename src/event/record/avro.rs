@@ -23,6 +23,7 @@ pub const fn source_schema(kind: Kind) -> &'static str {
         Kind::Account => include_str!("../../../schemas/account/v1.avsc"),
         Kind::Outcome => include_str!("../../../schemas/outcome/v1.avsc"),
         Kind::Control => include_str!("../../../schemas/control/v1.avsc"),
+        Kind::Health => include_str!("../../../schemas/health/v1.avsc"),
     }
 }
 

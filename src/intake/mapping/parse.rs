@@ -31,7 +31,7 @@ impl Mapping {
         }
         let name = table.required("name", mistakes).and_then(|node| node.text(mistakes));
         let topic = table.required("topic", mistakes).and_then(|node| node.text(mistakes));
-        let kinds = Kind::ALL.map(|kind| (kind.name(), kind));
+        let kinds = Kind::SOURCES.map(|kind| (kind.name(), kind));
         let kind = table.required("kind", mistakes).and_then(|node| node.choice("kind", &kinds, mistakes));
         let unpack = table.optional("unpack").map(|node| unpack(node, mistakes)).unwrap_or_default();
         let depth = unpack.len();

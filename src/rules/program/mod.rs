@@ -6,6 +6,7 @@
 
 mod alert;
 mod detector;
+mod health;
 mod hours;
 mod lookup;
 mod matching;
@@ -17,6 +18,7 @@ pub use detector::{
     Begin, Bucket, Combine, Condition, CountAs, Course, CourseSteps, Detector, Extras, Factor, Guards,
     Measure, Novelty, Points, Reference, Rung, Scoring, Series, Window, ZoneSource,
 };
+pub use health::{Health, HealthInput, HealthPart};
 pub use hours::{Hours, Lull};
 pub use lookup::{Lookup, Table};
 pub use matching::{Comparator, Decimal, Entity, EntityPart, Filter, Literal, Match, Path, Test, TicketFact};
@@ -56,6 +58,8 @@ pub struct Program {
     pub priority: Option<Priority>,
     /// When a source counts as stalled.
     pub stall: Stall,
+    /// How accounts' health is scored; none: not at all.
+    pub health: Option<Health>,
 }
 
 /// When a kind of source brings too little to believe that events are missing (`rules.md` §6).

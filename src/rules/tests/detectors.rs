@@ -289,7 +289,7 @@ fn shares_and_means() {
               hint: did you mean `account.plan`?
             a.yaml:22:47: expected a map for share_of, found usage [E03]
             a.yaml:22:55: `usge` is no topic [E04]
-              usage error_log billing ticket account outcome; hint: did you mean `usage`?
+              usage error_log billing ticket account outcome health; hint: did you mean `usage`?
             a.yaml:22:47: share_of has no `topic` [E02]
             a.yaml:23:13: min_events does not fit a count on sum [E08]
               it counts what a share or mean is of; hint: use a higher threshold

@@ -22,7 +22,7 @@ use tracing::{info, warn};
 
 use self::opening::Opening;
 pub use self::publish::OutputTopics;
-use self::publish::{publish_alert, publish_decision, publish_forward};
+use self::publish::{publish_alert, publish_decision, publish_forward, publish_health};
 pub use self::recovery::RecoveryError;
 use self::task::{Taken, Task};
 use super::changelog::Changelog;
@@ -379,6 +379,9 @@ impl<K: Sink, T: SharedStore + Send + 'static> Desk<K, T> {
             }
             for decision in effects.decisions.drain(..) {
                 publish_decision(&decision, &self.parts.settings.topics, &mut self.sink)?;
+            }
+            for record in effects.health.drain(..) {
+                publish_health(&record, &self.parts.settings.topics, &mut self.sink)?;
             }
             metrics.pipeline.observe(Stage::Publish, begun.elapsed());
         }

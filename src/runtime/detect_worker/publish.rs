@@ -1,7 +1,7 @@
-//! Alerts and decisions as records: JSON values, `CloudEvents` attributes in headers (`contracts.md` §5).
+//! Alerts, decisions and health as records: JSON values, `CloudEvents` attributes in headers (`contracts.md` §5).
 
 use crate::engine::alert::{Alert, Decision};
-use crate::engine::effects::Forward;
+use crate::engine::effects::{Forward, HealthRecord};
 use crate::event::record::to_json;
 use crate::runtime::sink::{Outgoing, Sink, SinkError};
 
@@ -14,6 +14,8 @@ pub struct OutputTopics {
     pub alerts_state: String,
     /// Decisions about activations.
     pub decisions: String,
+    /// The newest score of each account's health.
+    pub health: String,
 }
 
 const JSON: (&str, &[u8]) = ("content-type", b"application/json");
@@ -84,6 +86,25 @@ pub(super) fn publish_decision(
         partition: None,
         key: Some(decision.key.as_bytes()),
         value: Some(to_json(&decision.data).as_bytes()),
+        headers: &[JSON],
+        token: 0,
+    })
+}
+
+/// Publishes a score of an account's health.
+///
+/// # Errors
+/// If the sink fails.
+pub(super) fn publish_health(
+    record: &HealthRecord,
+    topics: &OutputTopics,
+    sink: &mut impl Sink,
+) -> Result<(), SinkError> {
+    sink.send(Outgoing {
+        topic: &topics.health,
+        partition: None,
+        key: Some(record.key.as_bytes()),
+        value: Some(to_json(&record.data).as_bytes()),
         headers: &[JSON],
         token: 0,
     })

@@ -292,8 +292,9 @@ impl World {
             alerts: format!("{group}-alerts"),
             alerts_state: format!("{group}-state"),
             decisions: format!("{group}-decisions"),
+            health: format!("{group}-health"),
         };
-        for topic in [&topics.alerts, &topics.alerts_state, &topics.decisions] {
+        for topic in [&topics.alerts, &topics.alerts_state, &topics.decisions, &topics.health] {
             self.log.create(topic, 1, TimeOf::Append);
         }
         let stores = stores.to_vec();

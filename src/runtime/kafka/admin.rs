@@ -80,6 +80,7 @@ pub fn plans(topics: &Topics, journal_partitions: u16) -> Vec<TopicPlan> {
         plan(&topics.alerts, "delete", &[]),
         plan(&topics.alerts_state, "compact", &[]),
         plan(&topics.decisions, "delete", &[]),
+        plan(&topics.health, "compact", &[]),
     ]
 }
 
@@ -214,6 +215,7 @@ mod tests {
             alerts: name("alerts"),
             alerts_state: name("state"),
             decisions: name("decisions"),
+            health: name("health"),
         };
         let plans = plans(&topics, 12);
         let journal = plans.iter().find(|plan| plan.name == "journal").unwrap();
@@ -225,6 +227,6 @@ mod tests {
             .filter(|plan| plan.config.contains(&("cleanup.policy", "compact".to_owned())))
             .map(|plan| plan.name.as_str())
             .collect();
-        assert_eq!(compacted, ["changelog", "state"]);
+        assert_eq!(compacted, ["changelog", "state", "health"]);
     }
 }

@@ -9,7 +9,7 @@ use super::labels::{AppState, Group, Journaled, ProduceError, Stage, Transacted}
 use super::process::Process;
 use super::{Catalogue, MetricsError};
 use crate::engine::effects::{Outcome, Tally};
-use crate::event::{Kind, SourcePartition, Timestamp};
+use crate::event::{KINDS, Kind, SourcePartition, Timestamp};
 use crate::intake::{DeadReason, Filtered};
 
 const STAGE_SECONDS: [f64; 7] = [0.000_01, 0.000_1, 0.001, 0.01, 0.1, 1.0, 10.0];
@@ -25,9 +25,9 @@ pub struct Task {
     /// Rows by kind of entity.
     pub entities: Vec<(String, u64)>,
     /// Watermark by kind of source, where there is one.
-    pub watermarks: [Option<Timestamp>; 7],
+    pub watermarks: [Option<Timestamp>; KINDS],
     /// Which kinds of sources are stalled.
-    pub stalled: [bool; 7],
+    pub stalled: [bool; KINDS],
 }
 
 /// Counters and gauges of the way from record to alert.
@@ -251,7 +251,7 @@ impl Pipeline {
 
     /// Series that must exist from the start, so that rates see the first increase.
     fn begin(&self) {
-        for kind in Kind::ALL {
+        for kind in Kind::SOURCES {
             self.input_events.with_label_values(&[kind.name()]);
             for outcome in Outcome::ALL {
                 self.events.with_label_values(&[kind.name(), outcome.name()]);

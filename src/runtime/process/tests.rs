@@ -30,8 +30,10 @@ fn config(brokers: &str, state: &std::path::Path) -> Config {
     let text = format!(
         "application_id: process-{}\nkafka: {{bootstrap_servers: \"{brokers}\", session_timeout: 6s}}\n\
          sources: [{{topic: process-usage-{}, kind: usage, lateness: 1m}}]\n\
-         topics: {{alerts: process-alerts-{}, alerts_state: process-state-{}, decisions: process-decisions-{}}}\n\
+         topics: {{alerts: process-alerts-{}, alerts_state: process-state-{}, decisions: process-decisions-{}, \
+         health: process-health-{}}}\n\
          journal: {{partitions: 3}}\nstate: {{path: {}, checkpoint: 1s}}\nregistry: null\n",
+        std::process::id(),
         std::process::id(),
         std::process::id(),
         std::process::id(),

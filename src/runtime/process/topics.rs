@@ -138,6 +138,7 @@ mod tests {
             alerts: "risk.alerts".to_owned(),
             alerts_state: "risk.alerts.state".to_owned(),
             decisions: "risk.decisions".to_owned(),
+            health: "risk.health".to_owned(),
         }
     }
 

@@ -120,7 +120,7 @@ impl App {
              - {{topic: {id}-billing, kind: billing}}\n\
              - {{topic: {id}-ticket, kind: ticket}}\n\
              topics: {{alerts: {id}{infix}-alerts, alerts_state: {id}{infix}-state, \
-             decisions: {id}{infix}-decisions}}\n\
+             decisions: {id}{infix}-decisions, health: {id}{infix}-health}}\n\
              registry: {{url: \"{registry}\"}}\n\
              state: {{path: \"{folder}/{state}\", checkpoint: 1s, changelog: 2s}}\n\
              http: {{listen: \"127.0.0.1:0\"}}\n\

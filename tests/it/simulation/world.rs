@@ -31,7 +31,7 @@ pub const DETECT: usize = 1;
 pub const JOURNAL: &str = "journal";
 pub const JOURNAL_PARTITIONS: usize = 2;
 pub const SOURCES: [(&str, Kind, usize); 2] = [("usage", Kind::Usage, 2), ("billing", Kind::Billing, 1)];
-pub const OUTPUTS: [&str; 3] = ["alerts", "state", "decisions"];
+pub const OUTPUTS: [&str; 4] = ["alerts", "state", "decisions", "health"];
 pub const LETTERS: &str = "letters";
 /// Holds system records only: from which offsets on mappings apply.
 pub const CHANGELOG: &str = "changelog";
@@ -315,6 +315,7 @@ impl World {
                 alerts: OUTPUTS[0].to_owned(),
                 alerts_state: OUTPUTS[1].to_owned(),
                 decisions: OUTPUTS[2].to_owned(),
+                health: OUTPUTS[3].to_owned(),
             },
             // Nothing stays in RAM for longer than it must.
             hot_bytes: 1,

@@ -67,7 +67,7 @@ fn become_events(intake: &mut Intake, line: &str) -> String {
     if let Some(dead) = &out.dead {
         writeln!(text, "  dead letter: {}", dead.detail).unwrap();
     }
-    let filtered: u32 = Kind::ALL.iter().flat_map(|kind| out.counts(*kind).filtered).sum();
+    let filtered: u32 = Kind::SOURCES.iter().flat_map(|kind| out.counts(*kind).filtered).sum();
     if filtered > 0 {
         writeln!(text, "  filtered: {filtered}").unwrap();
     }
