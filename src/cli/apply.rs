@@ -56,7 +56,7 @@ impl Apply {
         if let Some(path) = &self.rules {
             let loaded = rule_set(path, Options::default())?;
             let body = body(path)?;
-            let (rules, rule_set) = (loaded.program.rules.len(), loaded.program.rule_set);
+            let (rules, rule_set) = (loaded.program.written_rules(), loaded.program.rule_set);
             writeln!(out, "{} files, {rules} rules, rule set {rule_set}", body.len())?;
             records.push(System::Rules { generation, rule_set, body, seed: false });
         }

@@ -95,7 +95,7 @@ impl Check {
         for (kind, bytes) in worst_bytes(&loaded.program) {
             writeln!(out, "  {kind}: {bytes} bytes")?;
         }
-        let (rules, set) = (loaded.program.rules.len(), &loaded.program.rule_set);
+        let (rules, set) = (loaded.program.written_rules(), &loaded.program.rule_set);
         writeln!(out, "\n{rules} rules run, rule set {set}")?;
         Ok(())
     }

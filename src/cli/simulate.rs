@@ -104,7 +104,7 @@ impl Simulate {
     }
 
     /// Writes the records to their topics and waits until the cluster has them.
-    fn to_cluster(&self, company: Company, servers: &str) -> Result<u64, Failure> {
+    fn to_cluster(&self, company: Company<'_>, servers: &str) -> Result<u64, Failure> {
         let connection = Connection::new(servers, "forewarn-simulate", "0");
         let mut sink = PlainSink::open(&connection, "simulate").context("no producer")?;
         let writers = self.writers()?;
@@ -155,7 +155,7 @@ impl Simulate {
 }
 
 /// Writes one file a topic, each line as `replay` reads it.
-fn to_files(company: Company, folder: &Path) -> Result<u64, Failure> {
+fn to_files(company: Company<'_>, folder: &Path) -> Result<u64, Failure> {
     std::fs::create_dir_all(folder).with_context(|| format!("can't make {}", folder.display()))?;
     let mut files: BTreeMap<&str, BufWriter<File>> = BTreeMap::new();
     let mut records = 0;
@@ -186,7 +186,7 @@ fn truth_json(truth: &[Planted]) -> String {
     let rows = truth.iter().map(|planted| {
         let kind = if planted.kind == Truth::Incident { "incident" } else { "lookalike" };
         Record::new()
-            .text("rule", planted.rule)
+            .text("rule", &*planted.rule)
             .text("entity", &*planted.entity)
             .text("kind", kind)
             .with("onset", Value::Time(planted.onset))

@@ -223,6 +223,13 @@ impl Volume {
         self.lost.iter().map(overlap).sum()
     }
 
+    /// The same without what is being lost now.
+    #[must_use]
+    pub fn ended_ms(&self, from: Timestamp, to: Timestamp) -> i64 {
+        let going_on = self.lost.last().filter(|last| last.to == Timestamp::MAX);
+        self.lost_ms(from, going_on.map_or(to, |last| to.min(last.from)))
+    }
+
     /// The first instant by which so much time, ms, has passed since `from` that was not lost. How long it still takes until
     /// enough comes is not known, and left out: nobody believes the watermark until then.
     #[must_use]

@@ -112,8 +112,9 @@ fn run<S: Store + Default>(
     Ok(actual)
 }
 
-/// What tests give may have the properties that the rules' vocabulary declares.
-fn declared(loaded: &Loaded) -> Vec<Mapping> {
+/// Mappings of the contract's topics that take in what the rules' vocabulary declares, too.
+#[must_use]
+pub fn declared(loaded: &Loaded) -> Vec<Mapping> {
     let property = |(name, ty): &(Box<str>, FieldType)| {
         let ty = match ty {
             FieldType::Int => PropertyType::Integer,
@@ -189,7 +190,8 @@ fn collect(effects: Effects, actual: &mut Actual) {
 }
 
 /// All records of a test, by time; of equal time in written order.
-fn lines(case: &Case) -> Vec<(Line, Value<'static>)> {
+#[must_use]
+pub fn lines(case: &Case) -> Vec<(Line, Value<'static>)> {
     let mut records: Vec<(Timestamp, Kind, Value<'static>)> = case
         .profiles
         .iter()

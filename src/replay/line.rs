@@ -78,6 +78,13 @@ pub const fn topic_of(kind: Kind) -> &'static str {
 }
 
 impl Line {
+    /// Its topic as a name of the contract.
+    #[must_use]
+    pub fn known_topic(&self) -> &'static str {
+        let known = Kind::ALL.into_iter().map(topic_of).find(|topic| **topic == *self.topic);
+        known.unwrap_or("")
+    }
+
     /// Reads a line of JSON.
     ///
     /// # Errors

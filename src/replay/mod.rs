@@ -11,7 +11,7 @@ mod line;
 #[cfg(test)]
 mod tests;
 
-pub use cases::{CaseReport, run_tests};
+pub use cases::{CaseReport, declared as declared_mappings, lines as case_lines, run_tests};
 pub use harness::{Dead, Harness, Report};
 pub use line::{Line, LineError, topic_of};
 

@@ -4,7 +4,6 @@ use crate::document::{Code, Node, Table};
 use crate::event::FieldType;
 use crate::rules::compile::{Compiler, Subject};
 use crate::rules::identity;
-use crate::rules::missing;
 use crate::rules::names::Names;
 use crate::rules::program::{AlertBlock, Attach, CustomerAction, Due, Path, Person, Template, Variable};
 use crate::rules::value;
@@ -41,9 +40,8 @@ const CUSTOMER_ACTIONS: [(&str, CustomerAction); 4] = [
 pub const AUDIENCES: [(&str, bool); 2] = [("customer", true), ("internal", false)];
 
 impl<'n> Compiler<'n> {
-    /// The alert block's table, with what this build lacks refused.
+    /// The alert block's table.
     pub fn alert_table(&mut self, node: &'n Node) -> Option<Table<'n>> {
-        missing::refuse_keys("alert", node, &mut self.mistakes);
         node.table("alert", &KEYS, &mut self.mistakes)
     }
 

@@ -3,7 +3,6 @@
 use crate::document::{Code, Node, Table, Value};
 use crate::rules::compile::{Compiler, Subject};
 use crate::rules::detector::Judged;
-use crate::rules::missing;
 use crate::rules::program::{Combine, Condition, Group, Guards};
 use crate::rules::value;
 
@@ -192,9 +191,8 @@ impl<'n> Compiler<'n> {
         }
     }
 
-    /// Checks that a condition has exactly one detector, and that this build has it.
+    /// Checks that a condition has exactly one detector.
     fn condition_table(&mut self, node: &'n Node) -> Option<Table<'n>> {
-        missing::refuse_keys("condition", node, &mut self.mistakes);
         let known = [&OWN[..], &DETECTORS[..]].concat();
         let table = node.table("condition", &known, &mut self.mistakes)?;
         let found: Vec<_> = DETECTORS.iter().filter(|name| table.optional(name).is_some()).collect();

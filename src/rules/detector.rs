@@ -4,7 +4,6 @@ use crate::document::{Code, DAY_MS, Node, Scalar, Span, Table, Value, duration_t
 use crate::event::{Field, FieldType, Kind};
 use crate::rules::compile::{Compiler, Filtered, Measured, Subject};
 use crate::rules::measure::{SEVERITIES, needed, window_of_compare, window_of_count};
-use crate::rules::missing;
 use crate::rules::program::{
     Comparator, CountAs, Decimal, Detector, Entity, Extras, Guards, Measure, Novelty, Output, Rung, Window,
 };
@@ -420,7 +419,6 @@ impl<'n> Compiler<'n> {
 
     /// Reads `guard`; whether it fits the detector is [`Self::guards_fit`].
     pub fn guards(&mut self, node: &'n Node) -> Option<Guards> {
-        missing::refuse_keys("guard", node, &mut self.mistakes);
         let table = node.table("guard", &GUARDS.map(|(name, _)| name), &mut self.mistakes)?;
         let mut guards = Guards::default();
         let mistakes = &mut self.mistakes;
@@ -529,7 +527,7 @@ fn described(judged: &Judged) -> String {
 
 type Fits = fn(&Judged) -> Result<(), (&'static str, &'static str)>;
 
-/// The guards, and what each fits; those that this build lacks are refused before.
+/// The guards, and what each fits.
 const GUARDS: [(&str, Fits); 11] = [
     ("min_current", is_compare),
     ("min_previous", has_before),

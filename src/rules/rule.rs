@@ -5,7 +5,6 @@ use crate::rules::compile::{Compiler, Status, Subject, both};
 use crate::rules::condition::When;
 use crate::rules::identity;
 use crate::rules::measure::SEVERITIES;
-use crate::rules::missing;
 use crate::rules::names::Names;
 use crate::rules::program::{
     Category, Clear, Lookup, Match, Mode, OnActivate, Path, Rule, Severity, TableIx, Variable, ZoneSource,
@@ -57,7 +56,6 @@ impl<'n> Compiler<'n> {
     /// Reads a rule, and the one that its rows collapse to. Returns them only if every part could be read; all mistakes
     /// are reported in any case.
     pub fn rule(&mut self, node: &'n Node) -> Option<(Rule, Option<Rule>)> {
-        missing::refuse_keys("rule", node, &mut self.mistakes);
         let table = node.table("rule", &KEYS, &mut self.mistakes)?;
         let id =
             table.required("id", &mut self.mistakes).and_then(|node| value::id(node, &mut self.mistakes));

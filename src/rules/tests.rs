@@ -10,8 +10,8 @@ use super::program::{Detector, Path, Piece, SeriesIx, Variable, Window, ZoneSour
 use super::{Loaded, Options, captured_paths, load, worst_bytes};
 use crate::event::{Field, Kind, Timestamp, Value};
 
-const MAIN: &str = include_str!("../../rules/main.yaml");
-const LOOKUPS: &str = include_str!("../../rules/lookups.yaml");
+const MAIN: &str = include_str!("../../tests/rules/main.yaml");
+const LOOKUPS: &str = include_str!("../../tests/rules/lookups.yaml");
 
 /// One rule a detector; the tests below change one place at a time.
 const BASE: &str = r#"version: 1

@@ -76,7 +76,7 @@ impl Embedded {
         topics.iter().for_each(|topic| log.create(topic, 1, TimeOf::Creation));
         let partitions = usize::from(JOURNAL_PARTITIONS);
         log.create(JOURNAL, partitions, TimeOf::Append);
-        for topic in [DEAD_LETTERS, ALERTS, STATE, DECISIONS] {
+        for topic in [DEAD_LETTERS, ALERTS, STATE, DECISIONS, HEALTH] {
             log.create(topic, partitions, TimeOf::Append);
         }
         log.create(CHANGELOG, partitions + 1, TimeOf::Append);

@@ -150,7 +150,7 @@ impl Account {
         let owners =
             owners.into_iter().map(|(role, name)| (Text::Borrowed(role), Value::text(name))).collect();
         let renewal = i32::try_from(self.base / DAY).unwrap_or(0) + 300;
-        let name = self.display_name();
+        let name = display_name(&self.id);
         let (tier, arr, seats, version) =
             (self.tier, self.arr_minor, i64::try_from(self.users.len()).unwrap_or(0), self.versions);
         let plan = if tier > 3 { "enterprise" } else { "team" };
@@ -174,16 +174,17 @@ impl Account {
             .with("integrations", Value::List(integrations))
     }
 
-    fn display_name(&self) -> String {
-        let mut letters = self.id.chars();
-        let first = letters.next().map(|letter| letter.to_ascii_uppercase());
-        first.into_iter().chain(letters.map(|letter| if letter == '-' { ' ' } else { letter })).collect()
-    }
-
     /// The records that the company begins with.
     pub(super) fn introduce(&mut self, start: i64, queue: &mut Queue) {
         let time = start + i64::try_from(self.number).unwrap_or(0) % 60 * SECOND;
         let profile = self.profile("active", time);
         queue.push(profile);
     }
+}
+
+/// What an account with this id is called.
+pub(super) fn display_name(id: &str) -> String {
+    let mut letters = id.chars();
+    let first = letters.next().map(|letter| letter.to_ascii_uppercase());
+    first.into_iter().chain(letters.map(|letter| if letter == '-' { ' ' } else { letter })).collect()
 }

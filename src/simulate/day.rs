@@ -141,7 +141,7 @@ impl Scene<'_> {
     fn errors(&mut self, plan: Option<&Plan>) {
         for _ in 0..self.rng.below(3) {
             let time = self.midnight + self.rng.below(DAY / SECOND) * SECOND;
-            let code = self.rng.pick(&words::ERROR_CODES);
+            let code = self.error_code();
             let id = self.account.id.clone();
             let draft = self.account.draft("error-log", id, "api.error", time);
             self.deliver(draft.text("source", "api").text("service", "api").text("error_code", code));
@@ -162,10 +162,16 @@ impl Scene<'_> {
     }
 
     fn fail(&mut self, integration: usize, time: i64, planted: bool) {
-        let code = self.rng.pick(&words::ERROR_CODES);
+        let code = self.error_code();
         let draft = self.account.connection(integration, "connection.failed", time);
         let draft = draft.int("severity_number", 17).text("error_code", code);
         if planted { self.deliver_promptly(draft) } else { self.deliver(draft) }
+    }
+
+    /// One of the account's two usual errors.
+    fn error_code(&mut self) -> &'static str {
+        let place = self.account.number + self.rng.bits() % 2;
+        words::ERROR_CODES[usize::try_from(place).unwrap_or(0) % words::ERROR_CODES.len()]
     }
 
     /// A ticket now and then, each about the next of the usual issues.
@@ -208,6 +214,10 @@ impl Scene<'_> {
         time: i64,
     ) -> Draft {
         let priority = self.rng.pick(&["low", "normal", "normal", "high"]);
+        // What is planted is known by its name; everybody else's troubles are their own.
+        let is_planted = issue == Plan::issue(self.account);
+        let cause =
+            if is_planted { issue.2.to_owned() } else { format!("{}-{}", issue.2, self.account.number) };
         self.account
             .ticket(number, "ticket.created", time)
             .text("status", "new")
@@ -215,7 +225,7 @@ impl Scene<'_> {
             .text("author", "customer")
             .text("feature_area", issue.0)
             .text("category", issue.1)
-            .text("root_cause", issue.2)
+            .text("root_cause", cause)
             .text("body", body)
     }
 

@@ -4,6 +4,7 @@
 //! takes no more memory than a day.
 
 mod account;
+mod cases;
 mod day;
 mod plan;
 mod record;
@@ -17,13 +18,15 @@ mod tests;
 use std::collections::VecDeque;
 
 use crate::event::Timestamp;
+use crate::rules::RuleTests;
 use account::Account;
+use cases::{Play, deal};
 use plan::Plant;
 use record::Queue;
 use rng::Rng;
 
 pub use record::Generated;
-pub use score::{Fired, Score, score};
+pub use score::{Fired, Score, Stage, false_alerts, missed, score};
 
 /// Three failed logins of a user in ten minutes.
 pub const LOGIN_FAILURES_BURST: &str = "login-failures-burst";
@@ -69,9 +72,11 @@ pub enum Truth {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Planted {
     /// The rule it is meant for.
-    pub rule: &'static str,
-    /// The entity, as alerts write it: its ids joined by `/`.
+    pub rule: Box<str>,
+    /// The entity, as alerts write it: its ids joined by `/`; empty: any that the tag marks.
     pub entity: Box<str>,
+    /// Ids end with this where a test is played.
+    pub tag: Option<Box<str>>,
     /// Whether an alert is right.
     pub kind: Truth,
     /// When the trouble began; time to detect counts from here.
@@ -82,9 +87,15 @@ pub struct Planted {
     pub until: Timestamp,
 }
 
+impl Planted {
+    fn account(&self) -> &str {
+        self.entity.split('/').next().unwrap_or_default()
+    }
+}
+
 /// The company. Iterating gives its records in the order of their arrival.
 #[derive(Debug)]
-pub struct Company {
+pub struct Company<'t> {
     seed: u64,
     /// Midnight UTC of the first day, ms.
     base: i64,
@@ -94,9 +105,15 @@ pub struct Company {
     accounts: Vec<Account>,
     queue: Queue,
     truth: Vec<Planted>,
+    /// Tests still to be played, the last first.
+    plays: Vec<Play<'t>>,
+    /// Who plays what: rules by tag or account.
+    stage: Stage,
+    /// While this lasts no usage arrives, ms.
+    outage: Option<(i64, i64)>,
 }
 
-impl Company {
+impl<'t> Company<'t> {
     /// So many accounts that live so many days from the start's UTC day on.
     ///
     /// Some plants need room: quiet exits take 75 days, the others 40; what does not fit is not planted.
@@ -111,7 +128,55 @@ impl Company {
         truth.sort_by(|a, b| (a.onset, &a.entity, a.kind).cmp(&(b.onset, &b.entity, b.kind)));
         let mut queue = Queue::from(base);
         accounts.iter_mut().for_each(|account| account.introduce(base, &mut queue));
-        Self { seed, base, days, day: 0, accounts, queue, truth }
+        let mut stage = Stage::default();
+        for planted in &truth {
+            stage.put(planted.account(), &planted.rule, Timestamp(i64::MAX));
+        }
+        Self { seed, base, days, day: 0, accounts, queue, truth, plays: Vec::new(), stage, outage: None }
+    }
+
+    /// Plays the tests of rules, each so often, by accounts of their own.
+    #[must_use]
+    pub fn with_tests(mut self, tests: &'t [RuleTests], times: usize) -> Self {
+        self.plays = deal(tests, (self.seed, times), (self.base, self.days));
+        if let Some((from, until)) = self.outage {
+            self.plays.retain(|play| !play.overlaps(from, until));
+        }
+        for play in &self.plays {
+            self.truth.extend(play.truth());
+            play.rules().for_each(|rule| self.stage.put(play.tag(), rule, play.ends()));
+        }
+        self.truth.sort_by(|a, b| (a.onset, &a.entity, a.kind).cmp(&(b.onset, &b.entity, b.kind)));
+        self.plays.reverse();
+        self
+    }
+
+    /// Loses all usage for a day and a half, in the third quarter of the days.
+    #[must_use]
+    pub fn with_outage(mut self) -> Self {
+        if self.days >= 60 {
+            let from = self.base + (self.days * 5 / 8) * DAY + 8 * HOUR;
+            let until = from + 36 * HOUR;
+            self.outage = Some((from, until));
+            let (kept, others): (Vec<Planted>, Vec<Planted>) = std::mem::take(&mut self.truth)
+                .into_iter()
+                .partition(|own| own.until.0 < from || own.onset.0 > until + 8 * DAY);
+            others.iter().for_each(|own| self.stage.mute(own.account()));
+            self.truth = kept;
+        }
+        self
+    }
+
+    /// While no usage arrives.
+    #[must_use]
+    pub fn outage(&self) -> Option<(Timestamp, Timestamp)> {
+        self.outage.map(|(from, until)| (Timestamp(from), Timestamp(until)))
+    }
+
+    /// Who plays what.
+    #[must_use]
+    pub const fn stage(&self) -> &Stage {
+        &self.stage
     }
 
     /// What was planted, by onset.
@@ -126,10 +191,21 @@ impl Company {
         Timestamp(self.base + (self.days + 1) * DAY)
     }
 
+    fn is_lost(&self, record: &Generated) -> bool {
+        let time = record.time.0;
+        record.topic == "usage" && self.outage.is_some_and(|(from, until)| (from..until).contains(&time))
+    }
+
     /// Lives one more day; false after the last.
     fn live(&mut self) -> bool {
         if self.day == self.days {
             return false;
+        }
+        let over = self.base + (self.day + 1) * DAY + 12 * HOUR;
+        while self.plays.last().is_some_and(|play| play.begins() < over) {
+            if let Some(play) = self.plays.pop() {
+                play.perform(&mut self.queue);
+            }
         }
         for account in &mut self.accounts {
             day::live(self.seed, self.day, account, &mut self.queue);
@@ -139,7 +215,7 @@ impl Company {
     }
 }
 
-impl Iterator for Company {
+impl Iterator for Company<'_> {
     type Item = Generated;
 
     fn next(&mut self) -> Option<Generated> {
@@ -149,6 +225,9 @@ impl Iterator for Company {
             let over = self.day == self.days;
             let before = if over { self.end().0 } else { lived };
             if let Some(record) = self.queue.pop(before) {
+                if self.is_lost(&record) {
+                    continue;
+                }
                 return Some(record);
             }
             if !self.live() {

@@ -169,8 +169,9 @@ impl Plan {
     pub(super) fn truth(&self, account: &Account, days: i64) -> Vec<Planted> {
         let first = self.moments.first().copied().unwrap_or(account.midnight(self.day));
         let of = |kind, from: i64, until: i64| Planted {
-            rule: self.kind.rule(),
+            rule: self.kind.rule().into(),
             entity: self.entity(account).into(),
+            tag: None,
             kind,
             onset: Timestamp(first),
             from: Timestamp(from),

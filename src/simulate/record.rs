@@ -120,6 +120,12 @@ impl Queue {
         self.made += 1;
     }
 
+    /// A record that is complete.
+    pub(super) fn push_whole(&mut self, record: Generated) {
+        self.waiting.push(Reverse(Waiting { made: self.made, record }));
+        self.made += 1;
+    }
+
     /// Delivers the same record once more, so many milliseconds later.
     pub(super) fn push_twice(&mut self, draft: Draft, later: i64) {
         let again = Draft {

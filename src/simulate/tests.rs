@@ -16,11 +16,11 @@ use crate::event::{Timestamp, Value};
 const ACCOUNTS: usize = 60;
 const DAYS: u32 = 100;
 
-fn company(seed: u64) -> Company {
+fn company(seed: u64) -> Company<'static> {
     Company::new(seed, ACCOUNTS, Timestamp::parse("2026-01-05").unwrap(), DAYS)
 }
 
-fn hash(company: Company) -> u64 {
+fn hash(company: Company<'_>) -> u64 {
     let mut hasher = FixedState::default().build_hasher();
     for record in company {
         hasher.write(format!("{record:?}").as_bytes());
@@ -64,7 +64,7 @@ fn every_kind_is_planted_when_there_is_room() {
     let company = Company::new(5, 100, Timestamp::parse("2026-01-05").unwrap(), 120);
     for rule in RULES {
         for kind in [Truth::Incident, Truth::Lookalike] {
-            let of = company.truth().iter().filter(|planted| planted.rule == rule && planted.kind == kind);
+            let of = company.truth().iter().filter(|planted| *planted.rule == *rule && planted.kind == kind);
             assert!(of.count() > 0, "{rule} {kind:?}");
         }
     }
@@ -96,7 +96,7 @@ struct Facts {
 }
 
 impl Facts {
-    fn collect(company: Company) -> Self {
+    fn collect(company: Company<'_>) -> Self {
         let mut facts = Self::default();
         let mut ids = BTreeSet::new();
         for record in company {
@@ -227,12 +227,12 @@ fn a_dull_recount_finds_exactly_what_was_planted() {
         let start = Timestamp::parse("2026-01-05").unwrap();
         let paused: BTreeSet<_> = truth
             .iter()
-            .filter(|planted| planted.rule == LOGIN_SILENCE_7D && planted.kind == Truth::Lookalike)
-            .map(|planted| (planted.rule, planted.entity.to_string()))
+            .filter(|planted| *planted.rule == *LOGIN_SILENCE_7D && planted.kind == Truth::Lookalike)
+            .map(|planted| (known(planted), planted.entity.to_string()))
             .collect();
         let mut verdicts = Facts::collect(company).verdicts(start, Timestamp(end.0 - 2 * DAY));
         for planted in truth.iter().filter(|planted| planted.kind == Truth::Incident) {
-            let key = (planted.rule, planted.entity.to_string());
+            let key = (known(planted), planted.entity.to_string());
             let at = verdicts.remove(&key);
             let good = at.is_some_and(|at| (planted.from..=planted.until).contains(&at));
             assert!(good, "seed {seed}: {planted:?}, but {at:?}");
@@ -243,9 +243,14 @@ fn a_dull_recount_finds_exactly_what_was_planted() {
     }
 }
 
+/// The rule of what is planted.
+fn known(planted: &super::Planted) -> &'static str {
+    RULES.into_iter().find(|rule| **rule == *planted.rule).unwrap()
+}
+
 /// The look-alikes of a rule that would fire if the rule were duller, as `fires` judges.
 fn fooled(truth: &[super::Planted], rule: &str, fires: impl Fn(&str) -> bool) -> (usize, usize) {
-    let of = || truth.iter().filter(|planted| planted.rule == rule && planted.kind == Truth::Lookalike);
+    let of = || truth.iter().filter(|planted| *planted.rule == *rule && planted.kind == Truth::Lookalike);
     (of().filter(|planted| fires(&planted.entity)).count(), of().count())
 }
 

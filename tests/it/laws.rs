@@ -49,8 +49,8 @@ fn run() -> (Vec<Series>, BTreeSet<String>) {
     let sources: Vec<_> = kinds.into_iter().map(|(topic, kind)| SourceSettings::new(topic, kind)).collect();
     let mut program = Embedded::new(start, &sources, folder.path().to_owned()).unwrap();
     let files = [
-        ("lookups.yaml", include_str!("../../rules/lookups.yaml")),
-        ("main.yaml", include_str!("../../rules/main.yaml")),
+        ("lookups.yaml", include_str!("../rules/lookups.yaml")),
+        ("main.yaml", include_str!("../rules/main.yaml")),
     ];
     let rules = System::Rules {
         generation: start.0,

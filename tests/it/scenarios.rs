@@ -1,7 +1,7 @@
 //! One golden answer, several executions.
 //!
 //! A scenario is a folder of `tests/scenarios`: `input.jsonl` as for `forewarn replay`, the rules it runs (`rules.yaml`, or
-//! else those of `rules/`), and what must come out (`alerts.jsonl`, `decisions.jsonl`). Each is run straight, with a
+//! else those of `tests/rules/`), and what must come out (`alerts.jsonl`, `decisions.jsonl`). Each is run straight, with a
 //! checkpoint after every record, with checkpoints at random places, with the store reopened after every record, and with
 //! every record delivered twice; all must give the same bytes. `UPDATE_EXPECT=1` writes them.
 
@@ -135,7 +135,7 @@ fn without_offsets(lines: &str) -> Vec<serde_json::Value> {
 /// journal time itself.
 #[test]
 fn other_frames_of_the_same_input_give_the_same_alerts() {
-    let files = rule_files(&folder("rules"));
+    let files = rule_files(&folder("tests/rules"));
     let borrowed: Vec<(&str, &str)> = files.iter().map(|(name, text)| (&**name, &**text)).collect();
     let program = program(&borrowed);
     let mut alerts = 0;
@@ -189,7 +189,7 @@ fn check(scenario: &Path) {
     let files = if own.exists() {
         vec![("rules.yaml".to_owned(), fs::read_to_string(own).unwrap())]
     } else {
-        rule_files(&folder("rules"))
+        rule_files(&folder("tests/rules"))
     };
     let borrowed: Vec<(&str, &str)> = files.iter().map(|(name, text)| (&**name, &**text)).collect();
     let program = program(&borrowed);

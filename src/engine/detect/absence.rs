@@ -68,14 +68,19 @@ impl<'a> Days<'a> {
         }
     }
 
-    /// How many of those were lost.
-    fn lost(&self, view: &mut View<'_>, first: i32, end: i32) -> i32 {
+    /// How many of those were lost, as this says of the bounds of a day.
+    fn lost(
+        &self,
+        view: &mut View<'_>,
+        (first, end): (i32, i32),
+        tells: fn(&Losses<'a>, (Timestamp, Timestamp)) -> bool,
+    ) -> i32 {
         if self.losses.0.is_empty() {
             return 0;
         }
         let days = (first..end).filter(|day| {
             let bounds = [*day, day.saturating_add(1)].map(|day| view.calendar.midnight(self.zone, day));
-            self.losses.tell((bounds[0], bounds[1])) && self.count(*day, day.saturating_add(1)) > 0
+            tells(self.losses, (bounds[0], bounds[1])) && self.count(*day, day.saturating_add(1)) > 0
         });
         i32::try_from(days.count()).unwrap_or(i32::MAX)
     }
@@ -84,19 +89,20 @@ impl<'a> Days<'a> {
     fn between(&self, view: &mut View<'_>, from: Timestamp, to: Timestamp) -> i32 {
         let [from, to] = [from, to].map(|time| view.calendar.day_of(self.zone, time));
         let first = from.saturating_add(1);
-        self.count(first, to) - self.lost(view, first, to)
+        self.count(first, to) - self.lost(view, (first, to), Losses::tell)
     }
 
     /// The midnight with which so many after a time are complete.
     fn end(&self, view: &mut View<'_>, from: Timestamp, days: i32) -> Timestamp {
         let (mut next, mut left) = (view.calendar.day_of(self.zone, from).saturating_add(1), days);
-        // Lost days are made up for by later ones, which may be lost, too.
+        // Lost days are made up for by later ones, which may be lost, too. What is being lost now is left out: it would have
+        // no end, and nobody believes the watermark until it has.
         while left > 0 {
             let end = match &self.business {
                 Some(business) => business.day_after(next, left),
                 None => next.saturating_add(left),
             };
-            left = self.lost(view, next, end);
+            left = self.lost(view, (next, end), Losses::tell_of_ended);
             next = end;
         }
         view.calendar.midnight(self.zone, next)

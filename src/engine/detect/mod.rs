@@ -112,8 +112,18 @@ impl<'a> Losses<'a> {
 
     /// Whether more of a window was lost than may be.
     fn tell(&self, (from, to): (Timestamp, Timestamp)) -> bool {
-        self.ms(from, to).saturating_mul(100) > to.since(from).saturating_mul(LOST_PERCENT)
+        too_much(self.ms(from, to), (from, to))
     }
+
+    /// The same as [`Volume::after`] sees it: what is being lost now is not known yet.
+    fn tell_of_ended(&self, (from, to): (Timestamp, Timestamp)) -> bool {
+        let lost = self.0.iter().map(|volume| volume.ended_ms(from, to)).max();
+        too_much(lost.unwrap_or(0), (from, to))
+    }
+}
+
+fn too_much(lost_ms: i64, (from, to): (Timestamp, Timestamp)) -> bool {
+    lost_ms.saturating_mul(100) > to.since(from).saturating_mul(LOST_PERCENT)
 }
 
 /// Nothing seen.

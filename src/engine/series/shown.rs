@@ -40,7 +40,7 @@ pub struct Measured {
     pub first: Option<Timestamp>,
     /// The same as `first`, but of a ring also the match of an earlier day that is kept beside those that count.
     pub oldest: Option<Timestamp>,
-    /// Start of the newest contributing pane, or the exact time; of [`Measure::Known`] always that of the value.
+    /// Start of the newest contributing pane, or the exact time; of [`crate::rules::program::Measure::Known`] always that of the value.
     pub last: Option<Timestamp>,
     /// Day windows: the oldest contributing local day.
     pub first_day: Option<i32>,

@@ -100,6 +100,7 @@ impl World {
             plan.counts.fill(None);
             plan.fields.fill(None);
         }
+        self.engine.install(Arc::clone(&self.program));
         self.engine.follow(plan);
     }
 
@@ -264,6 +265,9 @@ pub fn event_of(kind: Kind, record: &Value<'static>, at: Timestamp) -> Event<'st
     let mut event = Event::new(kind, "", at);
     for (name, value) in entries {
         set(&mut event, name, value);
+    }
+    if kind == Kind::ErrorLog && event.get(Field::SeverityNumber).is_none() {
+        event.set(Field::SeverityNumber, Value::Int(17));
     }
     event
 }

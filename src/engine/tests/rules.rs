@@ -6,10 +6,15 @@ use crate::rules::{Case, Loaded, Options, Outcome, What, load, profile_record};
 
 use super::driver::{Output, World, event_of};
 
-pub(super) fn rule_sets() -> [Loaded; 7] {
+pub(super) fn rule_sets() -> [Loaded; 8] {
     let shipped = [
         ("lookups.yaml", include_str!("../../../rules/lookups.yaml")),
-        ("main.yaml", include_str!("../../../rules/main.yaml")),
+        ("seed.yaml", include_str!("../../../rules/seed.yaml")),
+        ("starter.yaml", include_str!("../../../rules/starter.yaml")),
+    ];
+    let main = [
+        ("lookups.yaml", include_str!("../../../tests/rules/lookups.yaml")),
+        ("main.yaml", include_str!("../../../tests/rules/main.yaml")),
     ];
     let small = [("small.yaml", include_str!("small.yaml"))];
     let set = |files: &[(&str, &str)]| {
@@ -20,15 +25,24 @@ pub(super) fn rule_sets() -> [Loaded; 7] {
     let moved = [("moved.yaml", include_str!("moved.yaml"))];
     let across = [("across.yaml", include_str!("across.yaml"))];
     let crowds = [("crowds.yaml", include_str!("crowds.yaml"))];
-    [set(&shipped), set(&small), set(&policies), set(&joined), set(&moved), set(&across), set(&crowds)]
+    [
+        set(&shipped),
+        set(&main),
+        set(&small),
+        set(&policies),
+        set(&joined),
+        set(&moved),
+        set(&across),
+        set(&crowds),
+    ]
 }
 
 pub(super) fn run(program: Program, case: &Case) -> World {
-    let mut world = World::new(program, case.start.plus(-1000));
+    let mut world = World::new(program, case.start);
     for profile in &case.profiles {
         let record = profile_record(profile, case.start);
-        let event = event_of(crate::event::Kind::Account, &record, case.start.plus(-1000));
-        world.line(case.start.plus(-1000), event);
+        let event = event_of(crate::event::Kind::Account, &record, case.start);
+        world.line(case.start, event);
     }
     let mut lines = Vec::new();
     for (unique, given) in case.given.iter().enumerate() {

@@ -100,6 +100,29 @@ fn a_restart_in_the_middle_of_an_outage_changes_nothing() {
 }
 
 #[test]
+fn days_after_an_outage_that_goes_on_are_counted_as_if_it_were_over() {
+    let by = |id: &str, days: u32, count_as: &str| {
+        format!(
+            "- {{id: {id}, title: t, why: w, severity: info, family: {id}, entity: account, \
+             expires_after: 90d, alert: ALERT, when: {{absence: {{topic: usage, \
+             where: {{event: login.succeeded}}, for: {days}d, count_as: {count_as}}}}}}}\n"
+        )
+    };
+    let mut world = rules(&(by("days", 3, "calendar_days") + &by("business", 2, "business_days")));
+    let (since, seen, until) = (9 * DAY, 9 * DAY + 3 * HOUR, 9 * DAY + 6 * HOUR);
+    brings(&mut world, (0, since), 60);
+    brings(&mut world, (since, seen), 0);
+    // A Saturday: Sunday to Tuesday are three days, Monday and Tuesday two with business hours.
+    login(&mut world, seen);
+    brings(&mut world, (seen + MINUTE, until), 0);
+    brings(&mut world, (until, 13 * DAY + HOUR), 60);
+    let opened: Vec<_> = opened(&world).into_iter().map(|(at, what)| (at / HOUR, what)).collect();
+    // Three days of 24 hours, without the three that were still lost.
+    let expected = [(12 * 24 + 6, "silent opened"), (13 * 24, "business opened"), (13 * 24, "days opened")];
+    assert_eq!(opened, expected.map(|(hours, what)| (hours, what.to_owned())));
+}
+
+#[test]
 fn a_source_that_is_read_no_further_is_stalled() {
     let mut world = rules("");
     brings(&mut world, (0, HOUR), 60);

@@ -78,6 +78,12 @@ impl Default for Stall {
 }
 
 impl Program {
+    /// How many rules were written; those that stand for a parent of `collapse_to` or for health are not.
+    #[must_use]
+    pub fn written_rules(&self) -> usize {
+        self.rules.iter().filter(|rule| !rule.id.contains('/')).count()
+    }
+
     /// The events that a detector watches; of a sequence those of the last step.
     #[must_use]
     pub fn filter_of(&self, detector: &Detector) -> FilterIx {

@@ -186,7 +186,7 @@ impl Pipeline {
             forwarded: catalogue.counters(
                 &name("forwarded_total"),
                 &["item"],
-                "What tasks sent each other: contributions to entities across accounts (rollup)",
+                "What tasks sent each other: contributions to entities across accounts (rollup), what all must know of their alerts (broadcast)",
             )?,
             entities: catalogue.whole_gauges(
                 &name("entities"),

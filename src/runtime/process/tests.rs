@@ -12,8 +12,8 @@ use crate::runtime::source::Source;
 use crate::runtime::system::{SystemTopics, publish_system};
 
 const PATIENCE: Duration = Duration::from_secs(60);
-const RULES: &str = include_str!("../../../rules/main.yaml");
-const LOOKUPS: &str = include_str!("../../../rules/lookups.yaml");
+const RULES: &str = include_str!("../../../tests/rules/main.yaml");
+const LOOKUPS: &str = include_str!("../../../tests/rules/lookups.yaml");
 
 fn process(config: Config) -> Process {
     Process {

@@ -9,7 +9,7 @@ use super::cluster::{App, now_ms, registry, until};
 const HOUR: i64 = 3_600_000;
 
 fn rules() -> std::path::PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("rules")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/rules")
 }
 
 fn python() -> std::path::PathBuf {

@@ -72,7 +72,7 @@ pub fn assert_same(found: &BTreeMap<Vec<u8>, Vec<Vec<u8>>>, expected: &BTreeMap<
 #[test]
 #[ignore = "skipped: needs a broker, run `make test`"]
 fn twenty_kills_change_nothing() {
-    let rules = Path::new(env!("CARGO_MANIFEST_DIR")).join("rules");
+    let rules = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/rules");
     let app = App::new("crash", &rules);
     // Instants from a fixed seed; what the scheduler makes of them differs from run to run, the outcome must not.
     let mut seed = 42_u64;

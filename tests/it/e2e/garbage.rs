@@ -39,7 +39,7 @@ fn garbage(number: usize) -> Vec<u8> {
 #[test]
 #[ignore = "skipped: needs a broker, run `make test`"]
 fn garbage_becomes_dead_letters_and_good_records_go_on() {
-    let rules = Path::new(env!("CARGO_MANIFEST_DIR")).join("rules");
+    let rules = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/rules");
     let app = App::new("garbage", &rules);
     let topic = app.topic("error-log");
     let start = now_ms() - 1_000_000;

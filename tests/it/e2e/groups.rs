@@ -8,7 +8,7 @@ use super::crash::{assert_same, by_entity, load, undisturbed};
 #[test]
 #[ignore = "skipped: needs a broker, run `make test`"]
 fn processes_come_and_go_and_the_alerts_stay_the_same() {
-    let rules = Path::new(env!("CARGO_MANIFEST_DIR")).join("rules");
+    let rules = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/rules");
     let app = App::new("groups", &rules);
     app.write_config("second.yaml", "intake, detect", "b", "state-b", "");
     let first = app.run("forewarn.yaml");

@@ -44,7 +44,7 @@ fn copy_journal(from: &App, to: &App, mut times: impl FnMut(i32, i64, &[u8]) -> 
 
 /// An application whose journal is full and whose own detect is done.
 fn journaled(name: &str) -> App {
-    let rules = Path::new(env!("CARGO_MANIFEST_DIR")).join("rules");
+    let rules = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/rules");
     let app = App::new(name, &rules);
     let running = app.run("forewarn.yaml");
     for stretch in 0..3 {

@@ -9,7 +9,7 @@ use super::crash::{assert_same, by_entity, load, undisturbed};
 use super::state::assert_agrees;
 
 fn app(name: &str) -> App {
-    App::new(name, &Path::new(env!("CARGO_MANIFEST_DIR")).join("rules"))
+    App::new(name, &Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/rules"))
 }
 
 fn catch_up(app: &App) {

@@ -70,7 +70,7 @@ fn held(log: &str, words: &str) -> Vec<i64> {
 #[test]
 #[ignore = "skipped: needs a broker, run `make test`"]
 fn who_is_held_back_goes_on_where_it_was() {
-    let app = App::new("skew", &Path::new(env!("CARGO_MANIFEST_DIR")).join("rules"));
+    let app = App::new("skew", &Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/rules"));
     let topic = app.topic("usage");
     fill(&app, &topic);
     // Some 500 records a second and partition, so that the worker looks at the skew several times on the way.
