@@ -239,7 +239,7 @@ fn place_of(account: &str) -> u16 {
 }
 
 /// CPU time of this thread, seconds.
-fn thread_seconds() -> Result<f64> {
+pub fn thread_seconds() -> Result<f64> {
     let text = std::fs::read_to_string("/proc/thread-self/schedstat")?;
     let nanoseconds: u64 = text.split(' ').next().context("no scheduler statistics")?.parse()?;
     #[expect(clippy::cast_precision_loss, reason = "below 2^53")]

@@ -5,7 +5,8 @@
 //! time from record to committed alert at half the load that both at once could take.
 //! All run as the real program, `forewarn run`.
 //!
-//! Before that, in memory: intake's own work, and detect alone. Without a broker this is all that is measured.
+//! Before that, in memory: intake's own work, detect alone, and the engine with both rule packs over a simulated company
+//! (`FOREWARN_BENCH_COMPANY` accounts, `FOREWARN_BENCH_DAYS` days). Without a broker this is all that is measured.
 //!
 //! `FOREWARN_BENCH_BROKERS` names the broker; `FOREWARN_BENCH_EVENTS` and `FOREWARN_BENCH_ACCOUNTS` make it smaller. With
 //! `FOREWARN_BENCH_RATE`, events a second, nothing but the latency at that rate is measured.
@@ -18,6 +19,7 @@
 
 mod alone;
 mod engine;
+mod packs;
 mod process;
 mod stages;
 mod workload;
@@ -67,6 +69,9 @@ fn main() -> Result<()> {
     for spread in Spread::ALL {
         println!("{}", engine::run(spread, events, accounts)?);
     }
+    println!("\nBoth rule packs over the simulated company, in memory:\n");
+    let (company, days) = (setting("FOREWARN_BENCH_COMPANY", 1000)?, setting("FOREWARN_BENCH_DAYS", 100)?);
+    println!("{}", packs::run(usize::try_from(company)?, u32::try_from(days)?)?);
     let Ok(brokers) = std::env::var("FOREWARN_BENCH_BROKERS") else {
         println!("\nw1: no more without FOREWARN_BENCH_BROKERS (use `make bench`)");
         return Ok(());

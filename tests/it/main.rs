@@ -15,6 +15,8 @@ mod config;
 mod decoders;
 mod detectors;
 mod e2e;
+mod explained;
+mod flat;
 mod laws;
 mod monitoring;
 mod oracle;

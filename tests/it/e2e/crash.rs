@@ -49,7 +49,7 @@ pub fn load(app: &App, stretch: i64) {
 pub fn undisturbed(app: &App) -> BTreeMap<Vec<u8>, Vec<Vec<u8>>> {
     app.delete_group(&format!("{}-detect", app.id));
     app.write_config("again.yaml", "detect", "again", "state-again", "-again");
-    for topic in ["again-alerts", "again-state", "again-decisions"] {
+    for topic in ["again-alerts", "again-state", "again-decisions", "again-health"] {
         app.create_topic(&app.topic(topic), 4);
     }
     let running = app.run("again.yaml");
