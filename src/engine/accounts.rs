@@ -49,6 +49,8 @@ impl Engine {
                     let moved = known.and_then(|known| zone(&known.fields)) != zone(&new.fields);
                     let known = known.is_some();
                     let before = row.profile.replace(Arc::new(new));
+                    let now = row.profile.clone();
+                    self.claim_aliases(account, (before.as_deref(), now.as_deref()), turn);
                     self.index_lists(account, before.as_deref(), turn)?;
                     self.judge_references(account, known, turn)?;
                     self.after_profile(account, moved, turn)?;
@@ -63,13 +65,17 @@ impl Engine {
                 let mut new = Profile::of(event);
                 new.version = event.time.0;
                 if row.profile.as_ref().is_none_or(|known| known.version <= new.version) {
-                    row.profile = Some(Arc::new(new));
+                    let is_first = row.profile.replace(Arc::new(new)).is_none();
+                    if is_first {
+                        self.claim_user(user, account, true, turn);
+                    }
                 }
             }
             "account.erased" => self.erase_account(account, turn)?,
             "user.erased" => {
                 if let Some(user) = event.user.as_deref() {
                     let key = KeyParts { kind: "user", account: Some(account), part: user }.encode();
+                    self.claim_user(user, account, false, turn);
                     self.erase_row(&key, turn)?;
                 }
             }
@@ -155,11 +161,18 @@ impl Engine {
     pub(super) fn erase_account(&mut self, account: &str, turn: &mut Turn<'_>) -> Result<(), StepError> {
         self.forget_lists(account, turn)?;
         // What an alert held back must not open when that one is withdrawn.
+        let mut profile = None;
         if let Some(own) = self.rows.get_mut(&account_key(account), turn.store)? {
             own.dealings = None;
+            profile = own.profile.clone();
         }
+        self.claim_aliases(account, (profile.as_deref(), None), turn);
         for kind in self.kinds_of_rows() {
             for key in self.listed(&kind, account, turn)? {
+                if &*kind == "user" {
+                    let user = KeyParts::decode(&key)?.part.to_owned();
+                    self.claim_user(&user, account, false, turn);
+                }
                 self.erase_row(&key, turn)?;
             }
             self.rows.remove(&list_key(&kind, account), turn.store)?;

@@ -182,20 +182,24 @@ impl Engine {
         }
     }
 
-    /// Takes an event without account: it contributes like any other, and the row of its own entity sees it itself.
+    /// Takes an event without account: it goes on to that of its alias, or contributes like any other, and the row of its own
+    /// entity sees it itself. `None`: it ends elsewhere.
     pub(super) fn take_unowned(
         &mut self,
         event: &Event<'_>,
         source: u16,
         turn: &mut Turn<'_>,
-    ) -> Result<Outcome, StepError> {
-        let own = entity(event).filter(|_| event.alias.is_none() && self.plan.is_across);
-        let Some((field, id)) = own else { return Ok(Outcome::Unattributed) };
+    ) -> Result<Option<Outcome>, StepError> {
+        if let Some(alias) = event.alias.as_deref() {
+            return self.take_aliased((event, alias), source, turn);
+        }
+        let own = entity(event).filter(|_| self.plan.is_across);
+        let Some((field, id)) = own else { return Ok(Some(Outcome::Unattributed)) };
         let id = id.to_owned();
         let parts = KeyParts { kind: entity_kind(field), account: None, part: &id };
         let key = parts.encode();
         if event.id != 0 && !self.rows.get_or_insert(&key, turn.store)?.note_id(event.kind, event.id) {
-            return Ok(Outcome::Duplicate);
+            return Ok(Some(Outcome::Duplicate));
         }
         let seen = Seen { event, ticket: None, facts: None, profile: None, user: None, held: &[] };
         let plan = Arc::clone(&self.plan);
@@ -213,7 +217,7 @@ impl Engine {
             .map(|own| own.touch)
             .collect();
         if touches.is_empty() {
-            return Ok(Outcome::Applied);
+            return Ok(Some(Outcome::Applied));
         }
         let proof = self.proof(event, source);
         let mut applied = false;
@@ -222,7 +226,7 @@ impl Engine {
             applied = reception.applied;
             reception.rules
         })?;
-        Ok(if applied { Outcome::Applied } else { Outcome::Late })
+        Ok(Some(if applied { Outcome::Applied } else { Outcome::Late }))
     }
 
     /// In a replay: applies what was collected, as if it had been sent and come at once.
@@ -232,7 +236,7 @@ impl Engine {
         }
         // What is told may make somebody tell something.
         while !self.task.forwards.pending.is_empty() {
-            let Taken { rollups, broadcasts, answers } = self.task.forwards.pending.take();
+            let Taken { rollups, broadcasts, answers, claims, passed } = self.task.forwards.pending.take();
             for rollup in rollups {
                 self.take_rollup(&rollup, turn)?;
             }
@@ -241,6 +245,12 @@ impl Engine {
             }
             for answer in answers {
                 self.take_answer(&answer, turn)?;
+            }
+            for claim in claims {
+                self.take_claim(&claim, turn)?;
+            }
+            for passed in passed {
+                self.take_passed(&passed, turn)?;
             }
         }
         Ok(())

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::event::{KINDS, Value};
+use crate::event::{Event, KINDS, Timestamp, Value};
 
 use super::alert::{Alert, Decision};
 use super::helpdesk::TicketTally;
@@ -115,6 +115,10 @@ pub struct Tally {
     pub rollups: u64,
     /// What was told to every task.
     pub broadcasts: u64,
+    /// Events sent on to the account that their alias stands for.
+    pub passed: u64,
+    /// Events that were counted as unattributed and have found their account after all.
+    pub recovered: u64,
     /// Frames sent to journal partitions.
     pub task_frames: u64,
     /// Their bytes.
@@ -151,12 +155,23 @@ pub struct RuleTally {
 }
 
 impl Tally {
+    /// Counts how an event ended; `None`: it goes on, and ends elsewhere.
+    pub fn end(&mut self, event: &Event<'_>, outcome: Option<Outcome>, watermarks: &[Timestamp; KINDS]) {
+        let kind = event.kind as usize;
+        let Some(outcome) = outcome else { return };
+        self.events[kind][outcome as usize] += 1;
+        if outcome == Outcome::Applied && event.time < watermarks[kind] {
+            self.behind[kind] += 1;
+        }
+    }
+
     /// Back to zero, keeping the memory.
     pub fn clear(&mut self) {
         self.events = Default::default();
         self.behind = Default::default();
         self.journal_duplicates = 0;
         (self.rollups, self.broadcasts) = (0, 0);
+        (self.passed, self.recovered) = (0, 0);
         (self.task_frames, self.task_bytes) = (0, 0);
         self.evicted.clear();
         self.tickets.clear();

@@ -7,9 +7,10 @@
 use std::collections::BTreeMap;
 
 use crate::event::bytes::{FormatError, Reader, put_signed, put_varint};
-use crate::event::routing::{entity_key, partition_of};
+use crate::event::routing::{alias_key, entity_key, partition_of};
 use crate::event::{KINDS, Kind, SourcePartition, Timestamp, Value};
 use crate::journal::broadcast::{Answer, Broadcast};
+use crate::journal::identity::{Claim, Passed};
 use crate::journal::items::{
     Attachment, Contribution, Item, Member, Rollup, Share, Witness, encode_items, put_watermarks, watermarks,
 };
@@ -68,6 +69,10 @@ pub struct Pending {
     broadcasts: Vec<Broadcast>,
     /// What rows across accounts have asked.
     answers: Vec<Answer>,
+    /// Which aliases stand for accounts of this task, or no longer.
+    claims: Vec<Claim>,
+    /// Events that go on to their accounts.
+    passed: Vec<Passed>,
 }
 
 /// What waits, taken out.
@@ -79,6 +84,10 @@ pub struct Taken {
     pub broadcasts: Vec<Broadcast>,
     /// For the rows that have asked.
     pub answers: Vec<Answer>,
+    /// For the rows of aliases.
+    pub claims: Vec<Claim>,
+    /// For their accounts.
+    pub passed: Vec<Passed>,
 }
 
 /// A roll-up under construction, with the places of its parts.
@@ -244,7 +253,23 @@ impl Pending {
     /// Whether nothing waits.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.rows.is_empty() && self.broadcasts.is_empty() && self.answers.is_empty()
+        self.rows.is_empty()
+            && self.broadcasts.is_empty()
+            && self.answers.is_empty()
+            && self.claims.is_empty()
+            && self.passed.is_empty()
+    }
+
+    /// Tells the row of an alias whose it is.
+    pub fn claim(&mut self, claim: Claim) {
+        self.bytes += BROADCAST_BYTES;
+        self.claims.push(claim);
+    }
+
+    /// Sends an event on to its account.
+    pub fn pass(&mut self, passed: Passed) {
+        self.bytes += passed.len_bytes();
+        self.passed.push(passed);
     }
 
     /// Tells every task something.
@@ -278,6 +303,8 @@ impl Pending {
             rollups: std::mem::take(&mut self.rows).into_values().map(|own| own.rollup).collect(),
             broadcasts: std::mem::take(&mut self.broadcasts),
             answers: std::mem::take(&mut self.answers),
+            claims: std::mem::take(&mut self.claims),
+            passed: std::mem::take(&mut self.passed),
         }
     }
 }
@@ -365,6 +392,28 @@ impl Forwards {
         Ok(())
     }
 
+    /// Appends what is under way about who is who, which older builds did not tell.
+    pub fn encode_identity(&self, out: &mut Vec<u8>) {
+        put_varint(out, self.pending.claims.len() as u64);
+        self.pending.claims.iter().for_each(|own| own.encode(out));
+        put_varint(out, self.pending.passed.len() as u64);
+        self.pending.passed.iter().for_each(|own| own.encode(out));
+    }
+
+    /// Reads what [`Forwards::encode_identity`] wrote.
+    ///
+    /// # Errors
+    /// If the bytes are malformed.
+    pub fn decode_identity(&mut self, reader: &mut Reader<'_>) -> Result<(), FormatError> {
+        for _ in 0..reader.count()? {
+            self.pending.claim(Claim::decode(reader)?);
+        }
+        for _ in 0..reader.count()? {
+            self.pending.pass(Passed::decode(reader)?);
+        }
+        Ok(())
+    }
+
     /// Reads what [`Forwards::encode`] wrote.
     ///
     /// # Errors
@@ -399,7 +448,10 @@ impl Settings {
 
     /// Where an entity across accounts lives.
     fn partition_across(&self, kind: &str, part: &str) -> u16 {
-        let key = entity_key(kind, if part.is_empty() { kind } else { part });
+        self.partition_of(&entity_key(kind, if part.is_empty() { kind } else { part }))
+    }
+
+    fn partition_of(&self, key: &str) -> u16 {
         u16::try_from(partition_of(key.as_bytes(), u32::from(self.partitions))).unwrap_or(0)
     }
 }
@@ -463,18 +515,24 @@ impl Engine {
         let watermarks = self.task.watermarks();
         let (settings, forwards) = (&self.settings, &mut self.task.forwards);
         let mut items: Vec<Vec<Item>> = vec![Vec::new(); forwards.sent.len()];
-        let Taken { rollups, broadcasts, answers } = forwards.pending.take();
+        let Taken { rollups, broadcasts, answers, claims, passed } = forwards.pending.take();
         effects.tally.rollups += rollups.len() as u64;
         effects.tally.broadcasts += broadcasts.len() as u64;
-        let mut send = |(kind, part): (&str, &str), item: Item| {
-            let partition = settings.partition_across(kind, part);
+        effects.tally.passed += passed.len() as u64;
+        let mut send = |partition: u16, item: Item| {
             items.get_mut(usize::from(partition)).into_iter().for_each(|own| own.push(item.clone()));
         };
         for rollup in rollups {
-            send((&rollup.kind.clone(), &rollup.part.clone()), Item::Rollup(rollup));
+            send(settings.partition_across(&rollup.kind, &rollup.part), Item::Rollup(rollup));
         }
         for answer in answers {
-            send((&answer.kind.clone(), &answer.part.clone()), Item::Answer(answer));
+            send(settings.partition_across(&answer.kind, &answer.part), Item::Answer(answer));
+        }
+        for claim in claims {
+            send(settings.partition_of(&alias_key(&claim.alias)), Item::Claim(claim));
+        }
+        for passed in passed {
+            send(settings.partition_of(&passed.account), Item::Passed(passed));
         }
         forwards.pending.second = second;
         for (partition, (mut items, sent)) in (0_u16..).zip(items.into_iter().zip(&mut forwards.sent)) {

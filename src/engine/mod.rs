@@ -29,6 +29,7 @@ mod groups;
 mod health;
 pub mod helpdesk;
 mod hours;
+pub mod identity;
 mod incidents;
 mod ingest;
 mod issues;
@@ -265,6 +266,12 @@ impl Engine {
     fn follow(&mut self, plan: Plan) {
         self.task.health_kinds = plan.health_kinds;
         self.plan = Arc::new(plan);
+    }
+
+    /// Events that wait until the account of their alias is known.
+    #[must_use]
+    pub const fn waiting(&self) -> u64 {
+        self.task.waiting
     }
 
     /// The next journal offset to read.

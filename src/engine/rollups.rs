@@ -50,7 +50,10 @@ impl Engine {
                 Item::Rollup(rollup) if !skipped => self.take_rollup(&rollup, turn)?,
                 Item::Broadcast(told) if !skipped => self.take_broadcast(&told, turn)?,
                 Item::Answer(answer) if !skipped => self.take_answer(&answer, turn)?,
-                Item::Rollup(_) | Item::Broadcast(_) | Item::Answer(_) => {}
+                Item::Claim(claim) if !skipped => self.take_claim(&claim, turn)?,
+                Item::Passed(passed) if !skipped => self.take_passed(&passed, turn)?,
+                Item::Rollup(_) | Item::Broadcast(_) | Item::Answer(_) | Item::Claim(_) | Item::Passed(_) => {
+                }
                 Item::TaskTime(told) => self.task.forwards.hear(coverage.source.partition, &told),
             }
         }

@@ -236,16 +236,14 @@ impl Engine {
                 if last.replace((*source, event.position.offset)) != Some((*source, event.position.offset)) {
                     self.apply_collected(turn)?;
                 }
-                let outcome = if skipped {
-                    Outcome::DeadLetter
-                } else {
-                    self.take_event(event, (*source, number), &mut labels, turn)?
+                let outcome = match event.account.as_deref() {
+                    _ if skipped => Some(Outcome::DeadLetter),
+                    Some(account) => {
+                        Some(self.take_event((event, account), (*source, number), &mut labels, turn)?)
+                    }
+                    None => self.take_unowned(event, *source, turn)?,
                 };
-                let kind = event.kind as usize;
-                turn.effects.tally.events[kind][outcome as usize] += 1;
-                if outcome == Outcome::Applied && event.time < watermarks[kind] {
-                    turn.effects.tally.behind[kind] += 1;
-                }
+                turn.effects.tally.end(event, outcome, &watermarks);
             }
             if count < BATCH {
                 return self.apply_collected(turn);
@@ -288,12 +286,11 @@ impl Engine {
 
     fn take_event<'e>(
         &mut self,
-        event: &Event<'e>,
+        (event, account): (&Event<'e>, &str),
         (source, number): (u16, usize),
         labels: &mut Labels<'e>,
         turn: &mut Turn<'_>,
     ) -> Result<Outcome, StepError> {
-        let Some(account) = event.account.as_deref() else { return self.take_unowned(event, source, turn) };
         let body = self.rows.body_mut(self.wanted.place(number));
         if event.id != 0 && !body.note_id(event.kind, event.id) {
             return Ok(Outcome::Duplicate);
@@ -371,7 +368,7 @@ impl Engine {
     }
 
     /// Takes an event whose id is noted through everything that it may touch.
-    fn take_long(
+    pub(super) fn take_long(
         &mut self,
         event: &Event<'_>,
         source: u16,

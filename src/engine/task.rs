@@ -21,8 +21,9 @@ use super::store::RowKey;
 use super::volume::{TOLD_MS, Volume};
 
 /// Version of these bytes. Those of version 1 end before the openings, those of version 2 before peaks, tenants and
-/// forwards, those of version 3 before the volumes, those of version 4 before the incidents.
-const FORMAT: u8 = 5;
+/// forwards, those of version 3 before the volumes, those of version 4 before the incidents, those of version 5 before what
+/// is under way about who is who.
+const FORMAT: u8 = 6;
 /// Kinds that older builds knew, too; those of others stand at the end.
 const SOURCES: usize = Kind::SOURCES.len();
 /// Most labels of evidence that are told apart; later ones are left out.
@@ -164,6 +165,8 @@ pub struct Task {
     pub forwards: Forwards,
     /// Open alerts across accounts.
     pub incidents: Incidents,
+    /// Events that wait until the account of their alias is known.
+    pub waiting: u64,
     /// The kinds that health is made of, as bits: what the active rules say, not part of the state.
     pub health_kinds: u8,
     /// Labels of evidence: rows point into this list.
@@ -407,6 +410,8 @@ impl Task {
         self.forwards.encode_broadcasts(&mut out);
         self.timed.plain()[SOURCES..].iter().for_each(|time| put_signed(&mut out, time.0));
         self.volumes[SOURCES..].iter().for_each(|volume| volume.encode(&mut out));
+        self.forwards.encode_identity(&mut out);
+        put_varint(&mut out, self.waiting);
         out
     }
 
@@ -462,29 +467,39 @@ impl Task {
             }
             task.forwards = Forwards::decode(&mut reader)?;
         }
+        task.decode_newer(&mut reader, version)?;
+        Ok(task)
+    }
+
+    /// Reads what versions after 3 have added.
+    fn decode_newer(&mut self, reader: &mut Reader<'_>, version: u8) -> Result<(), FormatError> {
         if version > 3 {
-            for heard in task.sources.iter_mut().flat_map(|source| &mut source.heard) {
+            for heard in self.sources.iter_mut().flat_map(|source| &mut source.heard) {
                 *heard = reader.time()?;
             }
-            for volume in &mut task.volumes[..SOURCES] {
-                *volume = Volume::decode(&mut reader)?;
+            for volume in &mut self.volumes[..SOURCES] {
+                *volume = Volume::decode(reader)?;
             }
-            task.timed.decode_believed(&mut reader)?;
-            task.forwards.timed.decode_believed(&mut reader)?;
+            self.timed.decode_believed(reader)?;
+            self.forwards.timed.decode_believed(reader)?;
         }
         if version > 4 {
-            task.incidents = Incidents::decode(&mut reader)?;
-            task.forwards.decode_broadcasts(&mut reader)?;
-            let mut plain = task.timed.plain();
+            self.incidents = Incidents::decode(reader)?;
+            self.forwards.decode_broadcasts(reader)?;
+            let mut plain = self.timed.plain();
             for time in &mut plain[SOURCES..] {
                 *time = reader.time()?;
             }
-            task.timed.set_plain(plain);
-            for volume in &mut task.volumes[SOURCES..] {
-                *volume = Volume::decode(&mut reader)?;
+            self.timed.set_plain(plain);
+            for volume in &mut self.volumes[SOURCES..] {
+                *volume = Volume::decode(reader)?;
             }
         }
-        Ok(task)
+        if version > 5 {
+            self.forwards.decode_identity(reader)?;
+            self.waiting = reader.varint()?;
+        }
+        Ok(())
     }
 }
 
@@ -541,16 +556,19 @@ mod tests {
         let (mut forwards, mut volumes) = (Vec::new(), Vec::new());
         task.forwards.encode(&mut forwards);
         task.volumes[..super::SOURCES].iter().for_each(|volume| volume.encode(&mut volumes));
-        // What version 5 added: alerts across accounts and what waits, none of them, and a kind that has no source.
+        // What version 6 added: nothing is under way, nothing waits. What version 5 added: alerts across accounts and what
+        // waits, none of them, and a kind that has no source.
         let mut newer = vec![0; 4];
         put_signed(&mut newer, Timestamp::MIN.0);
         Volume::default().encode(&mut newer);
         // Of one source when it was heard of, and no believed watermark.
         task.sources[0].heard.iter().for_each(|heard| put_signed(&mut volumes, heard.0));
-        let ends = whole.len() - newer.len() - volumes.len() - 2 - forwards.len();
+        let ends = whole.len() - 3 - newer.len() - volumes.len() - 2 - forwards.len();
         assert_eq!(whole[ends - 6..ends], [0, 0, 0, 0, 1, 0], "openings, peaks, tenants");
         let mut older = whole.clone();
-        for (version, more) in [(4, newer.len()), (3, volumes.len() + 2), (2, forwards.len() + 4), (1, 2)] {
+        let newest = [(5, 3), (4, newer.len())];
+        let older_ones = [(3, volumes.len() + 2), (2, forwards.len() + 4), (1, 2)];
+        for (version, more) in newest.into_iter().chain(older_ones) {
             older.truncate(older.len() - more);
             older[0] = version;
             let mut expected = task.clone();

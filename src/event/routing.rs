@@ -39,6 +39,12 @@ pub fn entity_key(kind: &str, id: &str) -> String {
     format!("{kind}:{id}")
 }
 
+/// The key of what has an alias but no account yet.
+#[must_use]
+pub fn alias_key(alias: &str) -> String {
+    format!("alias:{alias}")
+}
+
 /// The partition of a key among `count`, as Java's default partitioner chooses it.
 #[must_use]
 pub fn partition_of(key: &[u8], count: u32) -> u32 {

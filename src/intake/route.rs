@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::event::routing::{entity, entity_key, entity_kind};
+use crate::event::routing::{alias_key, entity, entity_key, entity_kind};
 use crate::event::{Event, Field, Kind};
 
 use super::require::value;
@@ -29,7 +29,7 @@ pub fn route<'e>(event: &'e Event<'_>) -> Option<Route<'e>> {
     }
     match (&event.account, &event.alias) {
         (Some(account), _) => Some(Route::Key(Cow::Borrowed(account))),
-        (None, Some(alias)) => Some(Route::Key(Cow::Owned(format!("alias:{alias}")))),
+        (None, Some(alias)) => Some(Route::Key(Cow::Owned(alias_key(alias)))),
         (None, None) => None,
     }
 }

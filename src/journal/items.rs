@@ -10,6 +10,7 @@
 //! witness   topic partition ±offset ±time label weight
 //! attached  u32 ±time value
 //! broadcast 9, answer 11: then [`super::broadcast`]
+//! claim 12, passed 13: then [`super::identity`]
 //! task_time 10 kinds ±watermark…                                  kinds: bits; the others have none yet
 //! ```
 
@@ -18,6 +19,7 @@ use crate::event::{KINDS, SourcePartition, Timestamp, Value};
 
 use super::broadcast::{Answer, Broadcast};
 use super::frame::{RECORD, flag, put_sources};
+use super::identity::{Claim, Passed};
 use super::system::{put_source, source};
 use super::{Coverage, head};
 
@@ -27,6 +29,8 @@ const ROLLUP: u8 = 8;
 const BROADCAST: u8 = 9;
 const TASK_TIME: u8 = 10;
 const ANSWER: u8 = 11;
+const CLAIM: u8 = 12;
+const PASSED: u8 = 13;
 
 const HAS_TIER: u8 = 1;
 const HAS_ARR: u8 = 2;
@@ -40,6 +44,10 @@ pub enum Item {
     Broadcast(Broadcast),
     /// Whom an alert across accounts would touch.
     Answer(Answer),
+    /// Which account an alias stands for.
+    Claim(Claim),
+    /// An event that goes on to its account.
+    Passed(Passed),
     /// The task's watermark of each kind; [`Timestamp::MIN`] while it has none.
     TaskTime([Timestamp; KINDS]),
 }
@@ -285,6 +293,14 @@ pub fn encode_items(items: &[Item], coverage: &Coverage, out: &mut Vec<u8>) {
                 out.push(ANSWER);
                 answer.encode(out);
             }
+            Item::Claim(claim) => {
+                out.push(CLAIM);
+                claim.encode(out);
+            }
+            Item::Passed(passed) => {
+                out.push(PASSED);
+                passed.encode(out);
+            }
             Item::TaskTime(watermarks) => {
                 out.push(TASK_TIME);
                 put_watermarks(out, watermarks);
@@ -324,6 +340,8 @@ pub(super) fn parse(mut reader: Reader<'_>, count: u64) -> Result<Vec<Item>, For
             ROLLUP => Item::Rollup(Rollup::decode(&mut reader)?),
             BROADCAST => Item::Broadcast(Broadcast::decode(&mut reader)?),
             ANSWER => Item::Answer(Answer::decode(&mut reader)?),
+            CLAIM => Item::Claim(Claim::decode(&mut reader)?),
+            PASSED => Item::Passed(Passed::decode(&mut reader)?),
             TASK_TIME => Item::TaskTime(watermarks(&mut reader)?),
             _ => return Err(FormatError::Malformed("item kind")),
         });

@@ -6,6 +6,7 @@ pub mod broadcast;
 mod build;
 pub mod coverage;
 mod frame;
+pub mod identity;
 pub mod items;
 mod system;
 

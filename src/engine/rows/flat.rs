@@ -140,7 +140,8 @@ impl Flat {
     #[must_use]
     pub fn of(row: &Row) -> Option<Self> {
         let firing = &row.firing;
-        let rest = row.ticket.is_none() && row.parts.is_empty() && row.dealings.is_none();
+        let rest =
+            row.ticket.is_none() && row.parts.is_empty() && row.dealings.is_none() && row.alias.is_none();
         if !rest || !firing.alerts.is_empty() || !firing.attached.is_empty() {
             return None;
         }

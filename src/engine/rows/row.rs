@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::engine::dealings::Dealings;
 use crate::engine::feelings::Feelings;
 use crate::engine::firing::Firing;
+use crate::engine::identity::AliasState;
 use crate::engine::issues::Issues;
 use crate::engine::profile::Profile;
 use crate::engine::series::SeriesState;
@@ -34,6 +35,7 @@ const HAS_PARTS: u16 = 1 << 7;
 const HAS_DEALINGS: u16 = 1 << 8;
 const HAS_ISSUES: u16 = 1 << 9;
 const HAS_FEELINGS: u16 = 1 << 10;
+const HAS_ALIAS: u16 = 1 << 11;
 
 /// An entity's state: the sum of what the active rules need, and what is known of the entity itself.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -54,6 +56,8 @@ pub struct Row {
     pub ticket: Option<Box<Ticket>>,
     /// What the account's rows must know of each other, in the account's own row.
     pub dealings: Option<Arc<Dealings>>,
+    /// Whose the alias is, in an alias's row.
+    pub alias: Option<Box<AliasState>>,
     /// The parts of an account's rows of one kind, in the row that lists them.
     pub parts: Vec<Box<str>>,
 }
@@ -203,6 +207,7 @@ impl Row {
             dealings: self.dealings.as_ref().is_some_and(|own| own.has_ties()),
             issues: issues.is_some(),
             feelings: feelings.is_some(),
+            alias: self.alias.is_some(),
         };
         put_head(out, &parts, self.series.len());
         for (key, state) in &self.series {
@@ -230,6 +235,9 @@ impl Row {
         }
         if let Some(feelings) = feelings {
             feelings.encode(out);
+        }
+        if let Some(alias) = &self.alias {
+            alias.encode(out);
         }
         if !self.parts.is_empty() {
             put_varint(out, self.parts.len() as u64);
@@ -284,6 +292,9 @@ impl Row {
             let feelings = Feelings::decode(&mut reader)?;
             Arc::make_mut(row.dealings.get_or_insert_default()).feelings = feelings;
         }
+        if has(HAS_ALIAS) {
+            row.alias = Some(Box::new(AliasState::decode(&mut reader)?));
+        }
         if has(HAS_PARTS) {
             for _ in 0..reader.count()? {
                 row.parts.push(reader.text()?.into());
@@ -305,7 +316,8 @@ impl Row {
         let parts: usize = self.parts.iter().map(|part| size_of::<Box<str>>() + part.len()).sum();
         let series = self.series.capacity() * size_of::<(u32, SeriesState)>();
         let dealings = self.dealings.as_ref().map_or(0, |dealings| dealings.heap_bytes());
-        states + series + ids + profile + ticket + dealings + parts + self.firing.heap_bytes()
+        let alias = self.alias.as_ref().map_or(0, |alias| alias.heap_bytes());
+        states + series + ids + profile + ticket + dealings + alias + parts + self.firing.heap_bytes()
     }
 }
 
@@ -322,6 +334,7 @@ pub(super) struct Parts {
     pub dealings: bool,
     pub issues: bool,
     pub feelings: bool,
+    pub alias: bool,
 }
 
 /// Appends version, which parts follow, and how many series.
@@ -338,7 +351,8 @@ pub(super) fn put_head(out: &mut Vec<u8>, parts: &Parts, series: usize) {
         | flag(parts.listed, HAS_PARTS)
         | flag(parts.dealings, HAS_DEALINGS)
         | flag(parts.issues, HAS_ISSUES)
-        | flag(parts.feelings, HAS_FEELINGS);
+        | flag(parts.feelings, HAS_FEELINGS)
+        | flag(parts.alias, HAS_ALIAS);
     put_varint(out, u64::from(flags));
     put_varint(out, series as u64);
 }

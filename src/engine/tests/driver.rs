@@ -133,6 +133,7 @@ impl World {
             own.no += more.no;
         }
         self.tally.journal_duplicates += effects.tally.journal_duplicates;
+        self.tally.recovered += effects.tally.recovered;
         self.tally.rules.resize_with(effects.tally.rules.len(), Default::default);
         for (own, new) in self.tally.rules.iter_mut().zip(&effects.tally.rules) {
             own.evaluations += new.evaluations;

@@ -4,6 +4,7 @@ mod census;
 mod driver;
 mod feelings;
 mod health;
+mod identity;
 mod policies;
 mod quick;
 mod reported;

@@ -14,7 +14,7 @@ use crate::engine::series::{Floor, Sample, SeriesState, Span};
 use crate::engine::store::Store;
 use crate::engine::{Activation, Engine, JournalRecord, Settings, StepError};
 use crate::event::record::to_json;
-use crate::event::routing::partition_of;
+use crate::event::routing::{alias_key, partition_of};
 use crate::event::{Event, Field, KINDS, Kind, SourcePartition, Timestamp, Value};
 use crate::journal::items::{Contribution, Item, Member, Rollup, Share};
 use crate::journal::{Coverage, Entry, Frame, FrameBuilder, System, encode_system};
@@ -22,6 +22,7 @@ use crate::rules::program::{Series, Window};
 use crate::runtime::memory_store::MemoryStore;
 
 const PARTITIONS: u16 = 3;
+const ACCOUNTS: u8 = 9;
 const LATENESS_MS: i64 = 600_000;
 const MINUTE_MS: i64 = 60_000;
 /// The beginning of a minute.
@@ -77,7 +78,7 @@ enum Act {
 
 fn acts() -> impl Strategy<Value = Vec<Act>> {
     let late = prop_oneof![3 => Just(0_i64), 1 => 0..LATENESS_MS];
-    let event = (late, 0_u8..9, prop::bool::weighted(0.4), 0_u8..2, 0_u8..2).prop_map(
+    let event = (late, 0..ACCOUNTS, prop::bool::weighted(0.4), 0_u8..2, 0_u8..2).prop_map(
         |(late, account, failed, integration, service)| {
             Act::Event(late, account, failed, integration, service)
         },
@@ -186,11 +187,40 @@ impl World {
         }
         let body = vec![("r.yaml".into(), RULES.into())];
         world.system(&System::Rules { generation: 1, rule_set: "r".into(), body, seed: false });
+        world.profiles();
+        // Whose the aliases are is known before the first event.
+        for _ in 0..3 {
+            world.now += 1000;
+            world.tick();
+            while (0..PARTITIONS).any(|task| world.read(task, usize::MAX)) {}
+        }
         world
     }
 
     fn append(&mut self, partition: u16, bytes: Vec<u8>) {
         self.journals[usize::from(partition)].push((Timestamp(self.now), bytes));
+    }
+
+    /// Profiles of all accounts, which say by which alias they are known elsewhere.
+    fn profiles(&mut self) {
+        for partition in 0..PARTITIONS {
+            let (mut builder, mut bytes) = (FrameBuilder::new(), Vec::new());
+            for number in 0..ACCOUNTS {
+                let mut event = Event::new(Kind::Account, "account.updated", Timestamp(START));
+                let account = format!("account-{number}");
+                if partition_of(account.as_bytes(), u32::from(PARTITIONS)) == u32::from(partition) {
+                    let id = Value::text(number.to_string());
+                    event.account = Some(account.into());
+                    event.position.offset = i64::from(number);
+                    event.set(Field::ExternalIds, Value::Map(vec![("x".into(), id)]));
+                    builder.push(&event, 0);
+                }
+            }
+            let (from, to, end) = (0, i64::from(ACCOUNTS) - 1, i64::from(ACCOUNTS));
+            let (source, watermark) = (source(Kind::Account), Timestamp(START - LATENESS_MS));
+            builder.finish(0, &[Coverage { source, from, to, end, watermark, caught_up: true }], &mut bytes);
+            self.append(partition, bytes);
+        }
     }
 
     fn system(&mut self, system: &System) {
@@ -218,9 +248,13 @@ impl World {
         self.events.push((time, account, failed, integration, service));
         let name = if failed { "connection.failed" } else { "connection.made" };
         let mut event = Event::new(Kind::ErrorLog, name, Timestamp(time));
+        // Every third account is known by its alias only, where what comes late is not too late for what is usual.
+        let alias = (account % 3 == 0 && !failed).then(|| format!("x:{account}"));
         let account = format!("account-{account}");
-        let own = partition_of(account.as_bytes(), u32::from(PARTITIONS));
-        event.account = Some(account.into());
+        let key = alias.as_ref().map_or_else(|| account.clone(), |alias| alias_key(alias));
+        let own = partition_of(key.as_bytes(), u32::from(PARTITIONS));
+        event.account = alias.is_none().then(|| account.into());
+        event.alias = alias.map(Into::into);
         event.id = offset.unsigned_abs() + 1;
         event.position.offset = offset;
         event.set(Field::Integration, Value::text(format!("i{integration}")));

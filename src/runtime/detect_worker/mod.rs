@@ -575,7 +575,8 @@ impl<K: Sink, T: SharedStore + Send + 'static> Desk<K, T> {
             let watermarks =
                 Kind::ALL.map(|kind| Some(engine.watermark(kind)).filter(|time| *time > Timestamp::MIN));
             let entities = engine.tenants().map(|(kind, rows)| (kind.to_owned(), rows)).collect();
-            let told = super::metrics::Task { entities, watermarks, stalled: engine.stalled() };
+            let (stalled, waiting) = (engine.stalled(), engine.waiting());
+            let told = super::metrics::Task { entities, watermarks, stalled, waiting };
             pipeline.set_task(own, told);
             metrics.trigger.set_task(own, engine.census());
             pipeline.set_restore_remaining(own, Some(task.remaining()));

@@ -286,7 +286,6 @@ const LATER: &[(&str, &[&str])] = &[
     ("holdout experiments", &["experiment_entries_total", "experiment_tickets_total"]),
     ("scores of frustration", &["frustration_score"]),
     ("alerts across accounts", &["time_to_detect_seconds"]),
-    ("aliases", &["identity_recovered_total", "identity_pending_events"]),
 ];
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use prometheus::{Gauge, GaugeVec, Histogram, IntCounter, IntCounterVec, IntGaugeVec};
+use prometheus::{Gauge, GaugeVec, Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
 use super::labels::{AppState, Group, Journaled, ProduceError, Stage, Transacted};
 use super::process::Process;
@@ -17,6 +17,7 @@ const LATENCY_SECONDS: [f64; 10] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 3
 /// The item of roll-ups.
 const ROLLUP: &str = "rollup";
 const BROADCAST: &str = "broadcast";
+const EVENT: &str = "event";
 const LONG_SECONDS: [f64; 6] = [0.01, 0.1, 1.0, 10.0, 60.0, 600.0];
 
 /// What a task says of itself now and then; gauges are sums or minima over the tasks of the process.
@@ -28,6 +29,8 @@ pub struct Task {
     pub watermarks: [Option<Timestamp>; KINDS],
     /// Which kinds of sources are stalled.
     pub stalled: [bool; KINDS],
+    /// Events that wait until the account of their alias is known.
+    pub waiting: u64,
 }
 
 /// Counters and gauges of the way from record to alert.
@@ -49,6 +52,8 @@ pub struct Pipeline {
     journal_bytes: IntCounterVec,
     journal_duplicates: IntCounter,
     forwarded: IntCounterVec,
+    recovered: IntCounter,
+    waiting: IntGauge,
     entities: IntGaugeVec,
     evicted: IntCounterVec,
     stages: [Histogram; Stage::ALL.len()],
@@ -186,7 +191,15 @@ impl Pipeline {
             forwarded: catalogue.counters(
                 &name("forwarded_total"),
                 &["item"],
-                "What tasks sent each other: contributions to entities across accounts (rollup), what all must know of their alerts (broadcast)",
+                "What tasks sent each other: contributions to entities across accounts (rollup), what all must know of their alerts (broadcast), events whose account an alias has told (event)",
+            )?,
+            recovered: catalogue.counter(
+                &name("identity_recovered_total"),
+                "Events that were counted as unattributed and have found their account after all",
+            )?,
+            waiting: catalogue.whole_gauge(
+                &name("identity_pending_events"),
+                "Events that wait until the account of their alias is known",
             )?,
             entities: catalogue.whole_gauges(
                 &name("entities"),
@@ -271,6 +284,7 @@ impl Pipeline {
         }
         self.forwarded.with_label_values(&[ROLLUP]);
         self.forwarded.with_label_values(&[BROADCAST]);
+        self.forwarded.with_label_values(&[EVENT]);
         for origin in Journaled::ALL {
             self.journal_frames.with_label_values(&[origin.name()]);
             self.journal_bytes.with_label_values(&[origin.name()]);
@@ -311,6 +325,8 @@ impl Pipeline {
         self.journal_duplicates.inc_by(tally.journal_duplicates);
         self.forwarded.with_label_values(&[ROLLUP]).inc_by(tally.rollups);
         self.forwarded.with_label_values(&[BROADCAST]).inc_by(tally.broadcasts);
+        self.forwarded.with_label_values(&[EVENT]).inc_by(tally.passed);
+        self.recovered.inc_by(tally.recovered);
         self.journaled(Journaled::Task, tally.task_frames, tally.task_bytes);
     }
 
@@ -456,6 +472,8 @@ impl Pipeline {
         for (kind, rows) in entities {
             self.entities.with_label_values(&[kind]).set(i64::try_from(rows).unwrap_or(i64::MAX));
         }
+        let waiting: u64 = tasks.values().map(|task| task.waiting).sum();
+        self.waiting.set(i64::try_from(waiting).unwrap_or(i64::MAX));
         for (place, kind) in Kind::ALL.into_iter().enumerate() {
             let lowest =
                 tasks.values().filter_map(|task| task.watermarks.get(place).copied().flatten()).min();
