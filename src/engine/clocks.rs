@@ -57,9 +57,14 @@ impl Clocks {
     /// The lowest watermark of some kinds.
     #[must_use]
     pub fn lowest(&self, kinds: KindMask) -> Timestamp {
-        let own = self.believed.iter().chain(&self.plain).enumerate();
-        let own = own.filter(|(place, _)| kinds & (1 << place) != 0);
-        own.map(|(_, watermark)| *watermark).min().unwrap_or(Timestamp::MIN)
+        let (mut left, mut lowest) = (kinds & (ACROSS - 1), None);
+        while left != 0 {
+            let place = left.trailing_zeros() as usize;
+            left &= left - 1;
+            let own = if place < KINDS { self.believed[place] } else { self.plain[place - KINDS] };
+            lowest = Some(lowest.map_or(own, |lowest: Timestamp| lowest.min(own)));
+        }
+        lowest.unwrap_or(Timestamp::MIN)
     }
 
     /// The highest of all.

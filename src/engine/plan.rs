@@ -150,6 +150,8 @@ pub struct Plan {
     pub affecting: Vec<Field>,
     /// Rules that scores ask for.
     pub asked: Vec<RuleIx>,
+    /// The places of rules, by key.
+    by_key: Vec<(u32, RuleIx)>,
     /// The places of entities; those of scores that ask come last, when what they ask for knows of the event.
     pub order: Vec<usize>,
     /// By rule.
@@ -193,6 +195,7 @@ impl Plan {
             health_kinds: 0,
             affecting: affecting(&program),
             asked: asked(&program),
+            by_key: by_key(&program),
             order: Vec::new(),
             rules: Vec::new(),
             judges: vec![Vec::new(); program.series.len()],
@@ -381,7 +384,8 @@ impl Plan {
     /// The rule with this persisted identity.
     #[must_use]
     pub fn rule_of_key(&self, key: u32) -> Option<RuleIx> {
-        (0_u16..).zip(&self.program.rules).find(|(_, rule)| rule.key == key).map(|(ix, _)| RuleIx(ix))
+        let place = self.by_key.binary_search_by_key(&key, |(own, _)| *own).ok()?;
+        Some(self.by_key[place].1)
     }
 
     /// All rules, by place.
@@ -663,6 +667,15 @@ fn affecting(program: &Program) -> Vec<Field> {
 }
 
 /// The rules that scores ask for, by place.
+fn by_key(program: &Program) -> Vec<(u32, RuleIx)> {
+    let mut places: Vec<(u32, RuleIx)> =
+        (0_u16..).zip(&program.rules).map(|(place, rule)| (rule.key, RuleIx(place))).collect();
+    places.sort_unstable();
+    // Of equal keys the first counts.
+    places.dedup_by_key(|(key, _)| *key);
+    places
+}
+
 fn asked(program: &Program) -> Vec<RuleIx> {
     let named: Vec<&str> = program.series.iter().flat_map(asked_by).collect();
     let places = (0_u16..).zip(&program.rules);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::event::{Event, Field, FieldSet, Kind, Timestamp, Value};
 use crate::journal::coverage::Admission;
 use crate::journal::{Cursor, Entry, Frame, System};
-use crate::rules::program::{FilterIx, Measure, Program, SeriesIx};
+use crate::rules::program::{FilterIx, Measure, Program, RuleIx, SeriesIx};
 
 use super::clocks::Clocks;
 use super::conduct::Ties;
@@ -487,13 +487,36 @@ impl Engine {
         turn: &mut Turn<'_>,
         work: impl FnOnce(&mut Scene<'_>) -> Vec<crate::rules::program::RuleIx>,
     ) -> Result<(), StepError> {
+        self.in_row(key, turn, Some(work), |_| ())
+    }
+
+    /// Looks into a row without changing anything.
+    pub(super) fn look_into(
+        &mut self,
+        key: &RowKey,
+        turn: &mut Turn<'_>,
+        see: impl FnOnce(&mut Scene<'_>),
+    ) -> Result<(), StepError> {
+        self.in_row(key, turn, None::<fn(&mut Scene<'_>) -> Vec<RuleIx>>, see)
+    }
+
+    /// Works on a row and puts it in order afterwards, or else looks into it.
+    fn in_row(
+        &mut self,
+        key: &RowKey,
+        turn: &mut Turn<'_>,
+        work: Option<impl FnOnce(&mut Scene<'_>) -> Vec<RuleIx>>,
+        see: impl FnOnce(&mut Scene<'_>),
+    ) -> Result<(), StepError> {
         let parts = KeyParts::decode(key)?;
         let own = match parts.account {
             Some(account) if parts.kind != "account" => self.rows.owner(&account_key(account), turn.store)?,
             _ => (None, None),
         };
         let row = self.rows.get_or_insert(key, turn.store)?;
-        self.entries[0].take(&row.firing, self.task.day());
+        if work.is_some() {
+            self.entries[0].take(&row.firing, self.task.day());
+        }
         let (profile, dealings) =
             if parts.kind == "account" { (row.profile.clone(), row.dealings.clone()) } else { own };
         let user = match parts.kind {
@@ -526,6 +549,10 @@ impl Engine {
         };
         let is_across = parts.account.is_none();
         scene.watermarks = if is_across { scene.task.forwards.timed } else { scene.task.timed };
+        let Some(work) = work else {
+            see(&mut scene);
+            return Ok(());
+        };
         let rules = work(&mut scene);
         let marks: Vec<Timestamp> =
             rules.into_iter().filter_map(|rule| scene.next_mark(rule, scene.watermark(rule))).collect();

@@ -99,12 +99,12 @@ impl Engine {
         turn: &mut Turn<'_>,
     ) -> Result<Vec<(Timestamp, RuleIx)>, StepError> {
         let mut marks = Vec::new();
-        self.with_row(key, turn, |scene| {
-            for rule in scene.plan.rule_places() {
+        self.look_into(key, turn, |scene| {
+            let keys: Vec<u32> = scene.row.firing.rules.iter().map(|state| state.key).collect();
+            for rule in keys.into_iter().filter_map(|key| scene.plan.rule_of_key(key)) {
                 let after = after(scene.plan.rule_plan(rule).kinds);
                 marks.extend(scene.next_mark(rule, after).map(|mark| (mark, rule)));
             }
-            Vec::new()
         })?;
         Ok(marks)
     }

@@ -95,6 +95,9 @@ impl Scene<'_> {
             }
         }
         for state in &self.row.firing.rules {
+            if state.episodes.iter().all(|episode| episode.activation.is_none()) {
+                continue;
+            }
             let Some(rule) = self.plan.rule_of_key(state.key) else { continue };
             for (place, episode) in state.episodes.iter().enumerate() {
                 timers.extend(self.episode_timer(rule, place, episode));
