@@ -11,6 +11,7 @@ use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::message::Message as _;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
@@ -24,6 +25,12 @@ const SOURCE_PARTITIONS: i32 = 4;
 const JOURNAL_PARTITIONS: i32 = 12;
 const ASK: Duration = Duration::from_secs(10);
 const LIMIT: Duration = Duration::from_mins(15);
+/// A coordinator that is not there yet.
+const NOT_YET: [RDKafkaErrorCode; 3] = [
+    RDKafkaErrorCode::NotCoordinator,
+    RDKafkaErrorCode::CoordinatorNotAvailable,
+    RDKafkaErrorCode::CoordinatorLoadInProgress,
+];
 /// Event time of the whole run. It ends now: what is older than a topic's retention is deleted, and alerts on what has
 /// expired are withheld.
 const SPAN_MS: u64 = 2 * 3_600_000;
@@ -401,12 +408,18 @@ fn group_view(brokers: &str, group: &str) -> Result<BaseConsumer> {
     Ok(ClientConfig::new().set("bootstrap.servers", brokers).set("group.id", group).create()?)
 }
 
+/// What a group has committed, -1 where nothing; also while a broker that has just started looks for the coordinator.
 fn committed(consumer: &BaseConsumer, topic: &str, partitions: i32) -> Result<Vec<i64>> {
     let mut list = TopicPartitionList::new();
     for partition in 0..partitions {
         list.add_partition(topic, partition);
     }
-    let committed = consumer.committed_offsets(list, ASK)?;
+    let committed = match consumer.committed_offsets(list, ASK) {
+        Err(error) if error.rdkafka_error_code().is_some_and(|code| NOT_YET.contains(&code)) => {
+            return Ok(vec![-1; usize::try_from(partitions)?]);
+        }
+        answer => answer?,
+    };
     Ok(committed
         .elements()
         .iter()

@@ -125,7 +125,7 @@ class Sender:
     def __init__(self, folder):
         self.file = (pathlib.Path(folder) / "sent.jsonl").open("w")
         self.failed = []
-        # Never gives up, never reorders, never doubles: whatever is missing afterwards, the load is not to blame.
+        # Never gives up, never reorders, seldom doubles: whatever is missing afterwards, the load is not to blame.
         self.producer = Producer({
             "bootstrap.servers": bootstrap(folder),
             "partitioner": "murmur2_random",

@@ -50,7 +50,7 @@ impl Engine {
                     let known = known.is_some();
                     let before = row.profile.replace(Arc::new(new));
                     let now = row.profile.clone();
-                    self.claim_aliases(account, (before.as_deref(), now.as_deref()), turn);
+                    self.claim_aliases(account, (before.as_deref(), now.as_deref()), turn)?;
                     self.index_lists(account, before.as_deref(), turn)?;
                     self.judge_references(account, known, turn)?;
                     self.after_profile(account, moved, turn)?;
@@ -166,7 +166,7 @@ impl Engine {
             own.dealings = None;
             profile = own.profile.clone();
         }
-        self.claim_aliases(account, (profile.as_deref(), None), turn);
+        self.claim_aliases(account, (profile.as_deref(), None), turn)?;
         for kind in self.kinds_of_rows() {
             for key in self.listed(&kind, account, turn)? {
                 if &*kind == "user" {

@@ -117,21 +117,31 @@ fn aliases(profile: Option<&Profile>) -> BTreeSet<Box<str>> {
 }
 
 impl Engine {
-    /// Tells the rows of aliases that an account's profile names them, or no longer.
+    /// Tells the rows of aliases that an account's profile names them, or no longer. A person who has a profile of their
+    /// own in the account stays one of its people when its contacts name them no longer.
     pub(super) fn claim_aliases(
         &mut self,
         account: &str,
         (before, now): (Option<&Profile>, Option<&Profile>),
         turn: &mut Turn<'_>,
-    ) {
+    ) -> Result<(), StepError> {
         let (before, now) = (aliases(before), aliases(now));
-        for (alias, holds) in now
-            .difference(&before)
-            .map(|alias| (alias, true))
-            .chain(before.difference(&now).map(|alias| (alias, false)))
-        {
-            self.claim(alias.clone(), account, holds, turn);
+        for alias in now.difference(&before) {
+            self.claim(alias.clone(), account, true, turn);
         }
+        for alias in before.difference(&now) {
+            if !self.is_person(account, alias, turn)? {
+                self.claim(alias.clone(), account, false, turn);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether an alias is that of somebody with a profile in this account.
+    fn is_person(&mut self, account: &str, alias: &str, turn: &mut Turn<'_>) -> Result<bool, StepError> {
+        let Some((USER, user)) = alias.split_once(':') else { return Ok(false) };
+        let key = KeyParts { kind: "user", account: Some(account), part: user }.encode();
+        Ok(self.rows.get(&key, turn.store)?.is_some_and(|row| row.profile.is_some()))
     }
 
     /// Tells that a person belongs to an account, or no longer.

@@ -114,15 +114,51 @@ fn an_alias_moves_and_is_forgotten() {
     assert_eq!(ended(&world), [(Outcome::Applied, 1), (Outcome::Unattributed, 1)]);
 }
 
+/// A profile that says whether this person is a contact.
+fn contact(world: &mut World, seconds: i64, account: &'static str, user: Option<&'static str>) {
+    let mut event = Event::new(Kind::Account, "account.updated", at(seconds));
+    event.account = Some(account.into());
+    let contacts = user.map(|user| Value::Map([("user_id".into(), Value::text(user))].into_iter().collect()));
+    event.set(Field::Contacts, Value::List(contacts.into_iter().collect()));
+    world.line(at(seconds), event);
+}
+
+fn person(world: &mut World, seconds: i64, name: &'static str, account: &'static str, user: &'static str) {
+    let mut event = Event::new(Kind::Account, name, at(seconds));
+    (event.account, event.user) = (Some(account.into()), Some(user.into()));
+    world.line(at(seconds), event);
+}
+
+fn declined_by(world: &mut World, seconds: i64, user: &str, invoice: u64) {
+    let mut event = Event::new(Kind::Billing, "invoice.payment_failed", at(seconds));
+    event.alias = Some(format!("user:{user}").into());
+    event.id = invoice;
+    event.set(Field::InvoiceId, Value::text(format!("in_{invoice}")));
+    world.line(at(seconds), event);
+}
+
 #[test]
 fn people_are_aliases_of_their_account() {
     let mut world = world();
-    let mut user = Event::new(Kind::Account, "user.updated", at(0));
-    (user.account, user.user) = (Some("acme".into()), Some("u1".into()));
-    world.line(at(0), user);
-    let mut event = Event::new(Kind::Billing, "invoice.payment_failed", at(10));
-    event.alias = Some("user:u1".into());
-    event.set(Field::InvoiceId, Value::text("in_1"));
-    world.line(at(10), event);
+    person(&mut world, 0, "user.updated", "acme", "u1");
+    declined_by(&mut world, 10, "u1", 1);
     assert_eq!(opened(&world), [("acme".into(), "in_1".into())]);
+}
+
+#[test]
+fn who_is_a_contact_no_longer_may_still_be_one_of_the_people() {
+    let mut world = world();
+    contact(&mut world, 0, "acme", Some("u1"));
+    person(&mut world, 10, "user.updated", "acme", "u1");
+    contact(&mut world, 20, "acme", None);
+    declined_by(&mut world, 30, "u1", 1);
+    assert_eq!(opened(&world), [("acme".into(), "in_1".into())]);
+    // Erased, they are nobody's; a contact without a profile of their own is, too, when no longer named.
+    person(&mut world, 40, "user.erased", "acme", "u1");
+    contact(&mut world, 50, "acme", Some("u2"));
+    contact(&mut world, 60, "acme", None);
+    declined_by(&mut world, 70, "u1", 2);
+    declined_by(&mut world, 80, "u2", 3);
+    assert_eq!(opened(&world).len(), 1, "the others wait");
+    assert_eq!(world.engine.waiting(), 2);
 }

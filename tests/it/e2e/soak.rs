@@ -19,7 +19,7 @@ fn faults_of_workers_and_brokers_lose_and_double_nothing() {
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
     assert!(said.contains("| outcome | as expected |"), "{said}");
-    assert!(said.contains("that the verifier notices | 10 of 10 |"), "{said}");
+    assert!(said.contains("that the verifier notices | 11 of 11 |"), "{said}");
     for worker in ["killed", "lost", "paused", "restarted"] {
         assert!(said.contains(&format!("worker {worker}")), "{said}");
     }
