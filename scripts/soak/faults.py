@@ -137,6 +137,7 @@ class Faults:
         try:
             self.node(command, number)
             self.away()
+            self.given_up(number)
         finally:
             self.node("start", number)
         self.in_sync()
@@ -155,9 +156,31 @@ class Faults:
             self.away()
             self.workers[number].start()
             self.away()
+            self.given_up(number)
         finally:
             self.node("start", number)
         self.in_sync()
+
+    def given_up(self, number):
+        """Until the cluster leads nothing from this broker any more.
+
+        One that is killed and back before that goes on as leader with what it alone has written. A coordinator then sends
+        the markers of a commit that no other copy of its log knows, and its successor aborts the rest of the transaction:
+        half of it is committed, whatever a client does.
+        """
+        client = admin(self.folder)
+
+        def led():
+            self.wait(0)
+            topics = client.list_topics(timeout=10).topics
+            return [
+                f"{name}/{partition.id}"
+                for name, topic in topics.items()
+                for partition in topic.partitions.values()
+                if partition.leader in (number, -1)
+            ]
+
+        wait_for(f"leaders other than broker {number}", led)
 
     def in_sync(self):
         """Until all copies are there again: with two brokers away at a time nothing could be written, or be lost."""
