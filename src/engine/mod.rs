@@ -322,6 +322,11 @@ impl Engine {
         self.rows.bytes()
     }
 
+    /// Leaves a journal record out when it comes: its events end as dead letters.
+    pub fn leave_out(&mut self, offset: i64) {
+        self.task.quarantined.insert(offset);
+    }
+
     /// Changes the budget of rows in RAM, bytes: it is shared by the tasks of a process, which come and go.
     pub fn set_hot_bytes(&mut self, budget: usize) {
         self.settings.hot_bytes = budget;

@@ -21,6 +21,7 @@ use crate::intake::breaker::Limits;
 use crate::intake::text::{LexiconError, Scorer};
 use crate::intake::{Intake, SourceSettings, partition_of};
 use crate::journal::System;
+use crate::runtime::letters::Letters;
 
 const APPLICATION: &str = "demo";
 const JOURNAL: &str = "demo-journal";
@@ -102,6 +103,7 @@ impl Embedded {
             }),
             // Rows live as long as the log: neither outlives the process.
             changelog: None,
+            quarantine: None,
             spawn: at_once,
             clock: Arc::clone(&clock) as Arc<dyn Clock + Send + Sync>,
             metrics: Arc::clone(&metrics),
@@ -222,11 +224,13 @@ fn intake_settings() -> IntakeSettings {
         partitions: usize::from(JOURNAL_PARTITIONS),
         linger_ms: 10,
         frame_bytes: 32 << 10,
-        dead_letters: DEAD_LETTERS.to_owned(),
-        dialect: HeaderDialect::Streams,
+        letters: Letters {
+            topic: DEAD_LETTERS.to_owned(),
+            dialect: HeaderDialect::Streams,
+            instance: APPLICATION.to_owned(),
+        },
         limits: Limits::default(),
         max_skew_ms: 0,
-        instance: APPLICATION.to_owned(),
     }
 }
 

@@ -7,6 +7,7 @@
 pub mod changelog;
 pub mod clock;
 pub mod dead_headers;
+pub mod deaths;
 pub mod detect_worker;
 pub mod embedded;
 pub mod group;
@@ -14,6 +15,7 @@ pub mod http;
 pub mod intake_worker;
 pub mod kafka;
 mod latency;
+pub mod letters;
 pub mod logs;
 pub mod mappings;
 pub mod memory_log;

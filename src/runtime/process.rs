@@ -8,13 +8,17 @@ use std::sync::Arc;
 use self::topics::{TOMBSTONES_MS, TopicMistakes};
 use super::changelog::Changelog;
 use super::clock::{Clock, SystemClock};
-use super::detect_worker::{DetectParts, DetectSettings, DetectWorker, OpenStore, OutputTopics, Sinks};
+use super::deaths::Deaths;
+use super::detect_worker::{
+    DetectParts, DetectSettings, DetectWorker, OpenStore, OutputTopics, Quarantine, Sinks,
+};
 use super::group::Lives;
 use super::http::{Health, HttpError, Server};
 use super::intake_worker::{IntakeParts, IntakeSettings, IntakeWorker};
 use super::kafka::admin::{Admin, AdminError, plans};
-use super::kafka::changelog::SystemRecords;
+use super::kafka::changelog::{SystemRecords, read_partition};
 use super::kafka::{Connection, Group, KafkaSource, PlainSink, RowsSink, TransactionalSink, read_rows};
+use super::letters::Letters;
 use super::metrics::{Metrics, MetricsError};
 use super::registry::{Location, Registry};
 use super::rocks::{RocksMemory, RocksStore};
@@ -75,7 +79,7 @@ struct Process {
 /// # Errors
 /// If it can't begin, or a worker gives up.
 pub fn run(config: Config, create_topics: bool) -> Result<(), ProcessError> {
-    exit_on_panic();
+    exit_on_panic(Deaths::beside(&config.state.path));
     let metrics = Arc::new(Metrics::with_issues(config.metrics.max_rules, &config.metrics.issues)?);
     metrics.pipeline.reloaded(SystemClock.now(), true);
     let process = Process {
@@ -169,6 +173,7 @@ impl Process {
                     Arc::clone(&memory),
                 ),
                 changelog: Some(Arc::new(changelog(&connection, &config))),
+                quarantine: Some(Arc::new(quarantine(&connection, &config))),
                 spawn,
                 clock: Arc::clone(&clock),
                 metrics: Arc::clone(&metrics),
@@ -240,6 +245,20 @@ fn changelog(connection: &Connection, config: &Config) -> Changelog {
     }
 }
 
+/// What it takes to leave records out.
+fn quarantine(connection: &Connection, config: &Config) -> Quarantine {
+    let (writing, reading) = (connection.clone(), connection.clone());
+    Quarantine {
+        deaths: Deaths::beside(&config.state.path),
+        read: Arc::new(move |partition, range, visit| read_partition(&reading, partition, range, visit)),
+        open_sink: Arc::new(move || {
+            let sink = PlainSink::open(&writing, "quarantine")?;
+            Ok(Box::new(sink) as Box<dyn Sink + Send>)
+        }),
+        letters: letters(config),
+    }
+}
+
 fn open_store(path: PathBuf, partitions: u32, memory: Arc<RocksMemory>) -> OpenStore<RocksStore> {
     Arc::new(move |partition, discard| {
         if discard {
@@ -278,14 +297,21 @@ fn intake_settings(config: &Config) -> IntakeSettings {
         partitions: usize::from(config.journal.partitions),
         linger_ms: ms(config.journal.linger),
         frame_bytes: config.journal.frame_bytes,
-        dead_letters: config.topics.dead_letters.clone(),
-        dialect: config.dlq.headers,
+        letters: letters(config),
         limits: Limits {
             max_ratio: config.dlq.max_ratio,
             max_consecutive: config.dlq.max_consecutive,
             ..Limits::default()
         },
         max_skew_ms: ms(config.max_skew),
+    }
+}
+
+/// How dead letters are written.
+fn letters(config: &Config) -> Letters {
+    Letters {
+        topic: config.topics.dead_letters.clone(),
+        dialect: config.dlq.headers,
         instance: config.instance.clone(),
     }
 }

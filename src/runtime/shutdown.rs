@@ -8,6 +8,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use tracing::{error, info};
 
+use super::deaths::Deaths;
 use super::http::Health;
 use super::worker::Stop;
 
@@ -52,12 +53,18 @@ fn exit_after(time: Duration) {
     }
 }
 
-/// Makes a panic of any thread the end of the process: what a worker leaves half done must not be built on.
+/// Makes a panic of any thread the end of the process: what a worker leaves half done must not be built on. What the engine
+/// died of is noted.
 #[expect(clippy::disallowed_methods, reason = "nothing may go on after a panic")]
-pub fn exit_on_panic() {
+pub fn exit_on_panic(deaths: Deaths) {
     let report = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         report(panic);
+        match deaths.note() {
+            Ok(None) => {}
+            Ok(Some(death)) => error!(offset = death.offset, times = death.times, "the engine died"),
+            Err(error) => error!(%error, "what the engine died of can't be noted"),
+        }
         error!("a bug: the process ends, to begin anew from what was committed");
         std::process::exit(101);
     }));

@@ -86,7 +86,7 @@ pub fn publish_system(
 ///
 /// # Errors
 /// If something can't be written or is not acknowledged in time.
-pub fn settle(sink: &mut impl Sink) -> Result<(), WorkerError> {
+pub fn settle(sink: &mut (impl Sink + ?Sized)) -> Result<(), WorkerError> {
     let step = Duration::from_millis(100);
     let mut tokens = Vec::new();
     for _ in 0..PATIENCE.as_millis() / step.as_millis() {

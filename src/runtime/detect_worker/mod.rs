@@ -9,6 +9,7 @@ mod held;
 mod logged;
 mod opening;
 mod publish;
+mod quarantine;
 mod recovery;
 mod task;
 
@@ -23,6 +24,7 @@ use tracing::{info, warn};
 use self::opening::Opening;
 pub use self::publish::OutputTopics;
 use self::publish::{publish_alert, publish_decision, publish_forward, publish_health};
+pub use self::quarantine::{Quarantine, ReadPartition};
 pub use self::recovery::RecoveryError;
 use self::task::{Taken, Task};
 use super::changelog::Changelog;
@@ -85,6 +87,8 @@ pub struct DetectParts<T> {
     pub open_store: OpenStore<T>,
     /// Where rows are kept for other machines; without it, a store that is lost is rebuilt from the journal.
     pub changelog: Option<Arc<Changelog>>,
+    /// Leaves records out that engines die of; without it, they die of them again and again.
+    pub quarantine: Option<Arc<Quarantine>>,
     /// Starts what goes on beside the worker.
     pub spawn: Spawn,
     /// The time.

@@ -9,7 +9,7 @@ use tracing::{info, warn};
 
 use super::logged::Logged;
 use super::recovery::{Base, Discard, Plan, Situation, State};
-use super::{DetectParts, OpenStore, number};
+use super::{DetectParts, OpenStore, Quarantine, number};
 use crate::engine::store::{Checkpoint, Marked, Store, StoreError};
 use crate::engine::{Activation, Engine, Settings, StepError};
 use crate::event::bytes::FormatError;
@@ -57,6 +57,7 @@ struct Job<T> {
     engine: Box<str>,
     open_store: OpenStore<T>,
     changelog: Option<Arc<Changelog>>,
+    quarantine: Option<Arc<Quarantine>>,
     clock: Arc<dyn Clock + Send + Sync>,
     metrics: Arc<Metrics>,
     cancel: Arc<AtomicBool>,
@@ -89,6 +90,7 @@ impl<T: Store + Send + 'static> Opening<T> {
             engine: parts.settings.engine.as_str().into(),
             open_store: Arc::clone(&parts.open_store),
             changelog: parts.changelog.clone(),
+            quarantine: parts.quarantine.clone(),
             clock: Arc::clone(&parts.clock),
             metrics: Arc::clone(&parts.metrics),
             cancel: Arc::clone(&cancel),
@@ -152,7 +154,11 @@ impl<T: Store> Job<T> {
         let marked = line_of(store.marked()?, known);
         store.set_marked(marked)?;
         info!(partition = place, ?plan, committed = self.committed, "task opened");
-        let engine = self.engine(&mut store, &ours)?;
+        let mut engine = self.engine(&mut store, &ours)?;
+        if let Some(quarantine) = &self.quarantine {
+            let told = quarantine.judge(&self.partition, plan.start, (ours.written, &self.metrics))?;
+            told.into_iter().for_each(|offset| engine.leave_out(offset));
+        }
         let foreign = situation.marker.is_some_and(|marker| marker.stamp.engine != ours.engine);
         let logged = match (changelog, sink) {
             (Some(changelog), Some(sink)) => {

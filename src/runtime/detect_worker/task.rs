@@ -9,6 +9,7 @@ use crate::engine::{Engine, JournalRecord};
 use crate::event::{SourcePartition, Timestamp};
 use crate::journal::Entry;
 use crate::runtime::changelog::stamp::Stamp;
+use crate::runtime::deaths;
 use crate::runtime::latency;
 use crate::runtime::metrics::{Metrics, Stage};
 use crate::runtime::source::Record;
@@ -119,9 +120,10 @@ impl<T: SharedStore> Task<T> {
         let silent = record.offset < self.silent_until;
         let begun = Instant::now();
         let mut view = View::new(self.held.as_ref(), &mut self.store);
-        self.engine
-            .step(&journal, &mut view, &mut self.effects)
-            .map_err(|error| WorkerError::journal(place, error))?;
+        deaths::set_under_way(Some(place));
+        let stepped = self.engine.step(&journal, &mut view, &mut self.effects);
+        deaths::set_under_way(None);
+        stepped.map_err(|error| WorkerError::journal(place, error))?;
         let (took, loading) = (begun.elapsed(), view.loading());
         metrics.pipeline.observe(Stage::Load, loading);
         metrics.pipeline.observe(Stage::Step, took.saturating_sub(loading));

@@ -1,4 +1,5 @@
 mod lost;
+mod quarantine;
 
 use std::sync::Mutex;
 
@@ -80,6 +81,7 @@ struct Kept(Arc<Mutex<MemoryStore>>, Fate);
 
 impl Store for Kept {
     fn load(&mut self, keys: &[RowKey]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
+        quarantine::strike(keys);
         self.0.lock().unwrap().load(keys)
     }
 
@@ -196,6 +198,8 @@ struct World {
     engine: String,
     /// What is done beside the worker: at once, or on threads.
     spawn: Spawn,
+    /// The disk of the machine, if it remembers deaths.
+    machine: Option<tempfile::TempDir>,
 }
 
 type Worker = DetectWorker<MemorySource, Flaky, Kept>;
@@ -214,6 +218,7 @@ impl World {
             loses: false,
             engine: "1".to_owned(),
             spawn: crate::runtime::worker::at_once,
+            machine: None,
         };
         world.system(&System::SourceAdded {
             source: at("usage", 0),
@@ -318,6 +323,7 @@ impl World {
             },
             open_store: Arc::new(open_store),
             changelog: self.logs.then(|| Arc::new(self.changelog(group, fate))),
+            quarantine: self.quarantine(),
             spawn: self.spawn,
             clock: self.clock.clone(),
             metrics: self.metrics.clone(),

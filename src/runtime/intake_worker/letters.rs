@@ -1,119 +1,37 @@
-//! Dead letters: the record as it came, and beside it in headers where it came from and what was wrong (`contracts.md` §6).
+//! Dead letters under way.
 
 use std::collections::BTreeMap;
 
-use crate::config::HeaderDialect;
-use crate::event::Timestamp;
-use crate::intake::DeadLetter;
-use crate::runtime::dead_headers::{ATTEMPT, deaths};
-use crate::runtime::sink::{Outgoing, Sink, SinkError};
-use crate::runtime::source::Record;
+use crate::runtime::letters::{Failed, Letters as Writer};
+use crate::runtime::sink::{Sink, SinkError};
 
 /// Dead letters under way.
 #[derive(Debug)]
 pub(super) struct Letters {
-    topic: String,
-    dialect: HeaderDialect,
-    instance: String,
+    writer: Writer,
     /// Letters not acknowledged yet: the slot and offset of their record.
     under_way: BTreeMap<u64, (usize, i64)>,
 }
 
-/// A record that can't be used, and why.
-#[derive(Debug)]
-pub(super) struct Failed<'a> {
-    /// The record.
-    pub record: &'a Record<'a>,
-    /// Its topic.
-    pub topic: &'a str,
-    /// Its slot.
-    pub slot: usize,
-    /// Why.
-    pub letter: &'a DeadLetter,
-    /// When it failed.
-    pub now: Timestamp,
-}
-
 impl Letters {
-    /// Letters go to this topic; `instance` says who wrote them.
+    /// Letters that are written so.
     #[must_use]
-    pub(super) const fn new(topic: String, dialect: HeaderDialect, instance: String) -> Self {
-        Self { topic, dialect, instance, under_way: BTreeMap::new() }
+    pub(super) const fn new(writer: Writer) -> Self {
+        Self { writer, under_way: BTreeMap::new() }
     }
 
-    /// Sends a record there.
+    /// Sends a record of a slot there.
     ///
     /// # Errors
     /// If the sink fails.
     pub(super) fn send(
         &mut self,
-        token: u64,
+        (token, slot): (u64, usize),
         failed: &Failed<'_>,
         sink: &mut impl Sink,
     ) -> Result<(), SinkError> {
-        let record = failed.record;
-        let own = self.headers(failed);
-        let mut headers: Vec<(&str, &[u8])> = (0..).map_while(|place| record.headers.header(place)).collect();
-        headers.extend(own.iter().map(|(name, value)| (*name, value.as_slice())));
-        self.under_way.insert(token, (failed.slot, record.offset));
-        sink.send(Outgoing {
-            topic: &self.topic,
-            partition: None,
-            key: record.key,
-            value: record.value,
-            headers: &headers,
-            token,
-        })
-    }
-
-    fn headers(&self, failed: &Failed<'_>) -> Vec<(&'static str, Vec<u8>)> {
-        let Failed { record, topic, letter, now, .. } = failed;
-        let text = |text: &str| text.as_bytes().to_vec();
-        let number = |number: i64| number.to_string().into_bytes();
-        let reason = letter.reason.name();
-        let mut headers = match self.dialect {
-            HeaderDialect::Streams => vec![
-                ("__streams.errors.exception", text(reason)),
-                ("__streams.errors.message", text(&letter.detail)),
-                ("__streams.errors.stacktrace", text(&letter.detail)),
-                ("__streams.errors.topic", text(topic)),
-                ("__streams.errors.partition", number(i64::from(record.partition))),
-                ("__streams.errors.offset", number(record.offset)),
-            ],
-            HeaderDialect::Connect => vec![
-                ("__connect.errors.topic", text(topic)),
-                ("__connect.errors.partition", number(i64::from(record.partition))),
-                ("__connect.errors.offset", number(record.offset)),
-                ("__connect.errors.connector.name", text("forewarn")),
-                ("__connect.errors.task.id", text(&self.instance)),
-                ("__connect.errors.stage", text(letter.stage.name())),
-                ("__connect.errors.class.name", text("forewarn")),
-                ("__connect.errors.exception.class.name", text(reason)),
-                ("__connect.errors.exception.message", text(&letter.detail)),
-                ("__connect.errors.exception.stacktrace", text(&letter.detail)),
-            ],
-            // Spring writes numbers as big-endian integers.
-            HeaderDialect::Spring => vec![
-                ("kafka_dlt-original-topic", text(topic)),
-                ("kafka_dlt-original-partition", record.partition.to_be_bytes().to_vec()),
-                ("kafka_dlt-original-offset", record.offset.to_be_bytes().to_vec()),
-                ("kafka_dlt-original-timestamp", record.timestamp.0.to_be_bytes().to_vec()),
-                ("kafka_dlt-exception-fqcn", text(reason)),
-                ("kafka_dlt-exception-message", text(&letter.detail)),
-                ("kafka_dlt-exception-stacktrace", text(&letter.detail)),
-            ],
-        };
-        headers.extend([
-            ("forewarn.errors.stage", text(letter.stage.name())),
-            ("forewarn.errors.reason", text(reason)),
-            ("forewarn.errors.kind", text(letter.kind.name())),
-            ("forewarn.errors.mapping", text(letter.mapping.as_deref().unwrap_or(""))),
-            ("forewarn.errors.instance", text(&self.instance)),
-            (ATTEMPT, number(i64::from(deaths(record.headers)) + 1)),
-            ("forewarn.errors.timestamp", text(&now.to_string())),
-            ("forewarn.errors.version", text(env!("CARGO_PKG_VERSION"))),
-        ]);
-        headers
+        self.under_way.insert(token, (slot, failed.record.offset));
+        self.writer.send(token, failed, sink)
     }
 
     /// A letter was acknowledged; whether the token was one of a letter.

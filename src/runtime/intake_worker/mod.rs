@@ -30,11 +30,11 @@ use super::registry::Registry;
 use super::sink::{Outgoing, Sink};
 use super::source::{Assignment, CommitMode, Source};
 use super::worker::{Stop, WorkerError};
-use crate::config::HeaderDialect;
 use crate::event::{SourcePartition, Timestamp};
 use crate::intake::Intake;
 use crate::intake::breaker::Limits;
 use crate::journal::{System, encode_system};
+use crate::runtime::letters::Letters as Writer;
 
 /// How often every journal partition hears from every worker, ms.
 const TICK_MS: i64 = 1000;
@@ -52,16 +52,12 @@ pub struct IntakeSettings {
     pub linger_ms: i64,
     /// Size at which a frame is sent, bytes.
     pub frame_bytes: usize,
-    /// The topic of dead letters.
-    pub dead_letters: String,
-    /// How headers of dead letters are named.
-    pub dialect: HeaderDialect,
+    /// How dead letters are written.
+    pub letters: Writer,
     /// When bad records stop intake.
     pub limits: Limits,
     /// How far sources may run ahead of others in event time while old records are read, ms; 0: as far as they like.
     pub max_skew_ms: i64,
-    /// Who we are, in dead letters.
-    pub instance: String,
 }
 
 /// What a worker needs beside its source and sink.
@@ -102,8 +98,7 @@ impl<S: Source, K: Sink> IntakeWorker<S, K> {
         let IntakeParts { settings, intake, mappings, registry, clock, metrics, pulse } = parts;
         let now = clock.now();
         let frames = Frames::new(&settings);
-        let letters =
-            Letters::new(settings.dead_letters.clone(), settings.dialect, settings.instance.clone());
+        let letters = Letters::new(settings.letters.clone());
         let versions = Versions::new(mappings, &intake);
         let equipment = Equipment { intake, versions, registry, metrics };
         let taking = Taking::new(settings, equipment, (frames, letters), now);

@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use super::IntakeSettings;
 use super::frames::Frames;
-use super::letters::{Failed, Letters};
+use super::letters::Letters;
 use super::versions::Versions;
 use crate::event::{Kind, Timestamp};
 use crate::intake::{
     self, DeadLetter, Decoded, Filtered, Intake, NeedsSchema, Route, SchemaId, SourceSettings, partition_of,
     route,
 };
+use crate::runtime::letters::Failed;
 use crate::runtime::metrics::Metrics;
 use crate::runtime::registry::{Registry, RegistryError};
 use crate::runtime::sink::Sink;
@@ -166,8 +167,8 @@ impl Taking {
         let token = self.frames.token();
         let topic = self.intake.source(record.topic).map_or("", |source| &source.topic);
         self.metrics.pipeline.dead_letter(topic, letter.kind, letter.reason.name());
-        let failed = Failed { record, topic, slot, letter, now: self.now };
-        Ok(self.letters.send(token, &failed, sink)?)
+        let failed = Failed { record, topic, letter, now: self.now };
+        Ok(self.letters.send((token, slot), &failed, sink)?)
     }
 
     /// Decodes, fetching schemas as they are met.

@@ -51,11 +51,13 @@ impl World {
             partitions: PARTITIONS,
             linger_ms: 10,
             frame_bytes: 32 << 10,
-            dead_letters: "dlq".to_owned(),
-            dialect: HeaderDialect::Streams,
+            letters: crate::runtime::letters::Letters {
+                topic: "dlq".to_owned(),
+                dialect: crate::config::HeaderDialect::Streams,
+                instance: "test".to_owned(),
+            },
             limits: self.limits,
             max_skew_ms: self.max_skew_ms,
-            instance: "test".to_owned(),
         };
         let parts = IntakeParts {
             settings,

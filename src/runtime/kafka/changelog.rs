@@ -1,20 +1,23 @@
 //! System records that outlive the journal, read from the changelog without being a member of a group.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use rdkafka::Message;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
-use rdkafka::message::BorrowedMessage;
+use rdkafka::message::{BorrowedHeaders, BorrowedMessage, Headers as _};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::{Connection, REQUEST_TIMEOUT, bounds};
-use crate::event::SourcePartition;
 use crate::event::bytes::FormatError;
+use crate::event::{SourcePartition, Timestamp};
+use crate::intake::Headers;
 use crate::journal::{Entry, System};
 use crate::runtime::mappings::{MappingLog, Trace};
 use crate::runtime::sink::SinkError;
+use crate::runtime::source::Record;
 use crate::runtime::worker::WorkerError;
 
 /// System records could not be read.
@@ -156,22 +159,84 @@ pub(super) fn visit_to_end(
             left.push((partition.id(), high));
         }
     }
-    consumer.assign(&assignment)?;
+    visit_assigned(&consumer, (topic, &assignment), left, visit)?;
+    Ok(cut)
+}
+
+/// Visits an assignment of one topic's partitions up to these ends.
+fn visit_assigned<E: From<ChangelogError>>(
+    consumer: &BaseConsumer,
+    (topic, assignment): (&str, &TopicPartitionList),
+    mut left: Vec<(i32, i64)>,
+    visit: &mut dyn FnMut(&BorrowedMessage<'_>) -> Result<(), E>,
+) -> Result<(), E> {
+    consumer.assign(assignment).map_err(ChangelogError::from)?;
     let mut deadline = Instant::now() + REQUEST_TIMEOUT;
     while !left.is_empty() {
         if Instant::now() > deadline {
-            return Err(ChangelogError::Timeout);
+            return Err(ChangelogError::Timeout.into());
         }
         if let Some(message) = consumer.poll(Duration::from_millis(100)) {
-            visit(&message?)?;
+            visit(&message.map_err(ChangelogError::from)?)?;
             deadline = Instant::now() + REQUEST_TIMEOUT;
         }
         // The position, not the last record: what compaction has removed from the end never comes.
-        let positions = consumer.position()?;
+        let positions = consumer.position().map_err(ChangelogError::from)?;
         left.retain(|(partition, high)| {
             let reached = positions.find_partition(topic, *partition).map(|own| own.offset());
             !matches!(reached, Some(Offset::Offset(offset)) if offset >= *high)
         });
     }
-    Ok(cut)
+    Ok(())
+}
+
+/// Visits a partition from an offset up to before another, or up to its present end. What is gone is passed over.
+///
+/// # Errors
+/// If the partition can't be read, or the visitor says so.
+pub fn read_partition(
+    connection: &Connection,
+    partition: &SourcePartition,
+    range: Range<i64>,
+    visit: &mut dyn FnMut(&Record<'_>) -> Result<(), WorkerError>,
+) -> Result<(), WorkerError> {
+    let consumer: BaseConsumer = connection.reader().create().map_err(ChangelogError::from)?;
+    let (topic, number) = (&*partition.topic, partition.partition);
+    let (low, high) = bounds(&consumer, topic, number).map_err(ChangelogError::from)?;
+    let (first, end) = (range.start.max(low), range.end.min(high));
+    if first >= end {
+        return Ok(());
+    }
+    let mut assignment = TopicPartitionList::new();
+    assignment.add_partition_offset(topic, number, Offset::Offset(first)).map_err(ChangelogError::from)?;
+    visit_assigned(&consumer, (topic, &assignment), vec![(number, end)], &mut |message| {
+        if message.offset() >= end {
+            return Ok(());
+        }
+        visit(&Record {
+            topic: 0,
+            partition: number,
+            offset: message.offset(),
+            timestamp: Timestamp(message.timestamp().to_millis().unwrap_or_default()),
+            key: message.key(),
+            value: message.payload(),
+            headers: &MessageHeaders(message.headers()),
+        })
+    })
+}
+
+/// Headers of a message of the wrapper's.
+struct MessageHeaders<'m>(Option<&'m BorrowedHeaders>);
+
+impl std::fmt::Debug for MessageHeaders<'_> {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_tuple("MessageHeaders").finish_non_exhaustive()
+    }
+}
+
+impl Headers for MessageHeaders<'_> {
+    fn header(&self, place: usize) -> Option<(&str, &[u8])> {
+        let header = self.0?.try_get(place)?;
+        Some((header.key, header.value.unwrap_or_default()))
+    }
 }

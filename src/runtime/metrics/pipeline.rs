@@ -357,9 +357,14 @@ impl Pipeline {
         self.events_cut.with_label_values(&[kind.name()]).inc_by(events);
     }
 
+    /// Counts a dead letter whose events are counted where they end.
+    pub fn letter(&self, topic: &str, reason: &str) {
+        self.dead_letters.with_label_values(&[topic, reason]).inc();
+    }
+
     /// Counts a dead letter; the event ends there.
     pub fn dead_letter(&self, topic: &str, kind: Kind, reason: &str) {
-        self.dead_letters.with_label_values(&[topic, reason]).inc();
+        self.letter(topic, reason);
         self.ended(kind, Outcome::DeadLetter, 1);
     }
 

@@ -16,6 +16,7 @@ use forewarn::journal::{System, encode_system};
 use forewarn::runtime::detect_worker::{DetectParts, DetectSettings, DetectWorker, OutputTopics, Sinks};
 use forewarn::runtime::http::Health;
 use forewarn::runtime::intake_worker::{IntakeParts, IntakeSettings, IntakeWorker};
+use forewarn::runtime::letters::Letters;
 use forewarn::runtime::metrics::Metrics;
 use forewarn::runtime::worker::{Stop, WorkerError};
 
@@ -285,11 +286,13 @@ impl World {
             partitions: JOURNAL_PARTITIONS,
             linger_ms: 10,
             frame_bytes: 200,
-            dead_letters: LETTERS.to_owned(),
-            dialect: HeaderDialect::Streams,
+            letters: Letters {
+                topic: LETTERS.to_owned(),
+                dialect: HeaderDialect::Streams,
+                instance: "simulated".to_owned(),
+            },
             limits: Limits::default(),
             max_skew_ms: 0,
-            instance: "simulated".to_owned(),
         };
         let sources = SOURCES.map(|(topic, kind, _)| SourceSettings::new(topic, kind));
         let parts = IntakeParts {
@@ -331,6 +334,7 @@ impl World {
                 Ok(SimStore { slot, partition })
             }),
             changelog: None,
+            quarantine: None,
             spawn: |name, work| {
                 world().start_beside(name, work);
                 Ok(())
