@@ -36,6 +36,15 @@ pub struct Ties {
     pub scored: Option<Scored>,
 }
 
+impl Ties {
+    /// Whether nothing became of them.
+    #[must_use]
+    pub const fn is_none(&self) -> bool {
+        let Self { changed, released, notes, collapses, scored } = self;
+        !*changed && !*released && notes.is_empty() && collapses.is_none() && scored.is_none()
+    }
+}
+
 /// Hash by which accounts fall into arms: below 10,000. The deployment's id is the salt.
 fn lot(salt: &str, group: &str, account: &str) -> u64 {
     let input = [salt.as_bytes(), &[0], group.as_bytes(), &[0], account.as_bytes()].concat();

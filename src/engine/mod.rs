@@ -205,6 +205,10 @@ pub struct Engine {
     /// Rows behind the highest watermark whose own kinds are not there yet.
     waiting: BTreeMap<KindMask, BTreeSet<(Timestamp, RowKey)>>,
     position: i64,
+    /// Changes with the plan and with what counts as lost: what rests on another is out of date.
+    epoch: u32,
+    /// What counted as lost when it changed last.
+    losses: [(usize, Option<(Timestamp, Timestamp)>); KINDS],
     /// Memory for the rows that a batch of events asks for.
     wanted: Wanted,
     /// Memory for the event at hand.
@@ -227,6 +231,8 @@ impl Engine {
             calendar: Calendar::new(),
             waiting: BTreeMap::new(),
             position: 0,
+            epoch: 0,
+            losses: [(0, None); KINDS],
             wanted: Wanted::default(),
             scratch: Scratch::default(),
             entries: Default::default(),
@@ -266,6 +272,7 @@ impl Engine {
     fn follow(&mut self, plan: Plan) {
         self.task.health_kinds = plan.health_kinds;
         self.plan = Arc::new(plan);
+        self.epoch = self.epoch.wrapping_add(1);
     }
 
     /// Events that wait until the account of their alias is known.

@@ -45,6 +45,15 @@ pub(super) fn compile(body: &[(Box<str>, Box<str>)]) -> Result<Program, StepErro
     }
 }
 
+/// What somebody wants with a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Intent {
+    /// To see something.
+    Look,
+    /// To change something.
+    Work,
+}
+
 /// The key of an account's own row.
 pub(super) fn account_key(account: &str) -> RowKey {
     KeyParts { kind: "account", account: Some(account), part: "" }.encode()
@@ -487,7 +496,7 @@ impl Engine {
         turn: &mut Turn<'_>,
         work: impl FnOnce(&mut Scene<'_>) -> Vec<crate::rules::program::RuleIx>,
     ) -> Result<(), StepError> {
-        self.in_row(key, turn, Some(work), |_| ())
+        self.in_row(key, turn, Intent::Work, work)
     }
 
     /// Looks into a row without changing anything.
@@ -497,16 +506,20 @@ impl Engine {
         turn: &mut Turn<'_>,
         see: impl FnOnce(&mut Scene<'_>),
     ) -> Result<(), StepError> {
-        self.in_row(key, turn, None::<fn(&mut Scene<'_>) -> Vec<RuleIx>>, see)
+        let look = |scene: &mut Scene<'_>| {
+            see(scene);
+            Vec::new()
+        };
+        self.in_row(key, turn, Intent::Look, look)
     }
 
-    /// Works on a row and puts it in order afterwards, or else looks into it.
+    /// Has something done in a row, and puts it in order afterwards if it may have changed.
     fn in_row(
         &mut self,
         key: &RowKey,
         turn: &mut Turn<'_>,
-        work: Option<impl FnOnce(&mut Scene<'_>) -> Vec<RuleIx>>,
-        see: impl FnOnce(&mut Scene<'_>),
+        intent: Intent,
+        act: impl FnOnce(&mut Scene<'_>) -> Vec<RuleIx>,
     ) -> Result<(), StepError> {
         let parts = KeyParts::decode(key)?;
         let own = match parts.account {
@@ -514,7 +527,7 @@ impl Engine {
             _ => (None, None),
         };
         let row = self.rows.get_or_insert(key, turn.store)?;
-        if work.is_some() {
+        if intent == Intent::Work {
             self.entries[0].take(&row.firing, self.task.day());
         }
         let (profile, dealings) =
@@ -526,6 +539,9 @@ impl Engine {
                 .or_else(|| profile.as_ref().and_then(|profile| profile.contact(parts.part)).map(Arc::new)),
             _ => None,
         };
+        let own_profile = row.profile.clone();
+        row.firing.rest_on(self.epoch, [profile.as_ref(), own_profile.as_ref()]);
+        let told = (turn.effects.alerts.len(), turn.effects.decisions.len());
         let plan = Arc::clone(&self.plan);
         let mut scene = Scene {
             plan: &plan,
@@ -549,13 +565,16 @@ impl Engine {
         };
         let is_across = parts.account.is_none();
         scene.watermarks = if is_across { scene.task.forwards.timed } else { scene.task.timed };
-        let Some(work) = work else {
-            see(&mut scene);
+        let rules = act(&mut scene);
+        if intent == Intent::Look {
             return Ok(());
-        };
-        let rules = work(&mut scene);
+        }
+        if told != (scene.effects.alerts.len(), scene.effects.decisions.len()) {
+            // What became of one rule's alert may have changed others of the row.
+            scene.row.firing.forget_bounds();
+        }
         let marks: Vec<Timestamp> =
-            rules.into_iter().filter_map(|rule| scene.next_mark(rule, scene.watermark(rule))).collect();
+            rules.into_iter().filter_map(|rule| scene.note_mark(rule, scene.watermark(rule))).collect();
         let journal = scene.next_journal();
         let (dealings, ties) = (scene.dealings.take(), std::mem::take(&mut scene.ties));
         let mut arm = |clock: DeadlineClock, at: Option<Timestamp>| {

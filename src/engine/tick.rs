@@ -17,6 +17,11 @@ const BATCH: usize = 4096;
 impl Engine {
     /// Runs the timers that are due: those of the watermark by mark, rule and row, then those of journal time.
     pub(super) fn run_timers(&mut self, turn: &mut Turn<'_>) -> Result<(), StepError> {
+        let losses = self.task.volumes.each_ref().map(Volume::newest_loss);
+        if self.losses != losses {
+            self.losses = losses;
+            self.epoch = self.epoch.wrapping_add(1);
+        }
         let from = Marks { own: self.task.timed, across: self.task.forwards.timed };
         let is_low = self.task.volumes.each_ref().map(Volume::is_low);
         let to = Marks {
@@ -46,16 +51,27 @@ impl Engine {
             }
         }
         while let Some((mark, rule, key)) = queue.pop_first() {
-            let mut next = None;
+            let mut rules = vec![rule];
+            while queue.first().is_some_and(|(at, _, row)| *at == mark && *row == key) {
+                rules.extend(queue.pop_first().map(|(_, rule, _)| rule));
+            }
+            let mut nexts = Vec::with_capacity(rules.len());
             self.with_row(&key, turn, |scene| {
-                scene.on_mark(rule, mark);
-                next = scene.next_mark(rule, mark);
+                for rule in &rules {
+                    scene.on_mark(*rule, mark);
+                    nexts.push((scene.note_mark(*rule, mark), *rule));
+                    // What means something to other rows must reach them before the next rule is judged.
+                    if !scene.ties.is_none() {
+                        break;
+                    }
+                }
                 Vec::new()
             })?;
-            if let Some(next) = next
-                && next <= to.lowest(self.plan.rule_plan(rule).kinds)
-            {
-                queue.insert((next, rule, key));
+            queue.extend(rules.drain(nexts.len()..).map(|rule| (mark, rule, key.clone())));
+            for (next, rule) in nexts {
+                if let Some(next) = next.filter(|next| *next <= to.lowest(self.plan.rule_plan(rule).kinds)) {
+                    queue.insert((next, rule, key.clone()));
+                }
             }
         }
         let highest = to.highest();
@@ -100,10 +116,16 @@ impl Engine {
     ) -> Result<Vec<(Timestamp, RuleIx)>, StepError> {
         let mut marks = Vec::new();
         self.look_into(key, turn, |scene| {
-            let keys: Vec<u32> = scene.row.firing.rules.iter().map(|state| state.key).collect();
-            for rule in keys.into_iter().filter_map(|key| scene.plan.rule_of_key(key)) {
+            for place in 0..scene.row.firing.rules.len() {
+                let state = &scene.row.firing.rules[place];
+                let (key, bound) = (state.key, state.bound.known());
+                let Some(rule) = scene.plan.rule_of_key(key) else { continue };
                 let after = after(scene.plan.rule_plan(rule).kinds);
-                marks.extend(scene.next_mark(rule, after).map(|mark| (mark, rule)));
+                let mark = match bound.filter(|bound| *bound > after) {
+                    Some(bound) => scene.checked(rule, after, bound),
+                    None => scene.note_mark(rule, after),
+                };
+                marks.extend(mark.map(|mark| (mark, rule)));
             }
         })?;
         Ok(marks)

@@ -4,11 +4,14 @@ use crate::event::Timestamp;
 use crate::rules::program::{Clear, RuleIx};
 
 use super::alert::{Action, Reason};
-use super::firing::{Episode, Fate};
+use super::firing::{Bound, Episode, Fate};
 use super::groups;
 use super::judge::{Cause, clear_for_ms};
 use super::lifecycle::{Revision, UPDATE_GAP_MS, next_multiple};
 use super::scene::{Case, Scene};
+
+/// One bound in so many is checked outside of unit tests, where it would cost what bounds save.
+const CHECKED: u32 = 16;
 
 /// What is due in a row by journal time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,6 +43,30 @@ impl Scene<'_> {
             return Some(self.next_scoring(rule, after));
         }
         (0..episodes).filter_map(|episode| self.next_mark_of(Case { rule, episode }, after)).min()
+    }
+
+    /// [`Scene::next_mark`], which is taken down for later looks.
+    pub fn note_mark(&mut self, rule: RuleIx, after: Timestamp) -> Option<Timestamp> {
+        let mark = self.next_mark(rule, after);
+        self.note(rule, mark);
+        mark
+    }
+
+    /// Takes down that a rule's next mark is this one.
+    pub fn note(&mut self, rule: RuleIx, mark: Option<Timestamp>) {
+        if let Some(state) = self.row.firing.rule_mut(self.plan.rule(rule).key) {
+            state.bound = Bound::at(mark);
+        }
+    }
+
+    /// The next mark that a bound stands for; builds that look for bugs make sure that a look would say the same.
+    pub fn checked(&mut self, rule: RuleIx, after: Timestamp, bound: Timestamp) -> Option<Timestamp> {
+        let mark = Some(bound).filter(|bound| *bound < Timestamp::MAX);
+        let sample = || self.key.0.iter().map(|byte| u32::from(*byte)).sum::<u32>() + u32::from(rule.0);
+        if cfg!(debug_assertions) && (cfg!(test) || sample().is_multiple_of(CHECKED)) {
+            debug_assert_eq!(self.next_mark(rule, after), mark, "{} {:?}", self.plan.rule(rule).id, self.key);
+        }
+        mark
     }
 
     fn next_mark_of(&mut self, case: Case, after: Timestamp) -> Option<Timestamp> {

@@ -210,6 +210,12 @@ impl Volume {
         }
     }
 
+    /// How many stretches of lost time are kept, and the bounds of the newest: another answer, if anything of them changed.
+    #[must_use]
+    pub fn newest_loss(&self) -> (usize, Option<(Timestamp, Timestamp)>) {
+        (self.lost.len(), self.lost.last().map(|lost| (lost.from, lost.to)))
+    }
+
     /// Whether any time was lost.
     #[must_use]
     pub fn has_lost(&self) -> bool {

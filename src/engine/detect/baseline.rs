@@ -7,7 +7,7 @@ use crate::engine::tails::upper_tail;
 use crate::event::Timestamp;
 use crate::rules::program::{Condition, SeriesIx, Window};
 
-use super::{BLANK, Judged, View, at_least, enough_accounts, pane_end_from, rung, span_ms};
+use super::{BLANK, Judged, View, at_least, enough_accounts, pane_end_from, pane_end_until, rung, span_ms};
 
 /// A row younger than this has no usual.
 const HISTORY_MS: i64 = 14 * 86_400_000;
@@ -97,6 +97,6 @@ pub(super) fn next_mark(
     (holds, after): (bool, Timestamp),
 ) -> Option<Timestamp> {
     let newest = view.series(series).1.and_then(SeriesState::newest)?;
-    let seen = holds && newest.plus(2 * span_ms(window)) >= after;
+    let seen = holds && newest.plus(2 * span_ms(window)) >= pane_end_until(window, after);
     if seen { pane_end_from(window, after.plus(1)) } else { None }
 }

@@ -9,7 +9,9 @@ use crate::event::Timestamp;
 use crate::rules::program::{Condition, Detector, Measure, Rung, SeriesIx, Window};
 
 use super::count::enough_events;
-use super::{BLANK, Judged, View, at_least, enough_accounts, is_upward, pane_end_from, rung, span_ms};
+use super::{
+    BLANK, Judged, View, at_least, enough_accounts, is_upward, pane_end_from, pane_end_until, rung, span_ms,
+};
 
 /// Both windows: their measures and bounds.
 struct Pair {
@@ -146,8 +148,9 @@ pub(super) fn next_mark(
     }
     let newest = view.series(series).1?.newest()?;
     // Both windows are past the newest match: nothing changes any more, unless it came late and made true what is not now.
-    let is_past = newest.plus(2 * span_ms(window)) < after;
-    if is_past && (state.since.is_none() || judge(view, condition, (series, window), after).reached) {
+    let since = pane_end_until(window, after);
+    let is_past = newest.plus(2 * span_ms(window)) < since;
+    if is_past && (state.since.is_none() || judge(view, condition, (series, window), since).reached) {
         return None;
     }
     pane_end_from(window, after.plus(1))

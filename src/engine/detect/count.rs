@@ -6,7 +6,9 @@ use crate::engine::series::{Measured, SeriesState, Span};
 use crate::event::Timestamp;
 use crate::rules::program::{Condition, Rung, SeriesIx, Window};
 
-use super::{BLANK, Judged, View, enough_accounts, is_upward, level, pane_end_from, rung, span_ms};
+use super::{
+    BLANK, Judged, View, enough_accounts, is_upward, level, pane_end_from, pane_end_until, rung, span_ms,
+};
 
 pub(super) fn judge(
     view: &mut View<'_>,
@@ -116,7 +118,9 @@ pub(super) fn next_mark(
     }
     let (shape, state) = view.series(series);
     let state = state?;
-    let at = if upward { after.max(state.newest().unwrap_or(after)) } else { after };
+    // What left since the last pane end is judged at the next one, whenever that is asked.
+    let since = pane_end_until(window, after);
+    let at = if upward { since.max(state.newest().unwrap_or(since)) } else { after };
     let change =
         state.next_change(shape, window, if upward { Span::UpTo(at) } else { Span::EndingAt(at) })?;
     pane_end_from(window, change.max(after.plus(1)))

@@ -25,7 +25,7 @@ use super::matches::find;
 use super::number::Exact;
 use super::plan::{Plan, compares_days, is_negative, measured_path};
 use super::rows::row::Row;
-use super::series::{Measured, SeriesState, Span, pane_end_after};
+use super::series::{self, Measured, SeriesState, Span, pane_end_after};
 use super::task::SeriesAge;
 use super::volume::Volume;
 
@@ -566,6 +566,12 @@ fn panes_of(window: &Window) -> Option<Window> {
 /// The first pane end at or after a time.
 fn pane_end_from(window: &Window, from: Timestamp) -> Option<Timestamp> {
     pane_end_after(&panes_of(window)?, from.plus(-1))
+}
+
+/// The last pane end at or before a time; the time itself where there are no panes. What is asked between two pane ends has
+/// one answer.
+fn pane_end_until(window: &Window, time: Timestamp) -> Timestamp {
+    panes_of(window).and_then(|panes| series::pane_end_until(&panes, time)).unwrap_or(time)
 }
 
 /// The length of a window that slides, ms.

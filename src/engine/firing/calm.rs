@@ -1,6 +1,6 @@
 //! What a rule remembers while nothing has come of it: most rules in most rows never know more.
 
-use super::{ConditionState, Episode, Peak, Proof, RuleState};
+use super::{Bound, ConditionState, Episode, Peak, Proof, RuleState};
 
 /// A rule that was never true here, with one episode; its evidence lies beside it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +56,7 @@ impl Calm {
             peak: self.peak,
             episodes: vec![episode],
             clears: Vec::new(),
+            bound: Bound::default(),
         }
     }
 }

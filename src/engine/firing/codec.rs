@@ -7,8 +7,8 @@ use crate::event::{Field, Timestamp, Value};
 use crate::rules::program::{Path, Severity, TicketFact};
 
 use super::{
-    Activation, Affected, Attached, Calm, ClearSeen, ConditionState, Episode, Fate, Firing, HealthState,
-    OpenAlert, Peak, Proof, RuleState, Said, Told,
+    Activation, Affected, Attached, Basis, Bound, Calm, ClearSeen, ConditionState, Episode, Fate, Firing,
+    HealthState, OpenAlert, Peak, Proof, RuleState, Said, Told,
 };
 
 /// Bits of an episode's first varint: which parts it has.
@@ -71,6 +71,7 @@ impl Firing {
                     clears: list(reader, |reader| {
                         Ok(ClearSeen { time: reader.time()?, place: reader.byte()?, equal: word(reader)? })
                     })?,
+                    bound: Bound::default(),
                 })
             })?,
             alerts: list(reader, alert)?,
@@ -80,6 +81,7 @@ impl Firing {
                     values: list(reader, |reader| Ok((reader.time()?, reader.value()?.into_owned())))?,
                 })
             })?,
+            basis: Basis::default(),
         })
     }
 }

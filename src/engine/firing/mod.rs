@@ -2,12 +2,14 @@
 //!
 //! All of it is encoded with the row, so that after a restart everything goes on as if there had been none.
 
+mod bounds;
 mod calm;
 mod codec;
 
 use crate::event::{Timestamp, Value};
 use crate::rules::program::{Path, Severity};
 
+pub use bounds::{Basis, Bound};
 pub use calm::Calm;
 pub use codec::put_calm;
 
@@ -33,6 +35,8 @@ pub struct Firing {
     pub alerts: Vec<OpenAlert>,
     /// What `attach` collects.
     pub attached: Vec<Attached>,
+    /// What the bounds of rules rest on.
+    pub basis: Basis,
 }
 
 /// What one rule remembers in one row.
@@ -48,6 +52,8 @@ pub struct RuleState {
     pub episodes: Vec<Episode>,
     /// Newest clear events, for event conditions: a match that is not newer is ignored.
     pub clears: Vec<ClearSeen>,
+    /// Before when the watermark means nothing to it.
+    pub bound: Bound,
 }
 
 /// A clear event that was seen.
@@ -236,9 +242,11 @@ impl Firing {
         self.rules.iter().find(|state| state.key == key)
     }
 
-    /// The state of a rule, if there is one.
+    /// The state of a rule, if there is one, to change: its next mark may be another one then.
     pub fn rule_mut(&mut self, key: u32) -> Option<&mut RuleState> {
-        self.rules.iter_mut().find(|state| state.key == key)
+        let state = self.rules.iter_mut().find(|state| state.key == key)?;
+        state.forget_bound();
+        Some(state)
     }
 
     /// Place of the open alert of a family and dedup values.
@@ -300,7 +308,8 @@ impl RuleState {
     /// A rule that has seen nothing yet.
     #[must_use]
     pub const fn new(key: u32, version: u32) -> Self {
-        Self { key, version, peak: Peak { day: 0, ratio: 0 }, episodes: Vec::new(), clears: Vec::new() }
+        let peak = Peak { day: 0, ratio: 0 };
+        Self { key, version, peak, episodes: Vec::new(), clears: Vec::new(), bound: Bound(None) }
     }
 
     /// Whether the rule holds, guards included.

@@ -1,6 +1,6 @@
 use super::{
-    Activation, ClearSeen, ConditionState, Episode, Fate, Firing, OpenAlert, Peak, Proof, RuleState, Said,
-    Told,
+    Activation, Basis, Bound, ClearSeen, ConditionState, Episode, Fate, Firing, OpenAlert, Peak, Proof,
+    RuleState, Said, Told,
 };
 use crate::engine::alert::Reason;
 use crate::engine::number::Exact;
@@ -46,6 +46,7 @@ fn full() -> Firing {
             peak: Peak { day: 20_000, ratio: 4_096 },
             episodes: vec![episode, Episode::default()],
             clears: vec![ClearSeen { time: Timestamp(-3), place: 1, equal: 99 }],
+            bound: Bound::default(),
         }],
         alerts: vec![OpenAlert {
             family: 3,
@@ -75,6 +76,7 @@ fn full() -> Firing {
             late_events: 4,
         }],
         attached: Vec::new(),
+        basis: Basis::default(),
     };
     firing.attach(4, 2, Timestamp(1), Value::text("a"));
     firing.attach(4, 2, Timestamp(3), Value::text("b"));

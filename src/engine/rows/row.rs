@@ -149,6 +149,8 @@ impl Row {
     pub fn note_event(&mut self, time: Timestamp) {
         if self.first_event.is_none_or(|first| time < first) {
             self.first_event = Some(time);
+            // Ages count from it.
+            self.firing.forget_bounds();
         }
     }
 

@@ -138,6 +138,14 @@ pub(super) fn pane_start(span_ms: i64, pane: i64) -> Timestamp {
     Timestamp(-(-pane.saturating_mul(span_ms)).div_euclid(PANES))
 }
 
+/// The last pane end at or before `t`; `None` unless the window is cut into panes.
+#[must_use]
+pub fn pane_end_until(window: &Window, t: Timestamp) -> Option<Timestamp> {
+    let Window::Panes { span_ms } = *window else { return None };
+    let span_ms = span_ms.max(1);
+    Some(pane_start(span_ms, pane_of(span_ms, t)))
+}
+
 /// The next pane end after `t`, where negative conditions over the window are judged; `None` unless it is cut into panes.
 #[must_use]
 pub fn pane_end_after(window: &Window, t: Timestamp) -> Option<Timestamp> {

@@ -50,7 +50,7 @@ pub use buckets::{bucket_of, first_day};
 pub use cells::Cell;
 pub use course::Part;
 pub use crowd::Crowd;
-pub use grain::{Grain, pane_end_after};
+pub use grain::{Grain, pane_end_after, pane_end_until};
 pub use points::{Hits, IMPORTED};
 pub use readings::Pace;
 pub use shown::{Measured, Span, Spread};

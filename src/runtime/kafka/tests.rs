@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::admin::{Admin, TopicPlan};
-use super::changelog::SystemRecords;
+use super::changelog::{SystemRecords, read_partition};
 use super::{Connection, Group, KafkaSource, PlainSink, RowsSink, TransactionalSink, read_rows};
 use crate::event::{SourcePartition, Timestamp};
 use crate::journal::{Coverage, FrameBuilder, System};
@@ -294,6 +294,34 @@ fn at_least_once_commits_what_is_acknowledged() {
     assert_eq!(sink.in_flight(), 0);
     assert_eq!(source.committed(&at(&input, 0)).unwrap(), Some(3));
     assert!(PlainSink::open(&connection, "journal").unwrap().start_commit(&[]).is_err());
+}
+
+#[test]
+fn a_stretch_of_a_partition_is_read_as_it_was_written() {
+    let Some(connection) = connection("stretch") else { return };
+    let source = at(&topic(&connection, "in", 1), 0);
+    write(&connection, &source.topic, 0, 0..6);
+    let stretch = |range| {
+        let mut found = Vec::new();
+        read_partition(&connection, &source, range, &mut |record| {
+            let header = record.headers.header(0).map(|(name, value)| (name.to_owned(), value.to_vec()));
+            found.push((
+                record.offset,
+                record.key.map(<[u8]>::len),
+                record.value.map(<[u8]>::to_vec),
+                header,
+            ));
+            Ok(())
+        })
+        .unwrap();
+        found
+    };
+    let record =
+        |offset: i64, header| (offset, Some(3), Some(format!("value {offset}").into_bytes()), header);
+    let origin = Some(("origin".to_owned(), b"test".to_vec()));
+    assert_eq!(stretch(0..2), [record(0, origin), record(1, None)]);
+    assert_eq!(stretch(4..i64::MAX), [record(4, None), record(5, None)]);
+    assert_eq!(stretch(6..9), []);
 }
 
 #[test]
