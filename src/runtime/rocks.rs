@@ -236,6 +236,8 @@ fn rows_options(memory: &RocksMemory) -> Options {
 fn failed(error: rocksdb::Error) -> StoreError {
     match error.kind() {
         ErrorKind::Corruption => StoreError::Corrupt(error.to_string()),
+        // A file of the store is gone, which will not come back by itself.
+        _ if error.as_ref().contains("No such file or directory") => StoreError::Corrupt(error.to_string()),
         // The only way in which the binding tells it.
         _ if error.as_ref().contains("No space left on device") => StoreError::Full(error.to_string()),
         _ => StoreError::Failed(error.to_string()),

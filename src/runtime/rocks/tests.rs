@@ -1,3 +1,5 @@
+mod damage;
+
 use super::*;
 
 fn memory() -> RocksMemory {
