@@ -48,15 +48,10 @@ impl Scene<'_> {
     /// [`Scene::next_mark`], which is taken down for later looks.
     pub fn note_mark(&mut self, rule: RuleIx, after: Timestamp) -> Option<Timestamp> {
         let mark = self.next_mark(rule, after);
-        self.note(rule, mark);
-        mark
-    }
-
-    /// Takes down that a rule's next mark is this one.
-    pub fn note(&mut self, rule: RuleIx, mark: Option<Timestamp>) {
         if let Some(state) = self.row.firing.rule_mut(self.plan.rule(rule).key) {
             state.bound = Bound::at(mark);
         }
+        mark
     }
 
     /// The next mark that a bound stands for; builds that look for bugs make sure that a look would say the same.

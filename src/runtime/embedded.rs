@@ -21,7 +21,6 @@ use crate::intake::breaker::Limits;
 use crate::intake::text::{LexiconError, Scorer};
 use crate::intake::{Intake, SourceSettings, partition_of};
 use crate::journal::System;
-use crate::runtime::letters::Letters;
 
 const APPLICATION: &str = "demo";
 const JOURNAL: &str = "demo-journal";
@@ -224,7 +223,7 @@ fn intake_settings() -> IntakeSettings {
         partitions: usize::from(JOURNAL_PARTITIONS),
         linger_ms: 10,
         frame_bytes: 32 << 10,
-        letters: Letters {
+        letters: super::letters::LetterWriter {
             topic: DEAD_LETTERS.to_owned(),
             dialect: HeaderDialect::Streams,
             instance: APPLICATION.to_owned(),

@@ -9,7 +9,7 @@ use crate::intake::DeadLetter;
 
 /// Who writes dead letters, and how.
 #[derive(Debug, Clone)]
-pub struct Letters {
+pub struct LetterWriter {
     /// The topic that they go to.
     pub topic: String,
     /// How their headers are named.
@@ -31,7 +31,7 @@ pub struct Failed<'a> {
     pub now: Timestamp,
 }
 
-impl Letters {
+impl LetterWriter {
     /// Sends a record there.
     ///
     /// # Errors

@@ -18,7 +18,7 @@ use super::intake_worker::{IntakeParts, IntakeSettings, IntakeWorker};
 use super::kafka::admin::{Admin, AdminError, plans};
 use super::kafka::changelog::{SystemRecords, read_partition};
 use super::kafka::{Connection, Group, KafkaSource, PlainSink, RowsSink, TransactionalSink, read_rows};
-use super::letters::Letters;
+use super::letters::LetterWriter;
 use super::metrics::{Metrics, MetricsError};
 use super::registry::{Location, Registry};
 use super::rocks::{RocksMemory, RocksStore};
@@ -308,8 +308,8 @@ fn intake_settings(config: &Config) -> IntakeSettings {
 }
 
 /// How dead letters are written.
-fn letters(config: &Config) -> Letters {
-    Letters {
+fn letters(config: &Config) -> LetterWriter {
+    LetterWriter {
         topic: config.topics.dead_letters.clone(),
         dialect: config.dlq.headers,
         instance: config.instance.clone(),

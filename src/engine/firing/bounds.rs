@@ -1,7 +1,7 @@
-//! Before when rules want nothing of the watermark, as far as that is known: what spares rows most looks at midnight.
+//! The next mark of each rule, as far as it is known: what spares rows most looks at midnight.
 //!
-//! It lives in RAM only. A bound is never later than the mark that a look would find, so whether it is known never shows in
-//! what the engine says: every change that may bring a mark nearer forgets it.
+//! It lives in RAM only, and is what a look would find, so whether it is known never shows in what the engine says or
+//! stores: every change that may move a mark forgets it.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::event::Timestamp;
 
 use super::{Firing, RuleState};
 
-/// A time that the next mark of a rule is not before; nothing is known of it after a change.
+/// The next mark of a rule; nothing is known of it after a change.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Bound(pub(super) Option<Timestamp>);
 

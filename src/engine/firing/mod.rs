@@ -52,7 +52,7 @@ pub struct RuleState {
     pub episodes: Vec<Episode>,
     /// Newest clear events, for event conditions: a match that is not newer is ignored.
     pub clears: Vec<ClearSeen>,
-    /// Before when the watermark means nothing to it.
+    /// When the watermark means something to it next.
     pub bound: Bound,
 }
 

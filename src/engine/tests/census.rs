@@ -189,6 +189,16 @@ proptest! {
     }
 }
 
+/// A match that leaves between two pane ends is judged at the second one, however often the row is looked at in between.
+#[test]
+fn what_leaves_between_two_pane_ends_has_one_mark() {
+    let mut world = World::new(program(), START);
+    play(&mut world, &[(0, 0, 0, 0), (0, 0, 0, 0), (0, 2, 0, 0), (1, 0, 0, 4), (5, 2, 0, 0), (11, 0, 0, 0)]);
+    let before = counted(&world.engine).clone();
+    world.reopen_now();
+    assert_eq!(recount(&world), before);
+}
+
 /// Buckets with anybody in them.
 fn filled(world: &World, id: &str) -> Vec<(usize, u64)> {
     let rule = world.engine.program().rules.iter().position(|rule| &*rule.id == id).unwrap();

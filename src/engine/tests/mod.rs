@@ -5,6 +5,7 @@ mod driver;
 mod feelings;
 mod health;
 mod identity;
+mod marks;
 mod policies;
 mod quick;
 mod reported;

@@ -15,7 +15,7 @@ use crate::event::{Event, Kind, SourcePartition, Timestamp};
 use crate::intake::{DeadLetter, DeadReason, Stage};
 use crate::journal::{Entry, Frame, System, encode_system};
 use crate::runtime::deaths::{Death, Deaths};
-use crate::runtime::letters::{Failed, Letters};
+use crate::runtime::letters::{Failed, LetterWriter};
 use crate::runtime::metrics::Metrics;
 use crate::runtime::sink::{Outgoing, Sink};
 use crate::runtime::source::Record;
@@ -46,7 +46,7 @@ pub struct Quarantine {
     /// Opens a plain writer.
     pub open_sink: Arc<dyn Fn() -> Result<Box<dyn Sink + Send>, WorkerError> + Send + Sync>,
     /// How dead letters are written.
-    pub letters: Letters,
+    pub letters: LetterWriter,
 }
 
 /// A journal record that engines die of.

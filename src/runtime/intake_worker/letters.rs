@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use crate::runtime::letters::{Failed, Letters as Writer};
+use crate::runtime::letters::{Failed, LetterWriter};
 use crate::runtime::sink::{Sink, SinkError};
 
 /// Dead letters under way.
 #[derive(Debug)]
 pub(super) struct Letters {
-    writer: Writer,
+    writer: LetterWriter,
     /// Letters not acknowledged yet: the slot and offset of their record.
     under_way: BTreeMap<u64, (usize, i64)>,
 }
@@ -16,7 +16,7 @@ pub(super) struct Letters {
 impl Letters {
     /// Letters that are written so.
     #[must_use]
-    pub(super) const fn new(writer: Writer) -> Self {
+    pub(super) const fn new(writer: LetterWriter) -> Self {
         Self { writer, under_way: BTreeMap::new() }
     }
 

@@ -24,6 +24,7 @@ use self::take::{Equipment, Taking};
 use self::versions::Versions;
 use super::clock::{Clock, is_due};
 use super::http::{Pulse, Unready};
+use super::letters::LetterWriter;
 use super::mappings::MappingLog;
 use super::metrics::{Group, Journaled, Metrics, Stage};
 use super::registry::Registry;
@@ -34,7 +35,6 @@ use crate::event::{SourcePartition, Timestamp};
 use crate::intake::Intake;
 use crate::intake::breaker::Limits;
 use crate::journal::{System, encode_system};
-use crate::runtime::letters::Letters as Writer;
 
 /// How often every journal partition hears from every worker, ms.
 const TICK_MS: i64 = 1000;
@@ -53,7 +53,7 @@ pub struct IntakeSettings {
     /// Size at which a frame is sent, bytes.
     pub frame_bytes: usize,
     /// How dead letters are written.
-    pub letters: Writer,
+    pub letters: LetterWriter,
     /// When bad records stop intake.
     pub limits: Limits,
     /// How far sources may run ahead of others in event time while old records are read, ms; 0: as far as they like.

@@ -51,7 +51,7 @@ impl World {
             partitions: PARTITIONS,
             linger_ms: 10,
             frame_bytes: 32 << 10,
-            letters: crate::runtime::letters::Letters {
+            letters: crate::runtime::letters::LetterWriter {
                 topic: "dlq".to_owned(),
                 dialect: crate::config::HeaderDialect::Streams,
                 instance: "test".to_owned(),

@@ -16,7 +16,7 @@ use forewarn::journal::{System, encode_system};
 use forewarn::runtime::detect_worker::{DetectParts, DetectSettings, DetectWorker, OutputTopics, Sinks};
 use forewarn::runtime::http::Health;
 use forewarn::runtime::intake_worker::{IntakeParts, IntakeSettings, IntakeWorker};
-use forewarn::runtime::letters::Letters;
+use forewarn::runtime::letters::LetterWriter;
 use forewarn::runtime::metrics::Metrics;
 use forewarn::runtime::worker::{Stop, WorkerError};
 
@@ -286,7 +286,7 @@ impl World {
             partitions: JOURNAL_PARTITIONS,
             linger_ms: 10,
             frame_bytes: 200,
-            letters: Letters {
+            letters: LetterWriter {
                 topic: LETTERS.to_owned(),
                 dialect: HeaderDialect::Streams,
                 instance: "simulated".to_owned(),

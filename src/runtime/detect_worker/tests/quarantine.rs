@@ -7,7 +7,7 @@ use super::*;
 use crate::config::HeaderDialect;
 use crate::journal::Frame;
 use crate::runtime::deaths::{Death, Deaths};
-use crate::runtime::letters::Letters;
+use crate::runtime::letters::LetterWriter;
 use crate::runtime::memory_log::Stored;
 
 thread_local! {
@@ -41,7 +41,7 @@ impl World {
             deaths: self.deaths()?,
             read: Arc::new(read),
             open_sink: Arc::new(move || Ok(Box::new(writing.sink()) as Box<dyn Sink + Send>)),
-            letters: Letters {
+            letters: LetterWriter {
                 topic: "dlq".to_owned(),
                 dialect: HeaderDialect::Streams,
                 instance: "test".to_owned(),
