@@ -62,8 +62,8 @@ struct Suspect {
 type Origins = BTreeMap<SourcePartition, BTreeMap<i64, Kind>>;
 
 impl Quarantine {
-    /// The record that an engine must leave out which begins at `start`: because this machine's engines died of it too
-    /// often, or because others' did.
+    /// The records that an engine must leave out which begins at `start`: because this machine's engines died of one too
+    /// often, or because it was said of others before.
     ///
     /// # Errors
     /// If logs can't be read or written, or the disk refuses.
@@ -72,22 +72,20 @@ impl Quarantine {
         journal: &SourcePartition,
         start: i64,
         (now, metrics): (Timestamp, &Metrics),
-    ) -> Result<Option<i64>, WorkerError> {
-        let Some(Death { offset, times }) = self.deaths.of(journal.partition)? else { return Ok(None) };
+    ) -> Result<Vec<i64>, WorkerError> {
+        let Some(Death { offset, times }) = self.deaths.of(journal.partition)? else { return Ok(Vec::new()) };
         if offset < start {
             // It is behind us.
             self.deaths.forget(journal.partition)?;
-            return Ok(None);
+            return Ok(Vec::new());
         }
         warn!(partition = journal.partition, offset, times, "the engine died of this journal record before");
-        let (suspect, is_told) = self.find(journal, offset)?;
-        if is_told {
-            return Ok(Some(offset));
-        }
-        let Some(suspect) = suspect.filter(|_| times >= DEATHS) else { return Ok(None) };
-        let Ok(Entry::Frame(frame)) = Entry::parse(&suspect.value) else { return Ok(refuse(&suspect)) };
+        let (suspect, mut told) = self.find(journal, start, offset)?;
+        let is_new = times >= DEATHS && !told.contains(&offset);
+        let Some(suspect) = suspect.filter(|_| is_new) else { return Ok(told) };
+        let Ok(Entry::Frame(frame)) = Entry::parse(&suspect.value) else { return Ok(refuse(&suspect, told)) };
         if frame.is_tick() {
-            return Ok(refuse(&suspect));
+            return Ok(refuse(&suspect, told));
         }
         let mut sink = (self.open_sink)()?;
         let letters = self.bury(&suspect, &frame, now, (&mut *sink, metrics))?;
@@ -97,13 +95,20 @@ impl Quarantine {
         order(&suspect, &reason, &mut *sink)?;
         settle(&mut *sink)?;
         info!(partition = journal.partition, offset, letters, "the journal record is quarantined");
-        Ok(Some(offset))
+        told.push(offset);
+        Ok(told)
     }
 
-    /// The record, and whether somebody has said already that it is to be left out.
-    fn find(&self, journal: &SourcePartition, offset: i64) -> Result<(Option<Suspect>, bool), WorkerError> {
-        let (mut suspect, mut is_told) = (None, false);
-        (self.read)(journal, offset..i64::MAX, &mut |record| {
+    /// The record of which the last engine died, and all of which somebody has said that they are to be left out: an engine
+    /// that dies of a second one has not stored yet what it was told of the first.
+    fn find(
+        &self,
+        journal: &SourcePartition,
+        start: i64,
+        offset: i64,
+    ) -> Result<(Option<Suspect>, Vec<i64>), WorkerError> {
+        let (mut suspect, mut told) = (None, Vec::new());
+        (self.read)(journal, start..i64::MAX, &mut |record| {
             let value = record.value.unwrap_or_default();
             if record.offset == offset {
                 suspect = Some(Suspect {
@@ -113,14 +118,15 @@ impl Quarantine {
                     value: value.into(),
                     time: record.timestamp,
                 });
-            } else if let Ok(Entry::System(System::Quarantine { partition, offset: told, .. })) =
+            } else if let Ok(Entry::System(System::Quarantine { partition, offset, .. })) =
                 Entry::parse(value)
+                && partition == journal.partition
             {
-                is_told |= partition == journal.partition && told == offset;
+                told.push(offset);
             }
             Ok(())
         })?;
-        Ok((suspect, is_told))
+        Ok((suspect, told))
     }
 
     /// Writes the dead letters of a record; how many. Events' are the source records that they came with; what tasks tell
@@ -207,13 +213,13 @@ fn origins(frame: &Frame<'_>) -> Result<Origins, FormatError> {
 }
 
 /// A tick or an order can't be left out: what is due stays due, and an order left out would leave partitions in discord.
-fn refuse(suspect: &Suspect) -> Option<i64> {
+fn refuse(suspect: &Suspect, told: Vec<i64>) -> Vec<i64> {
     let Suspect { partition, offset, .. } = suspect;
     error!(
         partition = partition.partition,
         offset, "the engine dies of a tick or of an order, which can't be left out: run another version"
     );
-    None
+    told
 }
 
 /// Tells all who come to the record to leave it out.

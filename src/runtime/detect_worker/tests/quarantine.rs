@@ -155,6 +155,27 @@ fn a_record_that_killed_three_times_is_left_out_by_everybody() {
     POISON.set(None);
 }
 
+/// Several records in a row hold what kills, and between them nothing is stored.
+#[test]
+fn each_of_several_is_left_out_in_its_turn() {
+    let mut world = World::new();
+    world.log.create("dlq", 1, TimeOf::Append);
+    world.log.create("usage", 1, TimeOf::Creation);
+    world.new_machine();
+    for account in ["poison", "acme", "poison", "acme", "poison", "acme"] {
+        world.record(account, "login.failed");
+    }
+    POISON.set(Some("poison"));
+    let deaths = world.live("one", &stores(&calm()), 30);
+    POISON.set(None);
+    assert_eq!(deaths, 9);
+    let letters = world.log.read(&at("dlq", 0), 0).unwrap();
+    let offsets: Vec<&str> =
+        letters.iter().map(|(_, letter)| header(letter, "__streams.errors.offset")).collect();
+    assert_eq!(offsets, ["0", "2", "4"]);
+    assert_eq!(world.values("one-alerts").len(), 1, "the other account's three failures are told");
+}
+
 #[test]
 fn what_is_gone_from_its_topic_is_told_all_the_same() {
     let mut world = World::new();
@@ -203,7 +224,7 @@ fn ticks_and_orders_are_not_left_out() {
         assert_eq!(last, Some(Death { offset, times: 5 }));
         let before = world.log.read(&at("journal", 0), 0).unwrap().len();
         let told = world.quarantine().unwrap().judge(&at("journal", 0), 0, (Timestamp(0), &world.metrics));
-        assert_eq!(told.unwrap(), None);
+        assert_eq!(told.unwrap(), [] as [i64; 0]);
         assert_eq!(world.log.read(&at("journal", 0), 0).unwrap().len(), before);
     }
     assert_eq!(world.log.read(&at("dlq", 0), 0).unwrap().len(), 0);
