@@ -166,13 +166,20 @@ fn each_of_several_is_left_out_in_its_turn() {
         world.record(account, "login.failed");
     }
     POISON.set(Some("poison"));
-    let deaths = world.live("one", &stores(&calm()), 30);
+    let kept = stores(&calm());
+    assert_eq!(world.live("one", &kept, 3), 3);
+    // The order to leave the first one out stands between the others and one more.
+    let own = at("journal", i32::try_from(partition_of(b"poison", 2)).unwrap());
+    let told = world.quarantine().unwrap().judge(&own, 0, (Timestamp(0), &world.metrics)).unwrap();
+    assert_eq!(told, [2]);
+    world.record("poison", "login.failed");
+    let deaths = world.live("one", &kept, 30);
     POISON.set(None);
     assert_eq!(deaths, 9);
     let letters = world.log.read(&at("dlq", 0), 0).unwrap();
     let offsets: Vec<&str> =
         letters.iter().map(|(_, letter)| header(letter, "__streams.errors.offset")).collect();
-    assert_eq!(offsets, ["0", "2", "4"]);
+    assert_eq!(offsets, ["0", "2", "4", "6"]);
     assert_eq!(world.values("one-alerts").len(), 1, "the other account's three failures are told");
 }
 
